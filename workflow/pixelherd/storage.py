@@ -1,0 +1,85 @@
+"""Folders of arrays that are complete or absent: a manifest with content digests is written last.
+
+Zarr reads a missing chunk silently as its fill value, and a killed job leaves half a folder behind; so nothing in
+pixelherd opens an array before :func:`read_manifest` has found every file of the folder in its recorded size.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from .errors import UserError
+
+MANIFEST = "manifest.json"
+
+
+def digest_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write ``text`` so that ``path`` holds either its old content or all of the new one."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def write_json(path: Path | str, content: dict) -> None:
+    """Write ``content`` as indented JSON in key order given, atomically."""
+    write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+@contextmanager
+def writing(folder: Path | str, facts: dict) -> Iterator[Path]:
+    """Fill ``folder`` from empty; on a clean exit write its manifest: ``facts`` plus size and digest of every file.
+
+    ``facts`` may be added to inside the block. After an error the folder has no manifest, so nobody reads it.
+    """
+    folder = Path(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    yield folder
+    files = {
+        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": digest_of(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    write_json(folder / MANIFEST, {**facts, "files": files})
+
+
+def read_manifest(folder: Path | str) -> dict:
+    """The manifest of a complete folder.
+
+    Raises:
+        UserError: there is no manifest, or a file that it lists is missing or has another size.
+    """
+    folder = Path(folder)
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+    except FileNotFoundError:
+        raise UserError(f"{folder} is incomplete: it has no {MANIFEST}; delete the folder and run again") from None
+    for name, recorded in manifest["files"].items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != recorded["bytes"]:
+            raise UserError(f"{path} is missing or truncated; delete {folder} and run the same command again")
+    return manifest
+
+
+def create_array(folder: Path, name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """A new memory-mapped ``.npy`` file of zeros in ``folder``; flush it before the manifest is written."""
+    return np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
+
+
+def open_array(folder: Path | str, name: str) -> np.ndarray:
+    """Memory-map an array that :func:`create_array` made, read-only."""
+    return np.load(Path(folder) / f"{name}.npy", mmap_mode="r")
