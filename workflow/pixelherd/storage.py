@@ -11,10 +11,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from .errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 MANIFEST = "manifest.json"
 
@@ -75,11 +77,15 @@ def read_manifest(folder: Path | str) -> dict:
     return manifest
 
 
-def create_array(folder: Path, name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+def create_array(folder: Path, name: str, shape: tuple[int, ...], dtype: str) -> "np.ndarray":
     """A new memory-mapped ``.npy`` file of zeros in ``folder``; flush it before the manifest is written."""
+    import numpy as np
+
     return np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
 
 
-def open_array(folder: Path | str, name: str) -> np.ndarray:
+def open_array(folder: Path | str, name: str) -> "np.ndarray":
     """Memory-map an array that :func:`create_array` made, read-only."""
+    import numpy as np
+
     return np.load(Path(folder) / f"{name}.npy", mmap_mode="r")

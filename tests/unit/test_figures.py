@@ -1,0 +1,143 @@
+"""Figures of a study: which files are drawn, the same bytes, and no picture that ignores its data."""
+
+import json
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+from pixelherd import figures, tables
+from pixelherd.errors import UserError
+
+CLASSES = [
+    {"name": "road", "colour": [128, 64, 128]},
+    {"name": "sky", "colour": [70, 130, 180]},
+    {"name": "traffic_sign", "colour": [220, 220, 0]},
+]
+SIZE = (24, 32)
+METHODS = ["random", "edald"]
+
+
+def write_run(root: Path, method: str, *, budget="0.1", seed=0, rounds=3) -> Path:
+    """A finished run of random numbers, the same for the same arguments."""
+    generator = np.random.default_rng([len(method), seed])
+    folder = root / "toy" / "ddpm" / method / f"budget-{budget}" / f"seed-{seed}"
+    folder.mkdir(parents=True)
+    run = {"dataset": "toy", "features": "ddpm", "method": method, "budget": budget, "seed": seed}
+    facts = {"run": run, "rounds": rounds, "classes": CLASSES, "image_size": SIZE, "images": {"train": 9, "test": 3}}
+    (folder / "run.json").write_text(json.dumps(facts))
+    lines = ["round,labelled_pixels,miou,pixel_accuracy,mean_class_accuracy,iou_road,iou_sky,iou_traffic_sign"]
+    for number in range(rounds):
+        values = generator.uniform(0.2, 0.9, 6)
+        lines.append(f"{number},{6 * (number + 1)}," + ",".join(f"{value:.6f}" for value in values))
+        if method != "full":
+            answers = ["round,image,row,column,label"]
+            for image in generator.choice(["a", "b"], 6):
+                place = f"{generator.integers(SIZE[0])},{generator.integers(SIZE[1])}"
+                answers.append(f"{number},{image},{place},{generator.choice([0, 1, 2, 255])}")
+            (folder / f"round-{number}").mkdir()
+            (folder / f"round-{number}" / "labels.csv").write_text("\n".join(answers) + "\n")
+    (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+    arrays = {}
+    for split, ids in (("train", ["a", "b"]), ("test", ["c"])):
+        shape = (len(ids), *SIZE)
+        arrays[f"{split}_ids"] = np.array(ids)
+        arrays[f"{split}_images"] = generator.integers(0, 256, (*shape, 3), dtype=np.uint8)
+        arrays[f"{split}_truth"] = generator.choice(np.array([0, 1, 2, 255], np.uint8), shape)
+        arrays[f"{split}_prediction"] = generator.integers(0, 3, shape, dtype=np.uint8)
+    if "dald" in method:
+        arrays["train_edald"] = generator.random((2, *SIZE)).astype(np.float16)
+    np.savez(folder / "thumbnails.npz", **arrays)
+    return folder
+
+
+@pytest.fixture
+def study(tmp_path) -> list[Path]:
+    root = tmp_path / "runs"
+    runs = [write_run(root, method, seed=seed) for method in METHODS for seed in (0, 1)]
+    return [*runs, write_run(root, "full", budget="all", rounds=1)]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_same_files_and_bytes_whatever_the_users_settings(study, tmp_path):
+    figures.write(study, 3, tmp_path / "one", METHODS)
+    with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "red", "svg.hashsalt": None}):
+        figures.write(study[::-1], 3, tmp_path / "two", METHODS)
+        assert matplotlib.rcParams["font.size"] == 20  # a caller's settings are left alone
+    one, two = files(tmp_path / "one"), files(tmp_path / "two")
+    curves = ["labels_per_class.png", "labels_per_class.svg", "learning_curves.png", "learning_curves.svg"]
+    assert sorted(one) == [
+        *(f"toy/ddpm/budget-0.1/{name}" for name in [*curves, "overlay-edald.png", "overlay-random.png"]),
+        "toy/ddpm/budget-all/overlay-full.png",
+    ]
+    assert one == two
+
+
+def test_only_the_rounds_asked_for_are_drawn(study, tmp_path):
+    longer = [write_run(tmp_path / "longer", "random", rounds=5), write_run(tmp_path / "short", "random", rounds=3)]
+    for name in ("metrics.csv", "round-0/labels.csv", "round-1/labels.csv", "round-2/labels.csv"):
+        (longer[1] / name).write_bytes((longer[0] / name).read_bytes())
+    drawn = []
+    for folder in longer:
+        figures.learning_curves(tables.read_metrics([folder], 3), folder / "figures")
+        figures.class_bars(tables.labels_per_class([folder], 3), folder / "figures")
+        drawn.append(files(folder / "figures"))
+    assert drawn[0] == drawn[1]
+
+
+def test_overlay_marks_the_labelled_pixels(study, tmp_path):
+    run = study[0]
+    pictures = []
+    for number in (1, 2):
+        figures.overlays(run, number, tmp_path / f"{number}.png")
+        pictures.append(np.asarray(Image.open(tmp_path / f"{number}.png").convert("RGB")).astype(int))
+    changed = np.nonzero(np.abs(pictures[0] - pictures[1]).sum(-1))
+    assert pictures[0].shape == pictures[1].shape
+    assert len(changed[0]) > 0
+
+
+def test_overlay_with_draws_has_a_column_more(study, tmp_path):
+    figures.overlays(study[0], 3, tmp_path / "random.png")
+    figures.overlays(study[2], 3, tmp_path / "edald.png")
+    assert Image.open(tmp_path / "edald.png").width > Image.open(tmp_path / "random.png").width + 350
+
+
+def test_prediction_is_drawn_in_class_colours_pixel_by_pixel(study, tmp_path):
+    figures.overlays(study[0], 3, tmp_path / "overlay.png")
+    picture = np.asarray(Image.open(tmp_path / "overlay.png").convert("RGB"))
+    prediction = np.load(study[0] / "thumbnails.npz")["test_prediction"][0]
+    zoom = 12  # 32 columns become 384
+    colours = np.array([entry["colour"] for entry in CLASSES], np.uint8)
+    wanted = colours[prediction].repeat(zoom, 0).repeat(zoom, 1)
+    height, width = wanted.shape[:2]
+    found = [
+        (y, x)
+        for y, x in np.argwhere((picture[: 1 - height, : 1 - width] == wanted[0, 0]).all(-1))
+        if (picture[y, x + zoom // 2 : x + width : zoom] == wanted[0, zoom // 2 :: zoom]).all()
+        and (picture[y : y + height, x : x + width] == wanted).all()
+    ]
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(("rounds", "runs"), [(1, slice(0, 4)), (3, slice(0, 1)), (3, slice(4, 5))])
+def test_small_studies_can_be_drawn(study, tmp_path, rounds, runs):
+    figures.write(study[runs], rounds, tmp_path / "figures", METHODS)
+    assert any(name.endswith("learning_curves.png") for name in files(tmp_path / "figures"))
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "incomplete"])
+def test_broken_thumbnails_are_named(study, tmp_path, damage):
+    path = study[0] / "thumbnails.npz"
+    if damage == "missing":
+        path.unlink()
+    elif damage == "truncated":
+        path.write_bytes(path.read_bytes()[:1000])
+    else:
+        np.savez(path, train_ids=np.array(["a"]))
+    with pytest.raises(UserError, match=r"thumbnails\.npz"):
+        figures.overlays(study[0], 3, tmp_path / "overlay.png")
+    assert not (tmp_path / "overlay.png").exists()

@@ -1,0 +1,227 @@
+"""Tables of a study: hand-computed numbers, one order of rows, the same bytes, and a line for every broken file."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pixelherd import tables
+from pixelherd.errors import UserError
+
+CLASSES = [{"name": "road", "colour": [128, 64, 128]}, {"name": "sky", "colour": [70, 130, 180]}]
+
+
+def write_run(root: Path, method: str, miou: list[float], *, budget="0.1", seed=0, pixels=None, labels=None) -> Path:
+    """A finished run with ten labelled pixels a round, all of class 0 unless ``labels`` gives some per round."""
+    folder = root / "toy" / "ddpm" / method / f"budget-{budget}" / f"seed-{seed}"
+    folder.mkdir(parents=True)
+    run = {"dataset": "toy", "features": "ddpm", "method": method, "budget": budget, "seed": seed}
+    (folder / "run.json").write_text(json.dumps({"run": run, "rounds": len(miou), "classes": CLASSES}))
+    pixels = pixels or [10 * (number + 1) for number in range(len(miou))]
+    lines = ["round,labelled_pixels,miou,pixel_accuracy,mean_class_accuracy,iou_road,iou_sky"]
+    lines += [f"{r},{n},{v},0.75,0.5,{v}," for r, (n, v) in enumerate(zip(pixels, miou, strict=True))]
+    (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+    if method != "full":
+        for number in range(len(miou)):
+            answers = labels[number] if labels else [0] * 10
+            rows = [f"{number},007,{row},3,{label}" for row, label in enumerate(answers)]
+            (folder / f"round-{number}").mkdir()
+            text = "\n".join(["round,image,row,column,label", *rows]) + "\n"
+            (folder / f"round-{number}" / "labels.csv").write_text(text)
+    return folder
+
+
+@pytest.fixture
+def study(tmp_path) -> list[Path]:
+    """Two methods, two budgets, the reference; random has one seed."""
+    return [
+        write_run(tmp_path, "edald", [0.2, 0.4, 0.5], seed=0, labels=[[0, 1, 255], [1], [0, 0]]),
+        write_run(tmp_path, "edald", [0.2, 0.4, 0.7], seed=1, labels=[[1, 1, 1], [1], [0, 0]]),
+        write_run(tmp_path, "random", [0.1, 0.2, 0.3]),
+        write_run(tmp_path, "random", [0.1, 0.2, 0.3], budget="0.05"),
+        write_run(tmp_path, "full", [0.8], budget="all", seed=0, pixels=[4000]),
+        write_run(tmp_path, "full", [0.9], budget="all", seed=1, pixels=[4000]),
+    ]
+
+
+METHODS = ["full", "random", "edald"]
+
+
+def row(table: pd.DataFrame, **where) -> pd.Series:
+    for column, value in where.items():
+        table = table[table[column] == value]
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+def test_final_is_the_last_round_over_seeds(study):
+    table = tables.final(tables.read_metrics(study, 3, METHODS))
+    edald = row(table, method="edald")
+    assert (edald["seeds"], edald["labelled_pixels"]) == (2, 30)
+    assert edald["miou_mean"] == pytest.approx(0.6)
+    assert edald["miou_std"] == pytest.approx(0.2 / np.sqrt(2))  # |0.5 - 0.7| / sqrt 2, since n - 1 = 1
+    assert edald["pixel_accuracy_mean"] == 0.75 and edald["pixel_accuracy_std"] == 0
+
+
+def test_one_seed_has_no_deviation(study):
+    table = tables.final(tables.read_metrics(study, 3, METHODS))
+    random = row(table, method="random", budget="0.1")
+    assert random["miou_mean"] == pytest.approx(0.3) and np.isnan(random["miou_std"])
+
+
+def test_reference_closes_every_budget(study):
+    table = tables.final(tables.read_metrics(study, 3, METHODS))
+    assert list(zip(table["budget"], table["method"], table["reference"], strict=True)) == [
+        ("0.05", "random", False),
+        ("0.05", "full", True),
+        ("0.1", "random", False),
+        ("0.1", "edald", False),
+        ("0.1", "full", True),
+    ]
+    full = table[table["reference"]]
+    assert full["labelled_pixels"].tolist() == [4000, 4000]
+    assert full["miou_mean"].tolist() == pytest.approx([0.85, 0.85])
+
+
+def test_curves_hold_every_round(study):
+    table = tables.curves(tables.read_metrics(study, 3, METHODS))
+    edald = table[table["method"] == "edald"]
+    assert edald["labelled_pixels"].tolist() == [10, 20, 30]
+    assert edald["miou_mean"].tolist() == pytest.approx([0.2, 0.4, 0.6])
+    assert edald["miou_std"].tolist() == pytest.approx([0, 0, 0.2 / np.sqrt(2)])
+    assert table[table["reference"]]["round"].tolist() == [0, 0]
+
+
+def test_area_is_the_trapezoid_over_labelled_pixels(study, tmp_path):
+    uneven = write_run(tmp_path, "bald", [0.2, 0.4, 0.4], pixels=[10, 20, 50])
+    table = tables.area(tables.read_metrics([*study, uneven], 3, METHODS))
+    edald = row(table, method="edald")
+    assert edald["miou_area_mean"] == pytest.approx((0.375 + 0.425) / 2)  # (0.3 + 0.45) / 2 and (0.3 + 0.55) / 2
+    assert edald["miou_area_std"] == pytest.approx(0.05 / np.sqrt(2))
+    assert row(table, method="bald")["miou_area_mean"] == pytest.approx((10 * 0.3 + 30 * 0.4) / 40)
+    assert "full" not in set(table["method"])
+
+
+def test_area_of_one_round_is_its_miou(study):
+    table = tables.area(tables.read_metrics(study, 1, METHODS))
+    assert row(table, method="edald")["miou_area_mean"] == pytest.approx(0.2)
+
+
+def test_later_rounds_do_not_count(study):
+    metrics = tables.read_metrics(study, 2, METHODS)
+    assert metrics["round"].max() == 1
+    assert row(tables.final(metrics), method="edald")["miou_mean"] == pytest.approx(0.4)
+    labels = tables.labels_per_class(study, 2, METHODS)
+    assert row(labels, method="random", budget="0.1", **{"class": "road"})["pixels_mean"] == 20
+
+
+def test_labels_per_class_counts_the_answers(study):
+    table = tables.labels_per_class(study, 3, METHODS)
+    edald = table[table["method"] == "edald"]
+    assert edald["class"].tolist() == ["road", "sky", "cannot tell"]
+    assert edald["pixels_mean"].tolist() == [2.5, 3, 0.5]  # seeds: 3, 2, 1 and 2, 4, 0
+    assert edald["pixels_std"].tolist() == pytest.approx(list(np.array([1, 2, 1]) / np.sqrt(2)))
+    assert "full" not in set(table["method"])
+
+
+def test_a_class_without_iou_is_left_out(study):
+    table = tables.classes(tables.read_metrics(study, 3, METHODS))
+    assert set(table["class"]) == {"road"}  # sky is absent in all runs
+    assert row(table, method="edald")["iou_mean"] == pytest.approx(0.6)
+
+
+def test_classes_keep_the_order_of_methods_and_skip_absent_seeds(study):
+    for folder, iou in zip(study, ["0.1", "", "0.3", "0.3", "0.5", "0.7"], strict=True):
+        path = folder / "metrics.csv"
+        lines = path.read_text().splitlines()
+        path.write_text("\n".join([*lines[:-1], lines[-1] + iou]) + "\n")
+    table = tables.classes(tables.read_metrics(study, 3, METHODS))
+    group = table[table["budget"] == "0.1"]
+    assert group["method"].tolist() == ["random"] * 2 + ["edald"] * 2 + ["full"] * 2
+    assert group["class"].tolist() == ["road", "sky"] * 3
+    assert row(group, method="edald", **{"class": "sky"})["iou_mean"] == pytest.approx(0.1)
+
+
+def test_same_bytes_in_any_order_of_folders(study, tmp_path):
+    tables.write(study, 3, tmp_path / "one", METHODS)
+    tables.write(study[::-1], 3, tmp_path / "two", METHODS)
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    stems = ["area", "classes", "curves", "final", "labels_per_class"]
+    assert names == [f"{stem}.{suffix}" for stem in stems for suffix in ("csv", "md")]
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_files_show_percent_and_six_decimals(study, tmp_path):
+    tables.write(study, 3, tmp_path / "tables", METHODS)
+    page = (tmp_path / "tables" / "final.md").read_text()
+    assert "60.0 ± 14.1" in page and "| random   |                30 |       1 |       30.0 |" in page
+    line = (tmp_path / "tables" / "final.csv").read_text().splitlines()[3]
+    assert line == "toy,ddpm,0.1,random,False,1,30,0.300000,,0.750000,,0.500000,"
+
+
+def test_a_study_of_the_reference_alone(study, tmp_path):
+    tables.write(study[-2:], 3, tmp_path / "tables", METHODS)
+    table = pd.read_csv(tmp_path / "tables" / "final.csv")
+    assert table["budget"].tolist() == ["all"]
+    assert len(pd.read_csv(tmp_path / "tables" / "area.csv")) == 0
+
+
+def test_image_ids_stay_text(study):
+    assert set(tables.read_labels(study[0], 3, 2)["image"]) == {"007"}
+
+
+def broken(study: list[Path], name: str, old: str, new: str) -> list[Path]:
+    path = study[0] / name
+    path.write_text(path.read_text().replace(old, new))
+    return study
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("metrics.csv", "miou", "accuracy"),
+        ("metrics.csv", "iou_sky", "sky"),
+        ("metrics.csv", ",iou_sky", ""),
+        ("metrics.csv", "0.75", "75"),
+        ("metrics.csv", "0.75", "many"),
+        ("metrics.csv", "0.4,0.75", ",0.75"),
+        ("metrics.csv", "\n2,30", "\n3,30"),
+        ("run.json", '"seed"', '"number"'),
+        ("run.json", '"0.1"', '"little"'),
+        ("run.json", "{", ""),
+        ("round-1/labels.csv", "label", "class"),
+        ("round-1/labels.csv", "3,1", "3,2"),
+        ("round-1/labels.csv", "3,1", "3,"),
+        ("round-1/labels.csv", "3,1", "3,sky"),
+        ("round-1/labels.csv", "3,1", "three,1"),
+        ("round-1/labels.csv", "3,1", ",1"),
+    ],
+)
+def test_a_malformed_file_is_named(study, tmp_path, name, old, new):
+    with pytest.raises(UserError) as caught:
+        tables.write(broken(study, name, old, new), 3, tmp_path / "tables", METHODS)
+    assert str(study[0] / name) in str(caught.value) and "\n" not in str(caught.value)
+    assert not (tmp_path / "tables").exists()
+
+
+@pytest.mark.parametrize("name", ["run.json", "metrics.csv", "round-2/labels.csv"])
+def test_a_missing_file_is_named(study, tmp_path, name):
+    (study[0] / name).unlink()
+    with pytest.raises(UserError, match="is missing") as caught:
+        tables.write(study, 3, tmp_path / "tables", METHODS)
+    assert str(study[0] / name) in str(caught.value)
+
+
+def test_an_empty_file_and_too_few_rounds_are_named(study):
+    with pytest.raises(UserError, match="first 4"):
+        tables.read_metrics(study, 4)
+    (study[0] / "metrics.csv").write_text("")
+    with pytest.raises(UserError, match=r"metrics\.csv"):
+        tables.read_metrics(study, 3)
+
+
+def test_no_runs_is_a_user_error():
+    with pytest.raises(UserError, match="no finished runs"):
+        tables.read_metrics([], 3)

@@ -1,0 +1,73 @@
+"""Settings of the pretraining of a backbone; light, so that a study is checked without importing torch."""
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+Size = tuple[PositiveInt, PositiveInt]
+
+
+class Stage(BaseModel):
+    """A first part of the training, at another resolution."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: Size = Field(description="[height, width] of the images in this stage.")
+    steps: PositiveInt = Field(description="Optimisation steps of this stage.")
+
+
+class PretrainingSettings(BaseModel):
+    """An unconditional DDPM, trained from scratch on unlabelled training images."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: str = Field(description="Dataset whose training images are used; labels are not.")
+    size: Size = Field(description="[height, width] of the images in pixels.")
+    channels: list[PositiveInt] = Field(
+        [32, 64, 128, 256], min_length=1, description="Channels of each level, the finest first."
+    )
+    layers_per_block: PositiveInt = Field(
+        1, description="Residual blocks of each level of the encoder; the decoder has one more."
+    )
+    attention: list[NonNegativeInt] = Field(
+        [3], description="Levels with self-attention, 0 being the finest; the middle of the network always has it."
+    )
+    head_dim: PositiveInt = Field(32, description="Channels of an attention head.")
+    groups: PositiveInt = Field(16, description="Groups of the group normalisation.")
+    steps: PositiveInt = Field(description="Optimisation steps altogether.")
+    stages: list[Stage] = Field(
+        [], description="What the first steps do at other resolutions, in this order; the other steps are at `size`."
+    )
+    batch: PositiveInt = Field(16, description="Images in a batch.")
+    learning_rate: PositiveFloat = Field(2e-4, description="AdamW's learning rate after warm-up.")
+    warmup_steps: NonNegativeInt = Field(
+        500, description="Steps in which the learning rate rises from 0, before it falls to 0 again along a cosine."
+    )
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.999, description="Decay of the moving average of the weights, which is what is saved."
+    )
+    flip: bool = Field(True, description="Mirror half of the images horizontally.")
+    crop: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="Smallest part of height and width that a random crop keeps; 1 does not crop."
+    )
+    seed: NonNegativeInt = Field(0, description="Key of the initial weights, batches and noise.")
+    checkpoint_every: PositiveInt = Field(1000, description="Steps between two checkpoints.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        factor = 2 ** (len(self.channels) - 1)
+        for size in (self.size, *(stage.size for stage in self.stages)):
+            if size[0] % factor or size[1] % factor:
+                raise ValueError(f"size {list(size)}: {len(self.channels)} levels need multiples of {factor}")
+        if any(channels % self.groups for channels in self.channels):
+            raise ValueError(f"channels {self.channels}: choose multiples of groups ({self.groups})")
+        if any(level >= len(self.channels) for level in self.attention):
+            raise ValueError(f"attention {self.attention}: levels count from 0 to {len(self.channels) - 1}")
+        for level in {*self.attention, len(self.channels) - 1}:
+            if self.channels[level] % self.head_dim:
+                raise ValueError(
+                    f"head_dim {self.head_dim}: does not divide the {self.channels[level]} channels of level {level}"
+                )
+        if sum(stage.steps for stage in self.stages) > self.steps:
+            raise ValueError("stages: they have more steps than `steps` allows")
+        return self

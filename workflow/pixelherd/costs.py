@@ -1,0 +1,67 @@
+"""What a job cost: seconds, peak memory and network forwards, kept apart from the results, which never change with them."""
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+from .storage import write_json, write_text
+
+
+class Meter:
+    """Measures a job from its creation; ``forwards`` is added to by the job."""
+
+    def __init__(self) -> None:
+        self.forwards = 0
+        self._start = time.perf_counter()
+
+    def write(self, path: Path | str, stage: str) -> None:
+        """Write the job's cost: ``seconds``, ``peak_memory_mb`` and ``forwards`` (one image, timestep and draw each)."""
+        unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+        seconds = time.perf_counter() - self._start
+        write_json(
+            path,
+            {
+                "stage": stage,
+                "seconds": round(seconds, 2),
+                "peak_memory_mb": round(peak, 1),
+                "forwards": self.forwards,
+            },
+        )
+
+
+def read(folder: Path | str) -> list[dict]:
+    """Every job's cost below ``folder``, in path order."""
+    return [json.loads(path.read_text()) for path in sorted(Path(folder).rglob("*.json"))]
+
+
+def write_summary(folder: Path, planned: dict[str, int]) -> None:
+    """Write ``costs.csv`` and ``costs.md``: per stage the jobs, seconds, peak memory, and forwards beside the plan.
+
+    Args:
+        folder: ``results/costs``; the jobs' costs lie in ``jobs`` below it.
+        planned: forwards that the plan foresaw, by stage.
+    """
+    import pandas as pd
+
+    jobs = pd.DataFrame(read(folder / "jobs"), columns=["stage", "seconds", "peak_memory_mb", "forwards"])
+    table = jobs.groupby("stage", as_index=False).agg(
+        jobs=("seconds", "size"),
+        seconds=("seconds", "sum"),
+        longest_seconds=("seconds", "max"),
+        peak_memory_mb=("peak_memory_mb", "max"),
+        forwards=("forwards", "sum"),
+    )
+    order = {stage: place for place, stage in enumerate(planned)}
+    table = table.sort_values("stage", key=lambda stages: stages.map(lambda stage: (order.get(stage, 99), stage)))
+    table["planned_forwards"] = table["stage"].map(planned).fillna(0).astype(int)
+    total = {
+        "stage": "total",
+        **{key: table[key].sum() for key in ("jobs", "seconds", "forwards", "planned_forwards")},
+        **{key: table[key].max() for key in ("longest_seconds", "peak_memory_mb")},
+    }
+    table = pd.concat([table, pd.DataFrame([total])], ignore_index=True)[table.columns]
+    write_text(folder / "costs.csv", table.to_csv(index=False, float_format="%.2f", lineterminator="\n"))
+    write_text(folder / "costs.md", table.to_markdown(index=False, floatfmt=",.1f", intfmt=",") + "\n")

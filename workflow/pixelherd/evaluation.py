@@ -1,0 +1,86 @@
+"""Evaluation of a run: one pass over the test images for all its heads."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from . import dense
+from .candidates import IGNORED
+from .datasets import ClassInfo
+from .features import MapSource
+from .errors import UserError
+from .head import Head, load, read_metadata
+from .metrics import confusion, ious, mean_class_accuracy, miou, pixel_accuracy
+from .queries import Pixels
+from .storage import write_text
+
+
+def load_heads(paths: Sequence[Path | str], identity: str) -> list[Head]:
+    """The heads of a run's rounds.
+
+    Args:
+        paths: their files.
+        identity: ``Study.identity`` of the run, which every head holds since its training.
+
+    Raises:
+        UserError: a head is damaged, or was trained with other settings.
+    """
+    for path in paths:
+        if read_metadata(path).get("run") != identity:
+            raise UserError(f"{path} was trained with other settings; delete {Path(path).parents[1]} and run again")
+    return [load(path) for path in paths]
+
+
+def confusions(
+    heads: Sequence[Head], images: Iterable[int], maps_of: MapSource, truth: np.ndarray, classes: int
+) -> np.ndarray:
+    """Confusion matrices of every head over the images: ``[heads, C, C]`` int64, rows are the ground truth.
+
+    Args:
+        heads: trained heads, sharing one pass over the maps.
+        images: positions in the split.
+        maps_of: native maps by position.
+        truth: ``[N, H, W]`` labels, 255 ignored.
+        classes: C.
+    """
+    total = np.zeros((len(heads), classes, classes), dtype=np.int64)
+    for image in images:
+        target = truth[image]
+        for matrix, logits in zip(total, dense.predict(maps_of(image), heads, target.shape), strict=True):
+            matrix += confusion(target, logits.argmax(0).to(torch.uint8).cpu().numpy(), classes)
+    return total
+
+
+def write_metrics(path: Path | str, matrices: np.ndarray, labelled: Sequence[int], classes: Sequence[ClassInfo]) -> None:
+    """Write ``metrics.csv``: one row a round, values in [0, 1], empty for a class absent from target and prediction.
+
+    Args:
+        path: the file.
+        matrices: ``[rounds, C, C]`` confusion matrices.
+        labelled: labelled pixels so far, by round.
+        classes: names for the columns ``iou_<slug>``.
+    """
+    text = StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    columns = ["round", "labelled_pixels", "miou", "pixel_accuracy", "mean_class_accuracy"]
+    table.writerow(columns + [f"iou_{each.slug}" for each in classes])
+    for number, (matrix, pixels) in enumerate(zip(matrices, labelled, strict=True)):
+        values = [miou(matrix), pixel_accuracy(matrix), mean_class_accuracy(matrix), *ious(matrix)]
+        table.writerow([number, pixels, *("" if np.isnan(value) else f"{value:.6f}" for value in values)])
+    write_text(path, text.getvalue())
+
+
+def labelled_pixels(labels: Sequence[Pixels], truth: np.ndarray) -> list[int]:
+    """Pixels with a class, "cannot tell" left out, up to each round.
+
+    Args:
+        labels: the answers of each round; none at all for the reference, which labels every pixel.
+        truth: ``[N, H, W]`` labels of the training images.
+    """
+    if not labels:
+        return [sum(int((truth[image] != IGNORED).sum()) for image in range(len(truth)))]
+    return np.cumsum([int((each.values != IGNORED).sum()) for each in labels]).tolist()

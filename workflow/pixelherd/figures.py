@@ -1,0 +1,411 @@
+"""Figures of a study, made from finished run folders alone; the same bytes whenever they are drawn.
+
+Every drawing uses matplotlib's defaults plus ``STYLE``, whatever the user's matplotlibrc says, and ``Figure`` without
+pyplot, so no window system is asked for.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import tables
+from .errors import UserError
+from .tables import CANNOT_TELL, IGNORED, REFERENCE
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 150
+# Okabe & Ito (2008), Color Universal Design; without black (the reference's) and yellow (faint on white)
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
+LINES = ["-", (0, (4, 1.5)), (0, (1, 1))]
+INK, FAINT = "#262626", "#8c8c8c"
+STYLE = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "text.color": INK,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "grid.color": "#e6e6e6",
+    "legend.frameon": False,
+    "hatch.linewidth": 0.6,
+    "svg.hashsalt": "pixelherd",
+    "svg.fonttype": "path",
+}
+
+
+def styled(draw: Callable) -> Callable:
+    """Run ``draw`` with matplotlib's defaults plus ``STYLE``, and leave the caller's settings as they were."""
+
+    @functools.wraps(draw)
+    def wrapper(*args, **options):
+        import matplotlib.style
+
+        with matplotlib.style.context(["default", STYLE]):
+            return draw(*args, **options)
+
+    return wrapper
+
+
+def save(figure: "Figure", path: Path, formats: Sequence[str] = ("png", "svg")) -> None:
+    """Write ``figure`` as ``path`` with each suffix, without date and version, which would change the bytes."""
+    without = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for suffix in formats:
+        # not with_suffix: a method's name may hold a dot
+        figure.savefig(path.with_name(f"{path.name}.{suffix}"), dpi=DPI, metadata=without[suffix])
+
+
+def in_study(present: Iterable[str], methods: Sequence[str]) -> list[str]:
+    """The methods of a study in its order, then others that are present; without the reference."""
+    return [name for name in dict.fromkeys([*methods, *sorted(present)]) if name != REFERENCE]
+
+
+@styled
+def learning_curves(metrics: "pd.DataFrame", folder: Path | str, methods: Sequence[str] = ()) -> None:
+    """Draw mIoU over labelled pixels, a figure per dataset, features and budget.
+
+    A line per method (mean over seeds, band of one sample standard deviation), the reference as a dashed horizontal
+    line. A method has the same colour and marker in all figures of a study.
+
+    Args:
+        metrics: from :func:`pixelherd.tables.read_metrics`.
+        folder: ``{dataset}/{features}/budget-{budget}/learning_curves.png`` and ``.svg`` are written below it.
+        methods: the study's order of methods.
+    """
+    from matplotlib.figure import Figure
+
+    curves = tables.curves(metrics)
+    names = in_study(curves["method"].unique(), methods)
+    for (dataset, features, budget), rows in curves.groupby(["dataset", "features", "budget"], sort=False):
+        figure = Figure(figsize=(7.6, 4.4), layout="constrained")
+        axes = figure.subplots()
+        for method, line in rows.groupby("method", sort=False):
+            if method == REFERENCE:
+                draw_reference(axes, line.iloc[-1])
+            else:
+                draw_curve(axes, line, names.index(method))
+        draw_rounds(axes, rows[~rows["reference"]])
+        axes.set_ylabel("mIoU on the test split (%)")
+        axes.grid(axis="y")
+        axes.margins(x=0.03)
+        axes.set_ylim(bottom=max(0, axes.get_ylim()[0]), top=min(100, axes.get_ylim()[1]))
+        axes.set_title(f"{dataset} · {features} · budget {budget}", loc="left", weight="bold")
+        seeds = rows["seeds"].max()
+        figure.legend(
+            loc="outside right upper",
+            title=f"mean ± std of {seeds} seeds" if seeds > 1 else "one seed",
+            title_fontsize=8,
+            alignment="left",
+            handlelength=2.6,
+        )
+        save(figure, Path(folder) / dataset / features / f"budget-{budget}" / "learning_curves")
+
+
+def draw_curve(axes: "Axes", line: "pd.DataFrame", number: int) -> None:
+    """One method's mean and band; ``number`` is its place in the study, which fixes its looks."""
+    pixels, mean = line["labelled_pixels"].to_numpy(), 100 * line["miou_mean"].to_numpy()
+    deviation = 100 * line["miou_std"].fillna(0).to_numpy()
+    colour = COLOURS[number % len(COLOURS)]
+    axes.fill_between(pixels, mean - deviation, mean + deviation, color=colour, alpha=0.13, linewidth=0)
+    axes.plot(
+        pixels,
+        mean,
+        color=colour,
+        linestyle=LINES[number // len(COLOURS) % len(LINES)],
+        linewidth=1.7,
+        # seven markers and six colours: a pair comes back only after 42 methods
+        marker=MARKERS[number % len(MARKERS)],
+        markersize=6,
+        markeredgecolor="white",
+        markeredgewidth=0.5,
+        label=line["method"].iloc[0],
+    )
+
+
+def draw_reference(axes: "Axes", row: "pd.Series") -> None:
+    """The reference's mean and band across the whole width; its own number of labels would dwarf the others."""
+    mean, deviation = 100 * row["miou_mean"], 100 * row["miou_std"]
+    if deviation > 0:
+        axes.axhspan(mean - deviation, mean + deviation, color="black", alpha=0.08, linewidth=0)
+    label = f"{row['method']} ({row['labelled_pixels']:,.10g} px)"
+    axes.axhline(mean, color="black", linestyle=(0, (6, 3)), linewidth=1.3, label=label)
+
+
+def draw_rounds(axes: "Axes", rows: "pd.DataFrame") -> None:
+    """Ticks at the labelled pixels after each round, and the rounds' numbers above."""
+    if rows.empty:
+        axes.set_xticks([])
+        return
+    longest = rows.loc[rows["method"] == rows.loc[rows["round"].idxmax(), "method"]]
+    # at most a dozen ticks, and always the last round
+    shown = longest.iloc[:: -max(1, math.ceil(len(longest) / 12))]
+    pixels = shown["labelled_pixels"].to_list()
+    axes.set_xticks(pixels, [f"{value:,.10g}" for value in pixels])
+    axes.set_xlabel("labelled pixels")
+    above = axes.secondary_xaxis("top")
+    above.set_xticks(pixels, [str(value) for value in shown["round"]])
+    above.set_xlabel("after round", fontsize=8)
+    above.tick_params(labelsize=8)
+
+
+@styled
+def class_bars(counts: "pd.DataFrame", folder: Path | str, methods: Sequence[str] = ()) -> None:
+    """Draw the labelled pixels per class as grouped bars, a figure per dataset, features and budget.
+
+    Args:
+        counts: from :func:`pixelherd.tables.labels_per_class`.
+        folder: ``{dataset}/{features}/budget-{budget}/labels_per_class.png`` and ``.svg`` are written below it.
+        methods: the study's order of methods.
+    """
+    from matplotlib.figure import Figure
+
+    names = in_study(counts["method"].unique(), methods)
+    for (dataset, features, budget), rows in counts.groupby(["dataset", "features", "budget"], sort=False):
+        classes, present = rows["class"].unique(), rows["method"].unique()
+        # long studies break into several rows of classes rather than thin the bars
+        per_panel = max(6, 170 // (len(present) + 1))
+        panels = math.ceil(len(classes) / per_panel)
+        per_panel = math.ceil(len(classes) / panels)
+        width = min(13.0, max(6.5, 1.5 + 0.09 * per_panel * (len(present) + 2)))
+        figure = Figure(figsize=(width, 1.2 + 2.5 * panels), layout="constrained")
+        for number, axes in enumerate(figure.subplots(panels, sharey=True, squeeze=False)[:, 0]):
+            shown = classes[number * per_panel : (number + 1) * per_panel]
+            for place, method in enumerate(present):
+                bars = rows[rows["method"] == method].set_index("class").loc[shown]
+                look = names.index(method)
+                axes.bar(
+                    np.arange(len(shown)) + 0.84 * ((place + 0.5) / len(present) - 0.5),
+                    bars["pixels_mean"],
+                    width=0.84 / len(present),
+                    yerr=bars["pixels_std"] if bars["pixels_std"].notna().any() else None,
+                    error_kw={"ecolor": INK, "elinewidth": 0.7},
+                    color=COLOURS[look % len(COLOURS)],
+                    edgecolor="white",
+                    linewidth=0.4,
+                    hatch=["", "////", "...."][look // len(COLOURS) % 3],
+                    label=method if number == 0 else None,
+                )
+            axes.set_xticks(range(len(shown)), [name.replace("_", " ") for name in shown], rotation=30, ha="right")
+            axes.tick_params(axis="x", length=0)
+            axes.set_xlim(-0.6, per_panel - 0.4)
+            axes.set_ylim(bottom=0)
+            axes.grid(axis="y")
+            axes.spines["top"].set_visible(False)
+            axes.set_ylabel("labelled pixels")
+        figure.axes[0].set_title(f"{dataset} · {features} · budget {budget}", loc="left", weight="bold")
+        figure.legend(loc="outside right upper")
+        save(figure, Path(folder) / dataset / features / f"budget-{budget}" / "labels_per_class")
+
+
+def read_thumbnails(folder: Path | str) -> dict[str, np.ndarray]:
+    """The arrays of a run's ``thumbnails.npz``.
+
+    Raises:
+        UserError: the file is missing or truncated, or an array is not in it.
+    """
+    path = Path(folder) / "thumbnails.npz"
+    wanted = [f"{split}_{part}" for split in ("train", "test") for part in ("ids", "images", "truth", "prediction")]
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run the study again to make it") from None
+    except Exception as error:  # zipfile, zlib and NumPy each have errors of their own for a broken file
+        raise UserError(f"{path} cannot be read ({error}); delete it and run the study again") from None
+    for name in wanted:
+        if name not in arrays:
+            raise UserError(f"{path} holds no {name}; delete it and run the study again")
+    return arrays
+
+
+def class_colours(classes: Sequence[dict]) -> np.ndarray:
+    """Colours [256, 3] uint8 of the label values; black for values that are no class."""
+    colours = np.zeros((256, 3), np.uint8)
+    colours[: len(classes)] = [entry["colour"] for entry in classes]
+    return colours
+
+
+def paint(labels: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """Class colours [H, W, 3] of labels [H, W]; ignored pixels are black with grey diagonal stripes."""
+    picture = colours[labels]
+    rows, columns = np.nonzero(labels == IGNORED)
+    period = max(4, max(labels.shape) // 24)
+    stripe = (rows + columns) % period < max(1, period // 4)
+    picture[rows[stripe], columns[stripe]] = 110
+    return picture
+
+
+@styled
+def overlays(run: Path | str, rounds: int, path: Path | str) -> None:
+    """Draw a run's thumbnails: train images with their labelled pixels, truth, prediction and eDALD, then test images.
+
+    Thumbnails are enlarged by a whole factor without smoothing. A labelled pixel is a ring filled with its label's
+    colour; a pixel that the oracle could not tell is a cross. All eDALD maps share one scale.
+
+    Args:
+        run: the run's folder.
+        rounds: labels of the rounds before this one are drawn; the prediction is of the run's last head.
+        path: the PNG file to write.
+
+    Raises:
+        UserError: a file of the run is missing or malformed.
+    """
+    from matplotlib.figure import Figure
+
+    run, path = Path(run), Path(path)
+    facts, thumbnails = tables.read_run(run), read_thumbnails(run)
+    identity, classes = facts["run"], facts["classes"]
+    full = identity["method"] == REFERENCE
+    labels = None if full else tables.read_labels(run, rounds, len(classes))
+    colours = class_colours(classes)
+    disagreement = thumbnails.get("train_edald")
+
+    height, width = thumbnails["train_images"].shape[1:3]
+    longest = max(height, width)
+    zoom = math.ceil(360 / longest) if longest <= 576 else 576 / longest
+    cell_width, cell_height = round(width * zoom), round(height * zoom)
+    counts = {"train": len(thumbnails["train_ids"]), "test": len(thumbnails["test_ids"])}
+    n_columns, n_rows = (3 if disagreement is None else 4), sum(counts.values())
+    gap, left, right, top = 12, 44, 24 if disagreement is None else 84, 112
+    total_width = left + n_columns * (cell_width + gap) - gap + right
+    entries = legend_entries(thumbnails, labels, classes, colours)
+    legend_columns = max(1, (total_width - left) // 210)
+    bottom = 30 + 27 * math.ceil(len(entries) / legend_columns)
+    between = 44
+    total_height = top + n_rows * (cell_height + gap) + between + bottom
+    figure = Figure(figsize=(total_width / DPI, total_height / DPI))
+
+    def cell(row: int, column: int) -> "Axes":
+        x = left + column * (cell_width + gap)
+        y = top + row * (cell_height + gap) + (between if row >= counts["train"] else 0)
+        box = (x, total_height - y - cell_height, cell_width, cell_height)
+        axes = figure.add_axes([box[i] / (total_width, total_height)[i % 2] for i in range(4)])
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+        return axes
+
+    def show(axes: "Axes", picture: np.ndarray, **options):
+        return axes.imshow(picture, interpolation="nearest", aspect="auto", **options)
+
+    for split, first in (("train", 0), ("test", counts["train"])):
+        for number, image in enumerate(thumbnails[f"{split}_ids"].tolist()):
+            row = [cell(first + number, column) for column in range(n_columns if split == "train" else 3)]
+            show(row[0], thumbnails[f"{split}_images"][number])
+            show(row[1], paint(thumbnails[f"{split}_truth"][number], colours))
+            show(row[2], paint(thumbnails[f"{split}_prediction"][number], colours))
+            row[0].set_ylabel(image if len(image) <= 28 else f"…{image[-27:]}", fontsize=7)
+            if split == "train" and labels is not None:
+                draw_labels(row[0], labels[labels["image"] == image], colours)
+            if split == "train" and disagreement is not None:
+                scale = {"vmin": float(disagreement.min()), "vmax": float(disagreement.max())}
+                drawn = show(row[3], disagreement[number].astype(np.float32), cmap="viridis", **scale)
+            if number == 0:
+                for axes, title in zip(row, [f"{split} image", "truth", "prediction", "eDALD"], strict=False):
+                    axes.set_title(title, fontsize=9, loc="left", pad=5)
+
+    if disagreement is not None and counts["train"]:
+        x = left + n_columns * (cell_width + gap)
+        bar_height = counts["train"] * (cell_height + gap) - gap
+        y = total_height - top - bar_height
+        bar = figure.add_axes([x / total_width, y / total_height, 14 / total_width, bar_height / total_height])
+        figure.colorbar(drawn, cax=bar).outline.set_visible(False)
+        bar.tick_params(labelsize=7, length=2)
+
+    name = " · ".join(identity[key] for key in ("dataset", "features", "method"))
+    drawn_rounds = "every training pixel is labelled" if full else f"labels of rounds 0 to {rounds - 1}"
+    trained = "" if full else f", prediction after round {facts['rounds'] - 1}"
+    subtitle = f"budget {identity['budget']}, seed {identity['seed']}; {drawn_rounds}{trained}"
+    figure.text(left / total_width, 1 - 22 / total_height, name, weight="bold", fontsize=10, va="center")
+    figure.text(left / total_width, 1 - 50 / total_height, subtitle, fontsize=8, va="center")
+    figure.legend(
+        handles=entries,
+        loc="lower left",
+        bbox_to_anchor=(left / total_width, 8 / total_height),
+        borderaxespad=0,
+        borderpad=0,
+        ncols=legend_columns,
+        fontsize=8,
+        handlelength=1.3,
+        columnspacing=1.2,
+    )
+    save(figure, path.with_name(path.name.removesuffix(".png")), ["png"])
+
+
+def draw_labels(axes: "Axes", labels: "pd.DataFrame", colours: np.ndarray) -> None:
+    """Mark the labelled pixels of one image."""
+    from matplotlib.patheffects import withStroke
+
+    # a white rim around the black one stands out on bright and on dark ground; pixels at the border stay whole
+    look = {"clip_on": False, "snap": False, "path_effects": [withStroke(linewidth=3.2, foreground="white")]}
+    known, unknown = labels[labels["label"] != IGNORED], labels[labels["label"] == IGNORED]
+    fill = colours[known["label"]] / 255
+    axes.scatter(known["column"], known["row"], s=32, c=fill, edgecolors="black", linewidths=1.3, **look)
+    axes.scatter(unknown["column"], unknown["row"], s=32, c="black", marker="x", linewidths=1.6, **look)
+
+
+def legend_entries(
+    thumbnails: dict[str, np.ndarray], labels: "pd.DataFrame | None", classes: Sequence[dict], colours: np.ndarray
+) -> list:
+    """Legend handles of the classes that the pictures show, then of ignored pixels and of the marks."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    values = [thumbnails[f"{split}_{part}"] for split in ("train", "test") for part in ("truth", "prediction")]
+    entries, marks = [], []
+    if labels is not None:
+        asked = labels[labels["image"].isin(thumbnails["train_ids"].tolist())]
+        values.append(asked["label"].to_numpy())
+        ring = {"marker": "o", "markersize": 6, "markerfacecolor": "white", "markeredgecolor": "black"}
+        marks.append(Line2D([], [], linestyle="", **ring, label="labelled pixel"))
+        if (asked["label"] == IGNORED).any():
+            cross = {"marker": "x", "markersize": 6, "markeredgecolor": "black", "markeredgewidth": 1.8}
+            marks.append(Line2D([], [], linestyle="", **cross, label=CANNOT_TELL))
+    shown = set(np.concatenate([np.unique(value) for value in values]).tolist())
+    for value, entry in enumerate(classes):
+        if value in shown:
+            label = entry["name"].replace("_", " ")
+            entries.append(Patch(facecolor=colours[value] / 255, edgecolor=FAINT, linewidth=0.5, label=label))
+    if any((value == IGNORED).any() for value in values[:4]):
+        entries.append(Patch(facecolor="black", edgecolor="#6e6e6e", hatch="//////", linewidth=0, label="void"))
+    return entries + marks
+
+
+def write(folders: Iterable[Path | str], rounds: int, folder: Path | str, methods: Sequence[str] = ()) -> None:
+    """Draw all figures of a study into ``folder/{dataset}/{features}/budget-{budget}/``.
+
+    ``learning_curves`` and ``labels_per_class`` as PNG and SVG; ``overlay-{method}.png`` of each method's first seed.
+
+    Args:
+        folders: finished run folders of the study.
+        rounds: rounds that the study asks for.
+        methods: the study's order of methods.
+
+    Raises:
+        UserError: a file of a run is missing or malformed.
+    """
+    folders, folder = list(folders), Path(folder)
+    learning_curves(tables.read_metrics(folders, rounds, methods), folder, methods)
+    class_bars(tables.labels_per_class(folders, rounds, methods), folder, methods)
+    drawn = set()
+    for run, facts in tables.in_order(folders, methods):
+        identity = facts["run"]
+        place = folder / identity["dataset"] / identity["features"] / f"budget-{identity['budget']}"
+        path = place / f"overlay-{identity['method']}.png"
+        if path not in drawn:
+            overlays(run, rounds, path)
+            drawn.add(path)

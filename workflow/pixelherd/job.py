@@ -1,0 +1,39 @@
+"""The frame around every job's script: threads, log, cost, and one line for a user's mistake."""
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@contextmanager
+def job(snakemake: Any) -> Iterator[Any]:
+    """Run a script's body; yields the job's :class:`pixelherd.costs.Meter`.
+
+    Import numerical libraries inside the body only: the number of threads, a setting of the study since sums differ
+    with it, is fixed here before they start. A :class:`UserError` becomes one line and exit status 1.
+    """
+    threads = str(snakemake.params.get("threads", 1))
+    os.environ |= dict.fromkeys(THREAD_VARIABLES, threads)
+    from .costs import Meter
+    from .errors import UserError
+
+    meter = Meter()
+    log = Path(snakemake.log[0])
+    try:
+        yield meter
+    except UserError as error:
+        log.write_text(f"{error}\n")
+        print(f"pixelherd: {error}", file=sys.stderr)
+        sys.exit(1)
+    except Exception:
+        log.write_text(traceback.format_exc())
+        raise
+    if cost := snakemake.params.get("cost"):
+        meter.write(cost, snakemake.rule)
+    log.write_text("done\n")

@@ -1,0 +1,92 @@
+"""Which images a run's pictures show, and the small arrays they are drawn from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from . import acquisition, dense
+from .features import ImageMaps, MapSource, read_stored
+from .head import Head
+
+
+def pictured(images: int, count: int) -> list[int]:
+    """Positions of ``count`` images spread evenly over a split of ``images``; all of them where there are fewer."""
+    count = min(count, images)
+    return [round((2 * index + 1) * images / (2 * count) - 0.5) for index in range(count)]
+
+
+def predict(head: Head, maps: ImageMaps, size: tuple[int, int]) -> np.ndarray:
+    """Class of every pixel: ``[H, W]`` uint8."""
+    return dense.predict(maps, [head], size)[0].argmax(0).to(torch.uint8).cpu().numpy()
+
+
+def edald_map(
+    head: Head, base: ImageMaps, perturbed: Sequence[ImageMaps], size: tuple[int, int], weight: float
+) -> np.ndarray:
+    """eDALD of every pixel: ``[H, W]`` float16, natural logs.
+
+    Args:
+        head: a trained head.
+        base: maps of the base draw.
+        perturbed: maps of draws 1…M.
+        size: (H, W).
+        weight: λ.
+    """
+    samples, reference = (
+        [torch.log_softmax(dense.predict(maps, [head], size)[0].flatten(1).T, 1) for maps in group]
+        for group in (perturbed, [base])
+    )
+    scores = acquisition.score("edald", torch.stack(samples, 1), base=reference[0], weight=weight)
+    return scores.reshape(size).half().cpu().numpy()
+
+
+def write_thumbnails(
+    path: Path,
+    head: Head,
+    splits: dict[str, tuple[Any, MapSource]],
+    size: tuple[int, int],
+    count: int,
+    perturbed: tuple[Path, int] | None,
+    weight: float,
+) -> None:
+    """Write what the pictures of a run show, as ``thumbnails.npz``.
+
+    For ``train`` and ``test``: ``*_ids [k]``, ``*_images [k, H, W, 3]``, ``*_truth`` and ``*_prediction [k, H, W]``
+    uint8; with ``perturbed`` also ``train_edald [k, H, W]`` float16.
+
+    Args:
+        path: the file.
+        head: the run's last head.
+        splits: the split and its maps, by name.
+        size: (H, W).
+        count: images of each split.
+        perturbed: folder and number of the draws stored for the pictured training images.
+        weight: λ of the eDALD map.
+    """
+    arrays = {}
+    for name, (split, maps_of) in splits.items():
+        positions = pictured(len(split), count)
+        arrays[f"{name}_ids"] = np.array([split.ids[position] for position in positions], dtype=np.str_)
+        arrays[f"{name}_images"] = np.array([split.images[position] for position in positions], dtype=np.uint8)
+        arrays[f"{name}_truth"] = np.array([split.labels[position] for position in positions], dtype=np.uint8)
+        maps = [maps_of(position) for position in positions]
+        arrays[f"{name}_prediction"] = np.array([predict(head, each, size) for each in maps], dtype=np.uint8)
+        if name == "train" and perturbed:
+            folder, draws = perturbed
+            arrays["train_edald"] = np.array(
+                [
+                    edald_map(
+                        head,
+                        base,
+                        [read_stored(folder, index * draws + number) for number in range(draws)],
+                        size,
+                        weight,
+                    )
+                    for index, base in enumerate(maps)
+                ],
+                dtype=np.float16,
+            )
+    np.savez_compressed(path, **arrays)

@@ -1,0 +1,210 @@
+"""What a study will cost, from its settings alone: jobs, network forwards and disk, per stage and per method.
+
+A forward is one image at one timestep under one draw. With lists per seed a study of two-stage methods takes
+N · (T + T · M · seeds) + T · N_test of them, once for all methods, budgets and rounds.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+from .backbones.geometry import geometry
+from .budget import pixels_a_round
+from .datasets import counts
+from .study import Pretrained, Run, Study
+
+FLOAT16, FLOAT32, INT32 = 2, 4, 4
+Images = dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A stage's work for one dataset × features.
+
+    Attributes:
+        stage: the rule.
+        jobs: number of jobs.
+        forwards: network evaluations.
+        bytes: what the stage leaves on disk.
+        methods: the methods that need it.
+    """
+
+    stage: str
+    jobs: int
+    forwards: int
+    bytes: int
+    methods: tuple[str, ...]
+
+
+def images_of(study: Study) -> Images:
+    """Images of every dataset and split, from the prepared dataset where there is one, else from the raw files.
+
+    Raises:
+        UserError: there is neither.
+    """
+    return {
+        name: counts(settings, prepared=Path(study.cache) / "datasets" / name)
+        for name, settings in study.datasets.items()
+    }
+
+
+def items(study: Study, images: Images) -> list[Item]:
+    """Everything that the study does, stage by stage.
+
+    Raises:
+        UserError: a backbone is missing or lacks a block, or a budget is no pixel.
+    """
+    found = []
+    for dataset in study.datasets:
+        used = tuple(dict.fromkeys(run.method for run in study.runs() if run.dataset == dataset))
+        height, width = study.datasets[dataset].size
+        total = sum(images[dataset].values())
+        found.append(Item("prepare", 1, 0, total * height * width * 4, used))
+    for dataset, features in study.pairs():
+        found += _shared(study, dataset, features, images[dataset])
+        runs = [run for run in study.runs() if (run.dataset, run.features) == (dataset, features)]
+        for method in study.methods:
+            mine = [run for run in runs if run.method == method]
+            found += _rounds(study, mine, images[dataset])
+    return found
+
+
+def _shared(study: Study, dataset: str, features: str, images: dict[str, int]) -> list[Item]:
+    """What is computed once for all runs of a dataset × features."""
+    settings, candidates = study.features[features], study.candidates
+    steps, draws = len(settings.timesteps), settings.draws
+    native, dimension = _geometry(study, dataset, features)
+    train, test = images["train"], images["test"]
+    methods = tuple(study.methods)
+    listing = tuple(filter(study.needs_lists, methods))
+    drawing = tuple(filter(study.needs_draws, methods))
+    seeds = len({study.candidate_seed(seed) for seed in study.seeds})
+    shards = {split: ceil(number / study.images_per_job) for split, number in images.items()}
+    keeps = settings.maps == "keep"
+
+    vector = dimension * FLOAT16
+    context = train * settings.context * (vector + INT32)
+    found = [Item("backbone", 1, 0, 0, methods)]
+    if keeps:
+        jobs = sum(shards.values())
+        found.append(Item("extract", jobs, steps * (train + test), native * (train + test) + context, methods))
+        found.append(Item("index_features", 2, 0, 0, methods))
+    else:
+        found.append(Item("extract", shards["train"], steps * train, context, methods))
+        found.append(Item("index_features", 1, 0, 0, methods))
+    if listing:
+        listed = seeds * train * (candidates.listed + candidates.reserve)
+        again = 0 if keeps else steps * train * seeds
+        found.append(Item("herd", seeds * shards["train"], again, listed * (vector + INT32), listing))
+        found.append(Item("gather", seeds, 0, listed * (vector + 3 * INT32), listing))
+    if drawing:
+        jobs = seeds * shards["train"]
+        found.append(Item("perturb", jobs, seeds * train * steps * draws, listed * draws * vector, drawing))
+        found.append(Item("index_draws", seeds, 0, 0, drawing))
+        if study.pictures:
+            pictures = min(study.pictures, train)
+            found.append(Item("picture", 1, pictures * steps * draws, pictures * draws * native, drawing))
+    return found
+
+
+def _rounds(study: Study, runs: list[Run], images: dict[str, int]) -> list[Item]:
+    """The runs of one method on a dataset × features."""
+    if not runs:
+        return []
+    run = runs[0]
+    method, settings = run.method, study.features[run.features]
+    rounds, steps = study.rounds_of(method), len(settings.timesteps)
+    asks = study.score(method) != "full"
+    _, dimension = _geometry(study, run.dataset, run.features)
+    training = study.training_settings(run)
+    head = dimension * (training["hidden"] or [128, 32])[0] * FLOAT32
+    found = []
+    if asks:
+        for each in runs:
+            pixels_a_round(each.budget, images["train"])
+        if study.is_two_stage(method) and rounds > 1:
+            found.append(Item("pool", len(runs) * (rounds - 1), 0, 0, (method,)))
+        found.append(Item("score", len(runs) * rounds, 0, 0, (method,)))
+        found.append(Item("label", len(runs) * rounds, 0, 0, (method,)))
+    recomputes = settings.maps == "recompute"
+    dense = recomputes and study.trains_densely(method)
+    at_most = len(runs) * rounds * (training["epochs"] * images["train"] + 1) * steps if dense else 0
+    found.append(Item("train", len(runs) * rounds, at_most, len(runs) * rounds * head, (method,)))
+    pictures = min(study.pictures, images["train"]) + min(study.pictures, images["test"])
+    again = len(runs) * steps * (images["test"] + pictures) if recomputes else 0
+    found.append(Item("evaluate", len(runs), again, 0, (method,)))
+    return found
+
+
+def _geometry(study: Study, dataset: str, features: str) -> tuple[int, int]:
+    """Bytes of an image's native maps, and D."""
+    settings = study.features[features]
+    backbone = settings.backbone
+    if isinstance(backbone, Pretrained):
+        backbone = f"{study.cache}/pretrained/{backbone.pretrain}"
+    shapes = geometry(backbone, study.network_size(dataset, features), settings.blocks).values()
+    steps = len(settings.timesteps)
+    return (
+        sum(channels * height * width for channels, height, width in shapes) * steps * FLOAT16,
+        sum(channels for channels, _, _ in shapes) * steps,
+    )
+
+
+def by_stage(planned: Iterable[Item]) -> dict[str, Item]:
+    """The items of every stage added up."""
+    total: dict[str, Item] = {}
+    for item in planned:
+        before = total.get(item.stage, Item(item.stage, 0, 0, 0, ()))
+        total[item.stage] = Item(
+            item.stage,
+            before.jobs + item.jobs,
+            before.forwards + item.forwards,
+            before.bytes + item.bytes,
+            tuple(dict.fromkeys(before.methods + item.methods)),
+        )
+    return total
+
+
+def page(study: Study, images: Images, sealed: int) -> str:
+    """The plan as Markdown: a table of stages and one of methods.
+
+    Args:
+        study: the study.
+        images: images of each dataset and split.
+        sealed: runs that are finished.
+    """
+    from tabulate import tabulate
+
+    planned = items(study, images)
+    stages = list(by_stage(planned).values())
+    total = Item("total", *(sum(getattr(item, key) for item in stages) for key in ("jobs", "forwards", "bytes")), ())
+    rows = [[item.stage, item.jobs, item.forwards, readable(item.bytes)] for item in [*stages, total]]
+    lines = [
+        f"{len(study.runs())} runs, {sealed} of them sealed (they cost nothing more); "
+        + ", ".join(f"{name}: {each['train']} train, {each['test']} test images" for name, each in images.items()),
+        "",
+        tabulate(rows, ["stage", "jobs", "forwards", "disk"], "github", intfmt=",", stralign="right"),
+        "",
+        "Each method with all that it needs; what methods share is computed once.",
+        "",
+    ]
+    methods = []
+    for method in study.methods:
+        mine = [item for item in planned if method in item.methods]
+        runs = sum(run.method == method for run in study.runs())
+        sums = [sum(getattr(item, key) for item in mine) for key in ("jobs", "forwards", "bytes")]
+        methods.append([method, runs, sums[0], sums[1], readable(sums[2])])
+    lines.append(tabulate(methods, ["method", "runs", "jobs", "forwards", "disk"], "github", intfmt=",", stralign="right"))
+    if any(features.maps == "recompute" for features in study.features.values()):
+        lines += ["", "`maps: recompute`: forwards of `train` are an upper bound (training may stop early)."]
+    return "\n".join(lines)
+
+
+def readable(size: int) -> str:
+    """A number of bytes with a decimal unit."""
+    value, units = float(size), iter(("B", "kB", "MB", "GB", "TB"))
+    unit = next(units)
+    while value >= 1000 and unit != "TB":
+        value, unit = value / 1000, next(units)
+    return f"{value:.0f} {unit}" if unit in ("B", "kB") else f"{value:.1f} {unit}"

@@ -1,0 +1,73 @@
+"""The two files of a round: ``queries.csv`` (pixels to label, with scores) and ``labels.csv`` (the answers).
+
+Rows and columns are 0-based coordinates of the prepared images; images are named by their id.
+"""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+
+from .errors import UserError
+from .storage import write_text
+
+QUERY_COLUMNS = ("round", "image", "row", "column", "score")
+LABEL_COLUMNS = ("round", "image", "row", "column", "label")
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Pixels of a split: ``images`` and ``flat`` positions ``[n]``, with their ``values`` (scores or labels) ``[n]``."""
+
+    images: np.ndarray
+    flat: np.ndarray
+    values: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def write(
+    path: Path | str, columns: Sequence[str], round_number: int, pixels: Pixels, ids: Sequence[str], width: int
+) -> None:
+    """Write a round's file; the values' column comes last."""
+    text = StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(columns)
+    for image, flat, value in zip(pixels.images, pixels.flat, pixels.values, strict=True):
+        written = f"{value:.9g}" if columns is QUERY_COLUMNS else int(value)
+        table.writerow([round_number, ids[image], int(flat) // width, int(flat) % width, written])
+    write_text(path, text.getvalue())
+
+
+def read(paths: Sequence[Path | str], columns: Sequence[str], ids: Sequence[str], width: int) -> Pixels:
+    """Read the files of several rounds as one.
+
+    Raises:
+        UserError: a file has other columns, or names an image that the dataset does not have.
+    """
+    position = {name: index for index, name in enumerate(ids)}
+    images, flat, values = [], [], []
+    for path in paths:
+        with open(path, newline="") as file:
+            table = csv.DictReader(file)
+            if tuple(table.fieldnames or ()) != tuple(columns):
+                raise UserError(f"{path}: columns are {table.fieldnames}, expected {list(columns)}; delete it and run again")
+            for line, entry in enumerate(table, start=2):
+                if entry["image"] not in position:
+                    raise UserError(f"{path}, line {line}: the dataset has no image {entry['image']!r}")
+                images.append(position[entry["image"]])
+                flat.append(int(entry["row"]) * width + int(entry["column"]))
+                values.append(float(entry[columns[-1]]))
+    return Pixels(np.array(images, dtype=np.int64), np.array(flat, dtype=np.int64), np.array(values))
+
+
+def answer(asked: Pixels, truth: "np.ndarray") -> Pixels:
+    """The labels of the asked pixels, from ground truth ``[N, H, W]``; 255 means "cannot tell"."""
+    values = np.array(
+        [truth[image].reshape(-1)[flat] for image, flat in zip(asked.images.tolist(), asked.flat.tolist(), strict=True)]
+    )
+    return Pixels(asked.images, asked.flat, values)

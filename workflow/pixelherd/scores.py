@@ -1,0 +1,57 @@
+"""What each acquisition score needs; light, so that a workflow can plan without importing torch.
+
+The formulas are in :mod:`pixelherd.acquisition`.
+"""
+
+import difflib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Score:
+    """An acquisition score and the predictions that have to be made for it.
+
+    Attributes:
+        name: what a study calls it.
+        needs_draws: takes the predictions of the noise draws 1…M.
+        needs_dropout: takes samples of a head that was trained with dropout.
+        needs_base: takes the prediction of the base draw.
+        needs_generator: is (partly) random.
+    """
+
+    name: str
+    needs_draws: bool = False
+    needs_dropout: bool = False
+    needs_base: bool = False
+    needs_generator: bool = False
+
+
+SCORES: dict[str, Score] = {
+    score.name: score
+    for score in (
+        Score("entropy", needs_base=True),
+        Score("margin", needs_base=True),
+        Score("least_confidence", needs_base=True),
+        Score("random", needs_generator=True),
+        Score("bald", needs_dropout=True),
+        Score("dald", needs_draws=True),
+        Score("ebald", needs_dropout=True, needs_base=True),
+        Score("edald", needs_draws=True, needs_base=True),
+        Score("power_bald", needs_dropout=True, needs_generator=True),
+        Score("power_dald", needs_draws=True, needs_generator=True),
+        Score("balentacq", needs_dropout=True),
+    )
+}
+
+
+def find(name: str) -> Score:
+    """The score called ``name``.
+
+    Raises:
+        ValueError: there is none; the message names the nearest.
+    """
+    if name in SCORES:
+        return SCORES[name]
+    nearest = difflib.get_close_matches(name, SCORES, n=1)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"choose one of {', '.join(SCORES)}"
+    raise ValueError(f"unknown score {name!r}: {hint}")

@@ -1,0 +1,106 @@
+"""Seals: a finished run's ``run.json`` holds what made it, and no rule may produce a sealed run's files again.
+
+So neither file times, nor a deleted cache, nor a copy to another machine redoes a finished run; other settings do.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from .storage import digest_of, write_json
+from .study import Run, Study, hash_of
+
+SEAL = "run.json"
+PACKAGE = Path(__file__).parent
+
+#: Source that each stage's results depend on, as modules of the package. A change redoes the stage in pending runs.
+STAGE_SOURCE = {
+    "prepare": ("datasets", "storage.py", "randomness.py"),
+    "pretrain": ("backbones", "pretraining.py"),
+    "extract": ("backbones", "features.py", "dense.py", "randomness.py"),
+    "herd": ("candidates.py", "herding.py", "dense.py", "features.py", "randomness.py"),
+    "gather": ("candidates.py", "herding.py", "shards.py"),
+    "select": ("selection.py", "candidates.py", "herding.py", "acquisition.py", "scores.py", "queries.py"),
+    "train": ("head.py", "training.py", "dense.py"),
+    "evaluate": ("evaluation.py", "metrics.py", "dense.py", "acquisition.py"),
+}
+
+
+def source_hash(*stages: str) -> str:
+    """SHA-256 of the package source behind ``stages``, all stages by default."""
+    return source_hash_of(*(part for stage in stages or STAGE_SOURCE for part in STAGE_SOURCE[stage]))
+
+
+def source_hash_of(*parts: str) -> str:
+    """SHA-256 of modules and subpackages of the package, named by their paths in it."""
+    digest = hashlib.sha256()
+    for part in sorted(set(parts)):
+        path = PACKAGE / part
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(file.relative_to(PACKAGE).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def seal(folder: Path, run: Run, settings: dict[str, Any], rounds: int, facts: dict[str, Any]) -> None:
+    """Seal a finished run: its settings with their hash, the source hash, and the digest of every file.
+
+    Args:
+        folder: the run's folder; all its files of ``rounds`` rounds are there.
+        run: which run it is.
+        settings: ``Study.result_settings`` of the run.
+        rounds: rounds that it holds.
+        facts: what tables and figures need besides (classes, image size, image counts).
+    """
+    files = [folder / "metrics.csv", folder / "thumbnails.npz"]
+    files += [file for number in range(rounds) for file in sorted((folder / f"round-{number}").iterdir())]
+    write_json(
+        folder / SEAL,
+        {
+            "run": vars(run),
+            "rounds": rounds,
+            **facts,
+            "settings": settings,
+            "settings_sha256": hash_of(settings),
+            "source_sha256": source_hash(),
+            "files": {file.relative_to(folder).as_posix(): digest_of(file) for file in files},
+        },
+    )
+
+
+def sealed_rounds(folder: Path, settings: dict[str, Any]) -> int:
+    """Rounds of the run in ``folder`` that are sealed under ``settings``; 0 if it is unfinished or other settings made it."""
+    content = read_seal(folder)
+    if content is None or content["settings_sha256"] != hash_of(settings):
+        return 0
+    return content["rounds"] if all((folder / name).is_file() for name in content["files"]) else 0
+
+
+def read_seal(folder: Path) -> dict[str, Any] | None:
+    """The seal of a run's folder, or None where there is none (or a broken one, which seals nothing)."""
+    try:
+        return json.loads((folder / SEAL).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+
+
+def pending(study: Study) -> dict[Run, range]:
+    """Runs of the study that are not sealed, with the rounds that they lack."""
+    lacking = {}
+    for run in study.runs():
+        rounds = study.rounds_of(run.method)
+        done = sealed_rounds(Path(study.results) / "runs" / run.path, study.result_settings(run))
+        if done < rounds:
+            lacking[run] = range(done, rounds)
+    return lacking
+
+
+def made_by_other_source(study: Study) -> list[Run]:
+    """Sealed runs that another version of the source made: kept, and worth a line to the user."""
+    now = source_hash()
+    found = []
+    for run in study.runs():
+        content = read_seal(Path(study.results) / "runs" / run.path)
+        if content and content["source_sha256"] != now:
+            found.append(run)
+    return found

@@ -1,0 +1,369 @@
+"""A study: datasets × features × methods × budgets × seeds, as Pydantic models.
+
+The models are the one description of the configuration: they check it, the JSON schema is made from them, and every
+workflow stage takes from them exactly the settings that it uses. Reading a study touches no data and imports no torch.
+"""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+
+from .backbones.settings import PretrainingSettings
+from .datasets.settings import DatasetSettings
+from .errors import UserError
+from .scores import SCORES
+from .training_settings import HeadSettings
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+Budget = Annotated[PositiveInt, Field(strict=True)] | Annotated[float, Field(gt=0, strict=True)]
+Kernel = Literal["rbf", "laplace", "cauchy", "student_t", "rational_quadratic", "top_hat"]
+
+SELECTIONS = ("coverage", "random", "full")
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys are errors, values do not change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Pretrained(Settings):
+    """A backbone that this study trains itself."""
+
+    pretrain: Name = Field(description="Name of an entry of `pretraining`.")
+
+
+class FeatureSettings(Settings):
+    """Where pixel vectors come from: a frozen diffusion backbone, its timesteps and decoder blocks."""
+
+    backbone: str | Pretrained = Field(
+        description="Folder with a diffusers `unet` and `scheduler`, or `{pretrain: NAME}` for one this study trains."
+    )
+    timesteps: list[NonNegativeInt] = Field(
+        default=[50, 150, 250], min_length=1, description="Diffusion timesteps t at which activations are read."
+    )
+    blocks: list[NonNegativeInt] = Field(
+        min_length=1, description="Decoder blocks read, numbered from 0 over all decoder blocks of the network."
+    )
+    image_size: tuple[PositiveInt, PositiveInt] | None = Field(
+        default=None, description="[height, width] that the network sees; by default the dataset's own size."
+    )
+    noise_seed: int = Field(default=0, description="Key of the noise draws; seeds of runs do not change them.")
+    draws: PositiveInt = Field(
+        default=5, description="M, the noise draws besides the base draw, for scores that measure disagreement."
+    )
+    context: PositiveInt = Field(
+        default=256,
+        description="Pixels kept from every training image, unlabelled: BatchNorm's statistics come from them, and "
+        "random selection chooses among them.",
+    )
+    maps: Literal["keep", "recompute"] = Field(
+        default="keep",
+        description="`keep` stores native feature maps; `recompute` stores none and runs the network where maps are needed.",
+    )
+    datasets: list[Name] | None = Field(default=None, description="Datasets that use these features; by default all.")
+
+
+class CandidateSettings(Settings):
+    """Stage 1 within an image: which pixels may be listed, and how many are."""
+
+    pixels: PositiveInt | Literal["all"] = Field(
+        default=10_000, description="Random pixels of an image among which its list is herded, or `all`."
+    )
+    listed: PositiveInt = Field(default=50, description="K, the pixels that an image offers in every round.")
+    reserve: NonNegativeInt = Field(
+        default=50, description="Further listed pixels that take the place of those labelled already."
+    )
+    kernel: Kernel = Field(default="rbf", description="Similarity kernel of local and global herding.")
+    avoid_ignored: bool = Field(
+        default=True, description="Leave out pixels that the ground truth ignores, as the paper's code does."
+    )
+    per_seed: bool = Field(default=True, description="Draw candidates anew for every seed; `false` shares them.")
+
+
+class MethodSettings(Settings):
+    """One selection method."""
+
+    score: str | None = Field(
+        default=None, description="Score, `coverage`, `random` or `full` (the reference); by default the entry's name."
+    )
+    pool_fraction: float = Field(
+        default=0.5, gt=0, le=1, description="Share of the offered pixels that global herding keeps for the score."
+    )
+    weight: float = Field(default=1.0, ge=0, description="λ, the weight of the base prediction's entropy in edald.")
+    epochs: PositiveInt | None = Field(default=None, description="Epochs of this method's heads, instead of `head.epochs`.")
+
+
+class Study(Settings):
+    """The whole study, as in `config.yaml`."""
+
+    datasets: dict[Name, DatasetSettings] = Field(min_length=1, description="Image collections by name.")
+    features: dict[Name, FeatureSettings] = Field(default={}, description="Pixel features by name.")
+    candidates: CandidateSettings = Field(default=CandidateSettings(), description="Stage 1 within an image.")
+    methods: dict[Name, MethodSettings] = Field(default={}, description="Selection methods by name.")
+    head: HeadSettings = Field(default=HeadSettings(), description="The segmentation head and its training.")
+    budgets: list[Budget] = Field(
+        default=[0.1],
+        min_length=1,
+        description="Pixels a round: a whole number of pixels, or (with a decimal point) a multiple of the number of "
+        "training images.",
+    )
+    seeds: list[NonNegativeInt] = Field(default=[0], min_length=1, description="Seeds of the runs.")
+    rounds: PositiveInt = Field(default=10, description="Rounds of a run.")
+    pretraining: dict[Name, PretrainingSettings] = Field(
+        default={}, description="Backbones that `snakemake pretrain` trains, by name."
+    )
+    results: str = Field(default="results", description="Folder of what the study produces: small, kept.")
+    cache: str = Field(default="cache", description="Folder of features and lists: large, may be deleted any time.")
+    images_per_job: PositiveInt = Field(default=16, description="Images a job; changes no result.")
+    pictures: NonNegativeInt = Field(default=3, description="Images of each split that a run's pictures show; finished runs keep theirs.")
+    device: str = Field(default="auto", description="`auto`, `cpu`, `cuda` or `mps`.")
+    threads: PositiveInt = Field(
+        default=1, description="Numerical threads of a job. Sums differ with it, so it is part of the study."
+    )
+
+    @classmethod
+    def read(cls, content: dict[str, Any]) -> "Study":
+        """Check ``content`` (parsed YAML) and return the study.
+
+        Raises:
+            UserError: one line for every mistake, with the nearest known name for an unknown one.
+        """
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise UserError("; ".join(_explain(mistake) for mistake in error.errors())) from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_methods_are_defaults(cls, content: Any) -> Any:
+        if isinstance(content, dict) and isinstance(content.get("methods"), dict):
+            methods = {name: settings or {} for name, settings in content["methods"].items()}
+            content = {**content, "methods": methods}
+        return content
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "Study":
+        for name in self.methods:
+            known = [*SELECTIONS, *(score for score, needs in SCORES.items() if not needs.needs_dropout)]
+            if self.score(name) not in known:
+                raise ValueError(f"methods.{name}: unknown score {self.score(name)!r}{_nearest(self.score(name), known)}")
+            if self.needs_draws(name) and any(features.draws < 2 for features in self.features.values()):
+                raise ValueError(f"methods.{name}: {self.score(name)} measures disagreement and needs `draws` ≥ 2")
+        for name, features in self.features.items():
+            for dataset in features.datasets or ():
+                if dataset not in self.datasets:
+                    raise ValueError(f"features.{name}.datasets: unknown dataset {dataset!r}{_nearest(dataset, self.datasets)}")
+            if isinstance(features.backbone, Pretrained) and features.backbone.pretrain not in self.pretraining:
+                raise ValueError(f"features.{name}.backbone: `pretraining` has no entry {features.backbone.pretrain!r}")
+            for key in ("blocks", "timesteps"):
+                if len(set(getattr(features, key))) < len(getattr(features, key)):
+                    raise ValueError(f"features.{name}.{key}: an entry appears twice")
+        for name, pretraining in self.pretraining.items():
+            if pretraining.dataset not in self.datasets:
+                raise ValueError(
+                    f"pretraining.{name}.dataset: unknown dataset {pretraining.dataset!r}"
+                    f"{_nearest(pretraining.dataset, self.datasets)}"
+                )
+        for key in ("budgets", "seeds"):
+            if len(set(getattr(self, key))) < len(getattr(self, key)):
+                raise ValueError(f"{key}: an entry appears twice")
+        return self
+
+    # What a method needs follows from its score.
+
+    def score(self, method: str) -> str:
+        """Score, or selection without a score, of a method entry."""
+        return self.methods[method].score or method
+
+    def is_two_stage(self, method: str) -> bool:
+        """Whether a score ranks a herded pool."""
+        return self.score(method) not in SELECTIONS
+
+    def needs_lists(self, method: str) -> bool:
+        """Whether the method chooses among the images' lists."""
+        return self.score(method) not in ("random", "full")
+
+    def needs_draws(self, method: str) -> bool:
+        """Whether the method's score needs predictions under noise draws 1…M."""
+        return self.is_two_stage(method) and SCORES[self.score(method)].needs_draws
+
+    def trains_densely(self, method: str) -> bool:
+        """Whether heads see every pixel of their batches' images, and so need native maps."""
+        return self.score(method) == "full" or self.head.context == "all"
+
+    # The runs.
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """Every dataset with every features entry that uses it."""
+        for dataset in self.datasets:
+            for name, features in self.features.items():
+                if features.datasets is None or dataset in features.datasets:
+                    yield dataset, name
+
+    def runs(self) -> list["Run"]:
+        """Every run of the study, in the order of its file."""
+        return [
+            Run(dataset, features, method, budget, seed)
+            for dataset, features in self.pairs()
+            for method in self.methods
+            for budget in (["all"] if self.score(method) == "full" else [str(budget) for budget in self.budgets])
+            for seed in self.seeds
+        ]
+
+    def rounds_of(self, method: str) -> int:
+        """Rounds of a method's runs; the reference labels everything at once."""
+        return 1 if self.score(method) == "full" else self.rounds
+
+    def candidate_seed(self, seed: int) -> str:
+        """The key of the candidate pixels and lists that runs of ``seed`` use."""
+        return str(seed) if self.candidates.per_seed else "shared"
+
+    def network_size(self, dataset: str, features: str) -> tuple[int, int]:
+        """(height, width) of the images that the backbone sees."""
+        return tuple(self.features[features].image_size or self.datasets[dataset].size)
+
+    # The settings that each stage uses, and no more: editing others must not redo the stage.
+
+    def preparation_settings(self, dataset: str) -> dict[str, Any]:
+        """Settings that the prepared dataset depends on."""
+        return self.datasets[dataset].model_dump(mode="json")
+
+    def feature_settings(self, dataset: str, features: str) -> dict[str, Any]:
+        """Settings that native maps and context vectors depend on."""
+        settings = self.features[features].model_dump(mode="json", exclude={"draws", "datasets", "image_size", "backbone"})
+        return {**settings, "image_size": list(self.network_size(dataset, features)), "threads": self.threads}
+
+    def list_settings(self) -> dict[str, Any]:
+        """Settings that the images' lists depend on, besides the feature settings."""
+        return self.candidates.model_dump(mode="json", exclude={"per_seed"})
+
+    def selection_settings(self, run: "Run") -> dict[str, Any]:
+        """Settings that a run's queries depend on, besides its features and lists."""
+        method = self.methods[run.method]
+        settings = {"score": self.score(run.method), "budget": run.budget, "seed": run.seed}
+        settings["avoid_ignored"] = self.candidates.avoid_ignored
+        if self.needs_lists(run.method):
+            settings |= {"listed": self.candidates.listed, "kernel": self.candidates.kernel}
+        if self.is_two_stage(run.method):
+            settings |= {"pool_fraction": method.pool_fraction, "weight": method.weight}
+        if self.needs_draws(run.method):
+            settings["draws"] = self.features[run.features].draws
+        return settings
+
+    def training_settings(self, run: "Run") -> dict[str, Any]:
+        """Settings that a run's heads depend on, besides its features and labels."""
+        head = self.head.model_dump(mode="json")
+        epochs = self.methods[run.method].epochs
+        return {**head, **({"epochs": epochs} if epochs else {}), "seed": run.seed, "threads": self.threads}
+
+    def backbone_settings(self, features: str) -> dict[str, Any]:
+        """Where the backbone comes from."""
+        backbone = self.features[features].backbone
+        if isinstance(backbone, Pretrained):
+            return {"pretrain": self.pretraining[backbone.pretrain].model_dump(mode="json")}
+        return {"path": backbone}
+
+    def result_settings(self, run: "Run") -> dict[str, Any]:
+        """Everything that affects a run's results; how many rounds it has affects none of those before."""
+        settings = {
+            "dataset": self.preparation_settings(run.dataset),
+            "backbone": self.backbone_settings(run.features),
+            "features": {k: v for k, v in self.feature_settings(run.dataset, run.features).items() if k != "maps"},
+            "selection": self.selection_settings(run),
+            "training": self.training_settings(run),
+        }
+        if self.needs_lists(run.method):
+            settings["candidates"] = self.list_settings() | {"key": self.candidate_seed(run.seed)}
+        return settings
+
+    def identity(self, run: "Run") -> str:
+        """SHA-256 of everything that affects the run's results; seals and heads hold it."""
+        return hash_of(self.result_settings(run))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One dataset × features × method × budget × seed."""
+
+    dataset: str
+    features: str
+    method: str
+    budget: str
+    seed: int
+
+    @property
+    def path(self) -> str:
+        """The run's folder below ``results/runs``."""
+        return f"{self.dataset}/{self.features}/{self.method}/budget-{self.budget}/seed-{self.seed}"
+
+    @classmethod
+    def parse(cls, path: str) -> "Run":
+        """The run of a folder below ``results/runs``; further parts such as ``round-3`` are left aside."""
+        dataset, features, method, budget, seed = PurePosixPath(path).parts[:5]
+        return cls(dataset, features, method, budget.removeprefix("budget-"), int(seed.removeprefix("seed-")))
+
+
+def hash_of(settings: dict[str, Any]) -> str:
+    """SHA-256 of settings, the same for equal settings in any key order."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a study file, for editors; `config.schema.json` holds it."""
+    return Study.model_json_schema()
+
+
+def _nearest(name: str, known: Any) -> str:
+    matches = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    return f" (did you mean {matches[0]!r}?)" if matches else f" (known: {', '.join(map(str, known))})"
+
+
+def _explain(mistake: dict[str, Any]) -> str:
+    """One line for one Pydantic error: where, what, and the nearest name for an unknown key."""
+    place = [str(part) for part in mistake["loc"]] or [""]
+    shown = place[:2] + place[3:] if place[0] == "datasets" else place  # without the tag of the union, the kind
+    where = ".".join(shown)
+    if mistake["type"] == "extra_forbidden":
+        return f"study: unknown key `{where}`{_nearest(place[-1], _known_keys(place[:-1]))}"
+    message = mistake["msg"].removeprefix("Value error, ")
+    return f"study: {where}: {message}" if where else f"study: {message}"
+
+
+def _known_keys(place: list[str]) -> list[str]:
+    """Keys that the models allow at ``place``, found by walking the JSON schema."""
+    root = schema()
+    nodes = [root]
+    for part in place:
+        nodes = [child for node in nodes for child in _children(root, node, part)]
+    return sorted({key for node in nodes for key in _resolve(root, node).get("properties", {})})
+
+
+def _resolve(root: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    return root["$defs"][node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node
+
+
+def _children(root: dict[str, Any], node: dict[str, Any], part: str) -> list[dict[str, Any]]:
+    node = _resolve(root, node)
+    found = [node.get("properties", {}).get(part), node.get("additionalProperties")]
+    found += node.get("patternProperties", {}).values()
+    options = [option for key in ("anyOf", "oneOf") for option in node.get(key, [])]
+    if options:  # a tagged union: the part of the place is the tag, or lies inside one of the options
+        found += [option for option in options if _tag(root, option) == part]
+        found += [child for option in options for child in _children(root, option, part)]
+    expanded = []
+    for child in found:
+        if isinstance(child, dict):
+            expanded.append(child)
+            expanded += _resolve(root, child).get("anyOf", []) + _resolve(root, child).get("oneOf", [])
+    return expanded
+
+
+def _tag(root: dict[str, Any], option: dict[str, Any]) -> str | None:
+    return _resolve(root, option).get("properties", {}).get("kind", {}).get("const")

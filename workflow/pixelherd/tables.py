@@ -1,0 +1,450 @@
+"""Tables of a study, made from finished run folders alone: no raw data, no cache, no order of files.
+
+A run folder holds ``run.json``, ``metrics.csv`` and, for each round, ``round-{r}/labels.csv``. Runs may hold more
+rounds than the study asks for now, so every reader takes ``rounds`` and uses the rounds before it. Rows come in one
+order everywhere: dataset, features, budget (as a number), method (in the study's order, the reference last), seed,
+round.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import UserError
+from .storage import write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REFERENCE = "full"
+"""The method that labels every training pixel: one round, the same for all budgets, shown for comparison."""
+
+IGNORED = 255
+"""The label of a pixel that the oracle could not tell."""
+
+CANNOT_TELL = "cannot tell"
+
+MEASURES = ["miou", "pixel_accuracy", "mean_class_accuracy"]
+RUN = ["dataset", "features", "budget", "method", "seed"]
+METHOD = ["dataset", "features", "budget", "method"]
+
+
+def read_run(folder: Path | str) -> dict:
+    """The content of a run's ``run.json``.
+
+    Raises:
+        UserError: the file is missing, is not JSON, or does not describe a run.
+    """
+    path = Path(folder) / "run.json"
+    try:
+        facts = json.loads(path.read_text())
+        run = facts["run"]
+        complete = all(key in run for key in RUN) and all({"name", "colour"} <= set(c) for c in facts["classes"])
+        budget_key(run["budget"])
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing, so the run is not finished; run the study again") from None
+    except (ValueError, KeyError, TypeError):
+        complete = False
+    if not complete:
+        raise UserError(f"{path} does not describe a run; delete {folder} and run the study again")
+    return facts
+
+
+def budget_key(budget: str) -> float:
+    """Where a budget stands among others: its number, and "all" after every number."""
+    return float("inf") if budget == "all" else float(budget)
+
+
+def in_order(folders: Iterable[Path | str], methods: Sequence[str] = ()) -> list[tuple[Path, dict]]:
+    """Run folders with their ``run.json``, in the order that all tables and figures use.
+
+    Args:
+        methods: the study's order of methods; others follow by name, and the reference comes last.
+    """
+
+    def key(entry: tuple[Path, dict]) -> tuple:
+        run = entry[1]["run"]
+        method = run["method"]
+        rank = methods.index(method) if method in methods else len(methods)
+        return (
+            run["dataset"],
+            run["features"],
+            budget_key(run["budget"]),
+            run["budget"],
+            method == REFERENCE,
+            rank,
+            method,
+            run["seed"],
+        )
+
+    return sorted(((Path(folder), read_run(folder)) for folder in folders), key=key)
+
+
+def read_csv(path: Path, columns: Sequence[str]) -> "pd.DataFrame":
+    """A CSV file of a run that must start with ``columns``; image ids stay text, an empty field is NaN.
+
+    Raises:
+        UserError: the file is missing, cannot be parsed, or has other columns.
+    """
+    import pandas as pd
+
+    try:
+        # pandas' default words for NaN include "NA" and "null", which are fine names for an image
+        table = pd.read_csv(path, dtype={"image": str}, keep_default_na=False, na_values=[""])
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run the study again to make it") from None
+    except ValueError:
+        raise UserError(f"{path} is not a table of comma-separated values; delete it and run the study again") from None
+    if list(table.columns[: len(columns)]) != list(columns):
+        raise UserError(
+            f"{path} has the columns {', '.join(table.columns)}, but must start with {', '.join(columns)}; "
+            "delete it and run the study again"
+        )
+    return table
+
+
+def read_metrics(folders: Iterable[Path | str], rounds: int, methods: Sequence[str] = ()) -> "pd.DataFrame":
+    """The metrics of many runs, a row per run and round.
+
+    Args:
+        folders: run folders.
+        rounds: rounds to use, counted from round 0; the reference has round 0 only.
+        methods: the study's order of methods.
+
+    Returns:
+        Columns dataset, features, budget (text), method, seed, round, labelled_pixels, miou, pixel_accuracy,
+        mean_class_accuracy, and ``iou_<class name>`` for the classes of all datasets; values in [0, 1], NaN where a
+        class is absent from target and prediction or is not of the dataset.
+
+    Raises:
+        UserError: a file is missing, has unexpected columns, values outside [0, 1], or too few rounds.
+    """
+    import pandas as pd
+
+    parts = []
+    for folder, facts in in_order(folders, methods):
+        path = folder / "metrics.csv"
+        table = read_csv(path, ["round", "labelled_pixels", *MEASURES])
+        iou = list(table.columns[2 + len(MEASURES) :])
+        names = [entry["name"] for entry in facts["classes"]]
+        if len(iou) != len(names) or not all(column.startswith("iou_") for column in iou):
+            raise UserError(
+                f"{path} must have one iou_ column for each of the {len(names)} classes after {MEASURES[-1]}, but has "
+                f"{', '.join(iou) or 'none'}; delete it and run the study again"
+            )
+        try:
+            table = table.astype({column: float for column in [*MEASURES, *iou]}).astype(
+                {"round": int, "labelled_pixels": int}
+            )
+        except ValueError:
+            raise UserError(f"{path} holds text where numbers belong; delete it and run the study again") from None
+        values = table[[*MEASURES, *iou]]
+        if table[MEASURES].isna().any(axis=None) or ((values < 0) | (values > 1)).any(axis=None):
+            raise UserError(f"{path} holds values outside [0, 1]; delete it and run the study again")
+        wanted = 1 if facts["run"]["method"] == REFERENCE else rounds
+        table = table[table["round"] < wanted].sort_values("round", kind="stable")
+        if table["round"].tolist() != list(range(wanted)):
+            raise UserError(
+                f"{path} has the rounds {table['round'].tolist()}, but the study asks for the first {wanted}; "
+                "run the study again"
+            )
+        # class names instead of slugs: the files write the classes in the order of run.json
+        table = table.rename(columns=dict(zip(iou, [f"iou_{name}" for name in names], strict=True)))
+        for position, column in enumerate(RUN):
+            table.insert(position, column, facts["run"][column])
+        parts.append(table)
+    if not parts:
+        raise UserError("there are no finished runs to make tables of; run the study first")
+    return pd.concat(parts, ignore_index=True)
+
+
+def with_reference(metrics: "pd.DataFrame") -> "pd.DataFrame":
+    """Repeat the reference's rows at the end of every budget of their dataset and features, flagged ``reference``.
+
+    Where there is nothing but the reference, it keeps its own budget, "all".
+    """
+    import pandas as pd
+
+    parts = []
+    for _, group in metrics.groupby(["dataset", "features"], sort=False):
+        is_reference = group["method"] == REFERENCE
+        reference, others = group[is_reference], group[~is_reference]
+        if others.empty:
+            parts.append(reference.assign(reference=True))
+        for budget, rows in others.groupby("budget", sort=False):
+            parts += [rows.assign(reference=False), reference.assign(budget=budget, reference=True)]
+    return pd.concat([part for part in parts if not part.empty], ignore_index=True)
+
+
+def last_round(metrics: "pd.DataFrame") -> "pd.DataFrame":
+    """The rows of each run's last round."""
+    return metrics[metrics["round"] == metrics.groupby(RUN)["round"].transform("max")]
+
+
+def over_seeds(rows: "pd.DataFrame", keys: list[str], columns: Sequence[str]) -> "pd.DataFrame":
+    """Mean and sample standard deviation (n - 1; NaN with one seed) of ``columns`` over the seeds of each group."""
+    groups = rows.groupby(keys, sort=False)
+    table = groups.agg(seeds=("seed", "nunique"))
+    for column in columns:
+        table[f"{column}_mean"] = groups[column].mean()
+        table[f"{column}_std"] = groups[column].std(ddof=1)
+    return table.reset_index()
+
+
+def with_pixels(table: "pd.DataFrame", rows: "pd.DataFrame", keys: list[str]) -> "pd.DataFrame":
+    """Put the mean number of labelled pixels of each group after ``seeds``; an integer unless seeds differ."""
+    pixels = rows.groupby(keys, sort=False)["labelled_pixels"].mean().to_numpy()
+    table.insert(
+        table.columns.get_loc("seeds") + 1,
+        "labelled_pixels",
+        pixels.astype(int) if (pixels % 1 == 0).all() else pixels,
+    )
+    return table
+
+
+def final(metrics: "pd.DataFrame") -> "pd.DataFrame":
+    """The last round of each method, over seeds.
+
+    Args:
+        metrics: from :func:`read_metrics`.
+
+    Returns:
+        A row per dataset, features, budget and method; the reference closes every budget. Columns: those keys,
+        reference, seeds, labelled_pixels, and ``_mean`` and ``_std`` of miou, pixel_accuracy and mean_class_accuracy.
+    """
+    rows, keys = with_reference(last_round(metrics)), [*METHOD, "reference"]
+    return with_pixels(over_seeds(rows, keys, MEASURES), rows, keys)
+
+
+def curves(metrics: "pd.DataFrame") -> "pd.DataFrame":
+    """The mIoU after each round, over seeds, with the reference's one round in every budget.
+
+    Returns:
+        Columns: dataset, features, budget, method, reference, round, seeds, labelled_pixels, miou_mean, miou_std.
+    """
+    rows, keys = with_reference(metrics), [*METHOD, "reference", "round"]
+    return with_pixels(over_seeds(rows, keys, ["miou"]), rows, keys)
+
+
+def area(metrics: "pd.DataFrame") -> "pd.DataFrame":
+    """The normalised area under each run's budget curve, over seeds; without the reference.
+
+    The area is the trapezoid integral of mIoU over labelled pixels, divided by their range: a mean mIoU in [0, 1]. A
+    run with one round, so without a range, counts with its mIoU.
+
+    Returns:
+        Columns: dataset, features, budget, method, seeds, miou_area_mean, miou_area_std.
+    """
+    import numpy as np
+    import pandas as pd
+
+    rows = []
+    for run, points in metrics[metrics["method"] != REFERENCE].groupby(RUN, sort=False):
+        pixels, miou = points["labelled_pixels"].to_numpy(float), points["miou"].to_numpy()
+        span = pixels[-1] - pixels[0]
+        rows.append([*run, np.trapezoid(miou, pixels) / span if span else miou.mean()])
+    return over_seeds(pd.DataFrame(rows, columns=[*RUN, "miou_area"]), METHOD, ["miou_area"])
+
+
+def classes(metrics: "pd.DataFrame") -> "pd.DataFrame":
+    """The IoU of each class after the last round, over seeds.
+
+    A seed in which the class is absent from target and prediction is left out of the mean; a class that is so in all
+    runs of a dataset and features is left out of the table.
+
+    Returns:
+        Columns: dataset, features, budget, method, reference, class, seeds, iou_mean, iou_std.
+    """
+    import pandas as pd
+
+    tables, keys = [], [*METHOD, "reference"]
+    for _, rows in with_reference(last_round(metrics)).groupby(["dataset", "features"], sort=False):
+        iou = [column for column in rows.columns if column.startswith("iou_") and rows[column].notna().any()]
+        # a stable sort on the groups' first appearance keeps the order of methods, with the classes inside
+        long = rows.assign(group=rows.groupby(keys, sort=False).ngroup()).melt(
+            [*keys, "seed", "group"], iou, var_name="class", value_name="iou"
+        )
+        long["class"] = long["class"].str.removeprefix("iou_")
+        long = long.sort_values("group", kind="stable")
+        tables.append(over_seeds(long, [*keys, "class"], ["iou"]))
+    return pd.concat(tables, ignore_index=True)
+
+
+def read_labels(folder: Path, rounds: int, classes: int) -> "pd.DataFrame":
+    """The answers of a run's first ``rounds`` rounds: round, image, row, column, label.
+
+    Raises:
+        UserError: a file is missing, or a label is neither a class nor 255.
+    """
+    import pandas as pd
+
+    tables = []
+    for number in range(rounds):
+        path = folder / f"round-{number}" / "labels.csv"
+        table = read_csv(path, ["round", "image", "row", "column", "label"])
+        if pd.to_numeric(table[["row", "column"]].stack(), errors="coerce").isna().any():
+            raise UserError(f"{path} holds a row or column that is no number; correct it")
+        unknown = table.loc[~pd.to_numeric(table["label"], errors="coerce").isin([*range(classes), IGNORED]), "label"]
+        if len(unknown):
+            raise UserError(
+                f"{path} holds the label {unknown.iloc[0]}, but labels are 0 to {classes - 1}, or {IGNORED} for "
+                f"{CANNOT_TELL!r}; correct it"
+            )
+        tables.append(table.astype({"row": int, "column": int, "label": int}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def labels_per_class(folders: Iterable[Path | str], rounds: int, methods: Sequence[str] = ()) -> "pd.DataFrame":
+    """How many labelled pixels each class got from each method, over seeds; without the reference.
+
+    Returns:
+        Columns: dataset, features, budget, method, class, seeds, pixels_mean, pixels_std; the classes in their order,
+        then "cannot tell".
+
+    Raises:
+        UserError: as :func:`read_labels`.
+    """
+    import pandas as pd
+
+    rows = []
+    for folder, facts in in_order(folders, methods):
+        run, names = facts["run"], [entry["name"] for entry in facts["classes"]]
+        if run["method"] == REFERENCE:
+            continue
+        labels = read_labels(folder, rounds, len(names))["label"]
+        for value, name in [*enumerate(names), (IGNORED, CANNOT_TELL)]:
+            rows.append([*(run[key] for key in RUN), name, int((labels == value).sum())])
+    return over_seeds(pd.DataFrame(rows, columns=[*RUN, "class", "pixels"]), [*METHOD, "class"], ["pixels"])
+
+
+def write(folders: Iterable[Path | str], rounds: int, folder: Path | str, methods: Sequence[str] = ()) -> None:
+    """Write final, curves, area, classes and labels_per_class into ``folder``, as CSV and as Markdown.
+
+    The CSV files hold fractions with six decimals; the Markdown files percentages, mean ± standard deviation over
+    seeds. The bytes depend on neither the order of ``folders`` nor the clock.
+
+    Args:
+        folders: finished run folders of the study.
+        rounds: rounds that the study asks for.
+        methods: the study's order of methods.
+
+    Raises:
+        UserError: a file of a run is missing or malformed; nothing is written then.
+    """
+    folders, folder = list(folders), Path(folder)
+    metrics = read_metrics(folders, rounds, methods)
+    tables = {
+        "final": final(metrics),
+        "curves": curves(metrics),
+        "area": area(metrics),
+        "classes": classes(metrics),
+        "labels_per_class": labels_per_class(folders, rounds, methods),
+    }
+    pages = {
+        "final": final_page(tables["final"]),
+        "curves": curves_page(tables["curves"]),
+        "area": area_page(tables["area"]),
+        "classes": classes_page(tables["classes"]),
+        "labels_per_class": labels_page(tables["labels_per_class"]),
+    }
+    for name, table in tables.items():
+        write_text(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+        write_text(folder / f"{name}.md", pages[name])
+
+
+def spread(table: "pd.DataFrame", name: str, scale: float = 100) -> list[str]:
+    """``name_mean ± name_std`` of every row with one decimal: percent by default, no ± with one seed, – for none."""
+    means, deviations = table[f"{name}_mean"] * scale, table[f"{name}_std"] * scale
+    alone = [("–" if math.isnan(mean) else f"{mean:.1f}") for mean in means]
+    return [
+        text if math.isnan(deviation) else f"{text} ± {deviation:.1f}"
+        for text, deviation in zip(alone, deviations, strict=True)
+    ]
+
+
+def method_names(table: "pd.DataFrame") -> list[str]:
+    """Method of every row, the reference in italics."""
+    return [f"*{method}*" if method == REFERENCE else method for method in table["method"]]
+
+
+def page(title: str, note: str, sections: Iterable[tuple[tuple, "pd.DataFrame"]]) -> str:
+    """A Markdown page with a table under a heading for each (dataset, features, budget)."""
+    blocks = [f"# {title}", note]
+    for (dataset, features, budget), table in sections:
+        align = ["left"] + ["right"] * (table.shape[1] - 1)
+        blocks.append(f"## {dataset} · {features} · budget {budget}")
+        blocks.append(table.to_markdown(index=False, disable_numparse=True, colalign=align))
+    return "\n\n".join(blocks) + "\n"
+
+
+def final_page(table: "pd.DataFrame") -> str:
+    import pandas as pd
+
+    def section(rows: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame(
+            {
+                "method": method_names(rows),
+                "labelled pixels": [f"{pixels:,.10g}" for pixels in rows["labelled_pixels"]],
+                "seeds": [str(seeds) for seeds in rows["seeds"]],
+                "mIoU (%)": spread(rows, "miou"),
+                "pixel accuracy (%)": spread(rows, "pixel_accuracy"),
+                "mean class accuracy (%)": spread(rows, "mean_class_accuracy"),
+            }
+        )
+
+    note = f"Test split, mean ± standard deviation over seeds. *{REFERENCE}* labels every training pixel."
+    return page("After the last round", note, ((key, section(rows)) for key, rows in by_budget(table)))
+
+
+def curves_page(table: "pd.DataFrame") -> str:
+    table = table[~table["reference"]]
+    table = table.assign(cell=spread(table, "miou"))
+
+    def section(rows: "pd.DataFrame") -> "pd.DataFrame":
+        wide = rows.drop_duplicates(["method", "labelled_pixels"], keep="last").pivot(
+            index="method", columns="labelled_pixels", values="cell"
+        )
+        wide = wide.reindex(index=rows["method"].unique()).fillna("")
+        wide.columns = [f"{pixels:,.10g}" for pixels in wide.columns]
+        return wide.reset_index(names="method")
+
+    note = "mIoU (%) on the test split over the number of labelled pixels, mean ± standard deviation over seeds."
+    return page("After each round", note, ((key, section(rows)) for key, rows in by_budget(table)))
+
+
+def area_page(table: "pd.DataFrame") -> str:
+    import pandas as pd
+
+    def section(rows: pd.DataFrame) -> pd.DataFrame:
+        seeds = [str(seeds) for seeds in rows["seeds"]]
+        return pd.DataFrame({"method": rows["method"], "seeds": seeds, "area (%)": spread(rows, "miou_area")})
+
+    note = (
+        "Area under mIoU over labelled pixels, divided by the range of labelled pixels: the mean mIoU (%) over the "
+        "rounds. Mean ± standard deviation over seeds."
+    )
+    return page("Area under the budget curve", note, ((key, section(rows)) for key, rows in by_budget(table)))
+
+
+def classes_page(table: "pd.DataFrame") -> str:
+    table = table.assign(method=method_names(table), cell=spread(table, "iou"))
+    note = "IoU (%) on the test split after the last round, mean ± standard deviation over seeds."
+    return page("IoU of each class", note, ((key, class_columns(rows)) for key, rows in by_budget(table)))
+
+
+def labels_page(table: "pd.DataFrame") -> str:
+    table = table.assign(cell=spread(table, "pixels", scale=1))
+    note = "Number of labelled pixels after the last round, mean ± standard deviation over seeds."
+    return page("Labelled pixels of each class", note, ((key, class_columns(rows)) for key, rows in by_budget(table)))
+
+
+def by_budget(table: "pd.DataFrame") -> Iterable[tuple[tuple, "pd.DataFrame"]]:
+    return table.groupby(["dataset", "features", "budget"], sort=False)
+
+
+def class_columns(rows: "pd.DataFrame") -> "pd.DataFrame":
+    """Turn a row per method and class into a row per method with a column per class, both in their order."""
+    wide = rows.pivot(index="method", columns="class", values="cell")
+    return wide.reindex(index=rows["method"].unique(), columns=rows["class"].unique()).reset_index(names="method")

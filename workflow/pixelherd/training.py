@@ -1,0 +1,70 @@
+"""What a head is trained on: the labels so far, and the unlabelled pixels that BatchNorm's statistics need.
+
+The training itself is in :mod:`pixelherd.head`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .candidates import IGNORED, read_union
+from .datasets import Dataset
+from .features import MapSource
+from .head import DenseSource, VectorSource
+from .queries import LABEL_COLUMNS, read
+from .shards import Shards
+
+
+def vector_source(
+    dataset: Dataset,
+    labels: Sequence[Path | str],
+    context_index: Path | str,
+    union_manifest: Path | str | None,
+    device: torch.device,
+) -> tuple[VectorSource, int]:
+    """Gathered vectors: the context pixels of every training image, and the labelled pixels.
+
+    Args:
+        dataset: the prepared dataset.
+        labels: the ``labels.csv`` of the rounds so far.
+        context_index: index of the training shards.
+        union_manifest: the union whose pixels were labelled; None if context pixels were (random selection).
+        device: where batches are put.
+
+    Returns:
+        the source, and D.
+    """
+    answered = read(labels, LABEL_COLUMNS, dataset.train.ids, dataset.size[1])
+    shards = Shards.open(context_index)
+    if union_manifest:
+        union = read_union(Path(union_manifest).parent)
+        vectors = np.asarray(union.vectors[union.rows_of(answered.images, answered.flat)])
+    else:
+        vectors = np.stack(
+            [
+                shards.image("context", image)[np.searchsorted(shards.image("context_pixels", image), flat)]
+                for image, flat in zip(answered.images.tolist(), answered.flat.tolist(), strict=True)
+            ]
+        )
+    context = shards.lazily("context")
+    source = VectorSource(context, vectors, answered.images, answered.values.astype(np.int64), device)
+    return source, vectors.shape[1]
+
+
+def dense_source(
+    dataset: Dataset, labels: Sequence[Path | str], maps_of: MapSource, device: torch.device
+) -> tuple[DenseSource, int]:
+    """Every pixel of every training image, labelled where ``labels`` say so; all by the ground truth without any.
+
+    Returns:
+        the source, and D.
+    """
+    truth = dataset.train.labels[:]
+    if labels:
+        answered = read(labels, LABEL_COLUMNS, dataset.train.ids, dataset.size[1])
+        truth = np.full_like(truth, IGNORED)
+        truth.reshape(len(truth), -1)[answered.images, answered.flat] = answered.values
+    dim = sum(values.shape[0] * values.shape[1] for values in maps_of(0).values())
+    return DenseSource(maps_of, truth, dataset.size, device), dim

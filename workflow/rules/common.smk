@@ -1,0 +1,194 @@
+# The study, its paths, the wildcards, and what the rules look up. No rule is defined here.
+
+from pathlib import Path
+
+from pixelherd import sealing, shards
+from pixelherd.budget import pixels_a_round
+from pixelherd.datasets import counts as count_images
+from pixelherd.errors import UserError
+from pixelherd.study import Run, Study
+
+
+def read_study():
+    try:
+        return Study.read(config)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+STUDY = read_study()
+
+CACHE = STUDY.cache
+RESULTS = STUDY.results
+
+DATASET = f"{CACHE}/datasets/{{dataset}}/manifest.json"
+PRETRAINED = f"{CACHE}/pretrained/{{name}}/manifest.json"
+BACKBONE = f"{CACHE}/backbones/{{features}}.json"
+FEATURES_FOLDER = f"{CACHE}/features/{{dataset}}/{{features}}"
+FEATURES = f"{FEATURES_FOLDER}/{{split}}/{{shard}}/manifest.json"
+FEATURES_INDEX = f"{FEATURES_FOLDER}/{{split}}/index.json"
+PICTURES = f"{FEATURES_FOLDER}/pictures/manifest.json"
+LISTS_FOLDER = f"{CACHE}/lists/{{dataset}}/{{features}}/seed-{{key}}"
+LISTS = f"{LISTS_FOLDER}/{{shard}}/manifest.json"
+UNION = f"{LISTS_FOLDER}/union/manifest.json"
+DRAWS_FOLDER = f"{CACHE}/draws/{{dataset}}/{{features}}/seed-{{key}}"
+DRAWS = f"{DRAWS_FOLDER}/{{shard}}/manifest.json"
+DRAWS_INDEX = f"{DRAWS_FOLDER}/index.json"
+POOL = f"{CACHE}/pools/{{step}}.npy"
+ROUND = f"{RESULTS}/runs/{{step}}"
+RUN = f"{RESULTS}/runs/{{run}}"
+
+TABLES = ("final", "curves", "area", "labels_per_class", "classes")
+RESULT_TABLES = expand(f"{RESULTS}/tables/{{table}}.{{kind}}", table=TABLES, kind=("csv", "md"))
+RESULT_FIGURES = f"{RESULTS}/figures/manifest.json"
+COST_TABLE = f"{RESULTS}/costs/costs.md"
+
+
+# Sealing: only what a pending run lacks has a rule that makes it.
+PENDING = sealing.pending(STUDY)
+PENDING_STEPS = [f"{run.path}/round-{number}" for run, rounds in PENDING.items() for number in rounds]
+NOTHING = "(?!)"
+
+
+wildcard_constraints:
+    dataset="[A-Za-z0-9_-]+",
+    features="[A-Za-z0-9_-]+",
+    name="[A-Za-z0-9_-]+",
+    split="train|test",
+    shard=r"\d+-\d+",
+    key=r"\d+|shared",
+    run="|".join(map(re.escape, (run.path for run in PENDING))) or NOTHING,
+    step="|".join(map(re.escape, PENDING_STEPS)) or NOTHING,
+
+
+def shard_names(dataset, split):
+    """Shards of a split; the prepared dataset is asked before the raw data."""
+    try:
+        images = count_images(STUDY.datasets[dataset], prepared=Path(CACHE) / "datasets" / dataset)
+        for budget in STUDY.budgets:
+            pixels_a_round(str(budget), images["train"])
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+    return shards.ranges(images[split], STUDY.images_per_job)
+
+
+def run_of(wildcards):
+    """The run of a job, and the job's round if it has one."""
+    path = wildcards.get("step") or wildcards.run
+    return Run.parse(path)
+
+
+def round_of(wildcards):
+    return int(wildcards.step.rsplit("-", 1)[1])
+
+
+def keeps_maps(wildcards):
+    return STUDY.features[wildcards.features].maps == "keep"
+
+
+def of_run(pattern, run, **more):
+    """A path pattern filled for a run."""
+    key = STUDY.candidate_seed(run.seed)
+    return pattern.format(dataset=run.dataset, features=run.features, key=key, **more)
+
+
+def maps_of(dataset, features, split):
+    """What native maps of a whole split need: the stored maps, or the backbone."""
+    if STUDY.features[features].maps == "keep":
+        return {"maps": FEATURES_INDEX.format(dataset=dataset, features=features, split=split)}
+    return {"backbone": BACKBONE.format(features=features)}
+
+
+def labels_until(run, last):
+    """The answers of rounds 0…last; the reference asks nothing."""
+    if STUDY.score(run.method) == "full":
+        return []
+    return [f"{RESULTS}/runs/{run.path}/round-{number}/labels.csv" for number in range(last + 1)]
+
+
+def pool_input(wildcards):
+    run, number = run_of(wildcards), round_of(wildcards)
+    return {
+        "dataset": of_run(DATASET, run),
+        "union": of_run(UNION, run),
+        "labels": labels_until(run, number - 1),
+    }
+
+
+def score_input(wildcards):
+    run, number = run_of(wildcards), round_of(wildcards)
+    needed = {"dataset": of_run(DATASET, run), "labels": labels_until(run, number - 1)}
+    if STUDY.needs_lists(run.method):
+        needed["union"] = of_run(UNION, run)
+    else:
+        needed["context"] = of_run(FEATURES_INDEX, run, split="train")
+    if STUDY.is_two_stage(run.method) and number > 0:
+        needed["pool"] = POOL.format(step=wildcards.step)
+        needed["head"] = f"{RESULTS}/runs/{run.path}/round-{number - 1}/head.safetensors"
+        if STUDY.needs_draws(run.method):
+            needed["draws"] = of_run(DRAWS_INDEX, run)
+    return needed
+
+
+def train_input(wildcards):
+    run, number = run_of(wildcards), round_of(wildcards)
+    needed = {"dataset": of_run(DATASET, run), "labels": labels_until(run, number)}
+    if STUDY.trains_densely(run.method):
+        return needed | maps_of(run.dataset, run.features, "train")
+    needed["context"] = of_run(FEATURES_INDEX, run, split="train")
+    if STUDY.needs_lists(run.method):
+        needed["union"] = of_run(UNION, run)
+    return needed
+
+
+def evaluate_input(wildcards):
+    run = run_of(wildcards)
+    rounds = range(STUDY.rounds_of(run.method))
+    needed = {"dataset": of_run(DATASET, run)}
+    needed["heads"] = [f"{RESULTS}/runs/{run.path}/round-{number}/head.safetensors" for number in rounds]
+    needed["labels"] = labels_until(run, rounds[-1])
+    for split in ("train", "test"):
+        needed |= {f"{split}_{name}": path for name, path in maps_of(run.dataset, run.features, split).items()}
+    if STUDY.needs_draws(run.method) and STUDY.pictures:
+        needed["pictures"] = of_run(PICTURES, run)
+    return needed
+
+
+def every_seal():
+    return [f"{RESULTS}/runs/{run.path}/run.json" for run in STUDY.runs()]
+
+
+def every_index():
+    """Everything that a study computes once for all its runs."""
+    wanted = []
+    for run in PENDING:
+        wanted += [of_run(FEATURES_INDEX, run, split=split) for split in ("train", "test")]
+        if STUDY.needs_lists(run.method):
+            wanted.append(of_run(UNION, run))
+        if STUDY.needs_draws(run.method):
+            wanted.append(of_run(DRAWS_INDEX, run))
+    return sorted(set(wanted))
+
+
+def every_pretrained_backbone():
+    return expand(PRETRAINED, name=STUDY.pretraining)
+
+
+def backbone_source(wildcards):
+    """The manifest of the backbone that this study trains, where it trains one."""
+    backbone = STUDY.features[wildcards.features].backbone
+    return [] if isinstance(backbone, str) else PRETRAINED.format(name=backbone.pretrain)
+
+
+def cost(*parts):
+    """Where a job notes what it cost."""
+    return f"{RESULTS}/costs/jobs/{'/'.join(parts)}.json"
+
+
+def source(*stages):
+    return sealing.source_hash(*stages)
+
+
+onstart:
+    for run in sealing.made_by_other_source(STUDY):
+        print(f"pixelherd: {run.path} is sealed by another version of the source and kept", file=sys.stderr)

@@ -1,0 +1,18 @@
+rule prepare:
+    output:
+        DATASET,
+    log:
+        "logs/prepare/{dataset}.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        settings=lambda w: STUDY.preparation_settings(w.dataset),
+        source=source("prepare"),
+        cost=cost("prepare", "{dataset}"),
+    message:
+        "Prepare {wildcards.dataset}"
+    script:
+        "../scripts/prepare.py"

@@ -1,0 +1,72 @@
+rule extract:
+    input:
+        dataset=DATASET,
+        backbone=BACKBONE,
+    output:
+        FEATURES,
+    log:
+        "logs/extract/{dataset}/{features}/{split}-{shard}.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    threads: STUDY.threads
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        settings=lambda w: STUDY.feature_settings(w.dataset, w.features),
+        threads=STUDY.threads,
+        device=STUDY.device,
+        source=source("extract"),
+        cost=cost("extract", "{dataset}", "{features}", "{split}-{shard}"),
+    message:
+        "Extract features of {wildcards.dataset}/{wildcards.split} {wildcards.shard} by {wildcards.features}"
+    script:
+        "../scripts/extract.py"
+
+
+rule index_features:
+    input:
+        lambda w: expand(FEATURES, shard=shard_names(w.dataset, w.split), allow_missing=True),
+    output:
+        FEATURES_INDEX,
+    log:
+        "logs/index_features/{dataset}/{features}/{split}.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        cost=cost("index_features", "{dataset}", "{features}", "{split}"),
+    message:
+        "Index features of {wildcards.dataset}/{wildcards.split}"
+    script:
+        "../scripts/index.py"
+
+
+rule picture:
+    input:
+        dataset=DATASET,
+        backbone=BACKBONE,
+    output:
+        PICTURES,
+    log:
+        "logs/picture/{dataset}/{features}.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    threads: STUDY.threads
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=lambda w: STUDY.feature_settings(w.dataset, w.features),
+        draws=lambda w: STUDY.features[w.features].draws,
+        pictures=STUDY.pictures,
+        threads=STUDY.threads,
+        device=STUDY.device,
+        source=source("extract"),
+        cost=cost("picture", "{dataset}", "{features}"),
+    message:
+        "Draw the noise of the pictured images of {wildcards.dataset}"
+    script:
+        "../scripts/picture.py"

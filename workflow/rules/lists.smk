@@ -1,0 +1,98 @@
+rule herd:
+    input:
+        dataset=DATASET,
+        maps=lambda w: FEATURES.format(split="train", **w) if keeps_maps(w) else [],
+        backbone=lambda w: [] if keeps_maps(w) else BACKBONE.format(**w),
+    output:
+        LISTS,
+    log:
+        "logs/herd/{dataset}/{features}/seed-{key}/{shard}.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    threads: STUDY.threads
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        settings=lambda w: STUDY.feature_settings(w.dataset, w.features),
+        candidates=STUDY.list_settings(),
+        threads=STUDY.threads,
+        device=STUDY.device,
+        source=source("herd"),
+        cost=cost("herd", "{dataset}", "{features}", "seed-{key}-{shard}"),
+    message:
+        "Herd lists of {wildcards.dataset} {wildcards.shard}, seed {wildcards.key}"
+    script:
+        "../scripts/herd.py"
+
+
+rule perturb:
+    input:
+        dataset=DATASET,
+        backbone=BACKBONE,
+        lists=LISTS,
+    output:
+        DRAWS,
+    log:
+        "logs/perturb/{dataset}/{features}/seed-{key}/{shard}.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    threads: STUDY.threads
+    resources:
+        mem_mb=4000,
+        runtime=480,
+    params:
+        settings=lambda w: STUDY.feature_settings(w.dataset, w.features),
+        draws=lambda w: STUDY.features[w.features].draws,
+        threads=STUDY.threads,
+        device=STUDY.device,
+        source=source("extract"),
+        cost=cost("perturb", "{dataset}", "{features}", "seed-{key}-{shard}"),
+    message:
+        "Perturb listed pixels of {wildcards.dataset} {wildcards.shard}, seed {wildcards.key}"
+    script:
+        "../scripts/perturb.py"
+
+
+rule index_draws:
+    input:
+        lambda w: expand(DRAWS, shard=shard_names(w.dataset, "train"), allow_missing=True),
+    output:
+        DRAWS_INDEX,
+    log:
+        "logs/index_draws/{dataset}/{features}/seed-{key}.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        cost=cost("index_draws", "{dataset}", "{features}", "seed-{key}"),
+    message:
+        "Index draws of {wildcards.dataset}, seed {wildcards.key}"
+    script:
+        "../scripts/index.py"
+
+
+rule gather:
+    input:
+        lambda w: expand(LISTS, shard=shard_names(w.dataset, "train"), allow_missing=True),
+    output:
+        UNION,
+    log:
+        "logs/gather/{dataset}/{features}/seed-{key}.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    threads: STUDY.threads
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        listed=STUDY.candidates.listed,
+        threads=STUDY.threads,
+        source=source("gather"),
+        cost=cost("gather", "{dataset}", "{features}", "seed-{key}"),
+    message:
+        "Gather the listed pixels of {wildcards.dataset}, seed {wildcards.key}"
+    script:
+        "../scripts/gather.py"

@@ -1,0 +1,79 @@
+rule plan:
+    log:
+        "logs/plan.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        study=STUDY.model_dump(mode="json"),
+        sealed=len(STUDY.runs()) - len(PENDING),
+    message:
+        "Plan the study"
+    script:
+        "../scripts/plan.py"
+
+
+rule write_tables:
+    input:
+        every_seal(),
+    output:
+        RESULT_TABLES,
+    log:
+        "logs/write_tables.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        rounds=STUDY.rounds,
+        methods=list(STUDY.methods),
+        source=sealing.source_hash_of("tables.py"),
+    message:
+        "Write the tables"
+    script:
+        "../scripts/write_tables.py"
+
+
+rule write_figures:
+    input:
+        every_seal(),
+    output:
+        RESULT_FIGURES,
+    log:
+        "logs/write_figures.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        rounds=STUDY.rounds,
+        methods=list(STUDY.methods),
+        source=sealing.source_hash_of("figures.py", "tables.py"),
+    message:
+        "Draw the figures"
+    script:
+        "../scripts/write_figures.py"
+
+
+rule write_costs:
+    input:
+        every_seal(),
+    output:
+        COST_TABLE,
+    log:
+        "logs/write_costs.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        study=STUDY.model_dump(mode="json"),
+    message:
+        "Add up the costs"
+    script:
+        "../scripts/write_costs.py"

@@ -1,0 +1,132 @@
+rule pool:
+    input:
+        unpack(pool_input),
+    output:
+        POOL,
+    log:
+        "logs/pool/{step}.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    threads: STUDY.threads
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        settings=lambda w: STUDY.selection_settings(run_of(w)),
+        threads=STUDY.threads,
+        source=source("select"),
+        cost=cost("pool", "{step}"),
+    message:
+        "Pool {wildcards.step}"
+    script:
+        "../scripts/pool.py"
+
+
+rule score:
+    input:
+        unpack(score_input),
+    output:
+        f"{ROUND}/queries.csv",
+    log:
+        "logs/score/{step}.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    threads: STUDY.threads
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        settings=lambda w: STUDY.selection_settings(run_of(w)),
+        round=round_of,
+        threads=STUDY.threads,
+        source=source("select"),
+        cost=cost("score", "{step}"),
+    message:
+        "Score {wildcards.step}"
+    script:
+        "../scripts/score.py"
+
+
+rule label:
+    input:
+        dataset=lambda w: of_run(DATASET, run_of(w)),
+        queries=f"{ROUND}/queries.csv",
+    output:
+        f"{ROUND}/labels.csv",
+    log:
+        "logs/label/{step}.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        round=round_of,
+        cost=cost("label", "{step}"),
+    message:
+        "Label {wildcards.step}"
+    script:
+        "../scripts/label.py"
+
+
+rule train:
+    input:
+        unpack(train_input),
+    output:
+        head=f"{ROUND}/head.safetensors",
+        log=f"{ROUND}/training.csv",
+    log:
+        "logs/train/{step}.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    threads: STUDY.threads
+    resources:
+        mem_mb=8000,
+        runtime=720,
+    params:
+        settings=lambda w: STUDY.training_settings(run_of(w)),
+        features=lambda w: STUDY.feature_settings(run_of(w).dataset, run_of(w).features),
+        identity=lambda w: STUDY.identity(run_of(w)),
+        checkpoint=lambda w: f"{CACHE}/training/{w.step}.checkpoint",
+        round=round_of,
+        dense=lambda w: STUDY.trains_densely(run_of(w).method),
+        threads=STUDY.threads,
+        device=STUDY.device,
+        source=source("train"),
+        cost=cost("train", "{step}"),
+    message:
+        "Train {wildcards.step}"
+    script:
+        "../scripts/train.py"
+
+
+rule evaluate:
+    input:
+        unpack(evaluate_input),
+    output:
+        metrics=f"{RUN}/metrics.csv",
+        thumbnails=f"{RUN}/thumbnails.npz",
+        seal=f"{RUN}/run.json",
+    log:
+        "logs/evaluate/{run}.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    threads: STUDY.threads
+    resources:
+        mem_mb=8000,
+        runtime=480,
+    params:
+        settings=lambda w: STUDY.feature_settings(run_of(w).dataset, run_of(w).features),
+        result_settings=lambda w: STUDY.result_settings(run_of(w)),
+        identity=lambda w: STUDY.identity(run_of(w)),
+        weight=lambda w: STUDY.methods[run_of(w).method].weight,
+        draws=lambda w: STUDY.features[run_of(w).features].draws,
+        pictures=STUDY.pictures,
+        threads=STUDY.threads,
+        device=STUDY.device,
+        source=source("evaluate"),
+        cost=cost("evaluate", "{run}"),
+    message:
+        "Evaluate {wildcards.run}"
+    script:
+        "../scripts/evaluate.py"

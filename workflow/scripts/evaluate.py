@@ -1,0 +1,55 @@
+"""Evaluate all heads of a run on the test split, and seal the run."""
+
+from pathlib import Path
+
+from snakemake.script import snakemake
+
+from pixelherd.job import job
+
+with job(snakemake) as meter:
+    from tqdm import tqdm
+
+    from pixelherd import queries, sealing
+    from pixelherd.datasets import Dataset
+    from pixelherd.devices import resolve
+    from pixelherd.evaluation import confusions, labelled_pixels, load_heads, write_metrics
+    from pixelherd.features import open_maps
+    from pixelherd.pictures import write_thumbnails
+    from pixelherd.study import Run
+
+    files, params = snakemake.input, snakemake.params
+    folder = Path(snakemake.output.seal).parent
+    run = Run.parse(snakemake.wildcards.run)
+    dataset = Dataset.open(Path(files.dataset).parent)
+    device = resolve(params.device)
+    heads = [head.to(device) for head in load_heads(files.heads, params.identity)]
+    splits = {}
+    for name in ("train", "test"):
+        split = getattr(dataset, name)
+        stored, backbone = files.get(f"{name}_maps"), files.get(f"{name}_backbone")
+        splits[name] = split, open_maps(stored, backbone, split.images, params.settings, params.device)
+
+    test, maps_of = splits["test"]
+    images = tqdm(range(len(test)), desc="evaluate", unit="image", disable=None)
+    matrices = confusions(heads, images, maps_of, test.labels, len(dataset.classes))
+    labels = [queries.read([path], queries.LABEL_COLUMNS, dataset.train.ids, dataset.size[1]) for path in files.labels]
+    counts = labelled_pixels(labels, dataset.train.labels)
+    write_metrics(snakemake.output.metrics, matrices, counts, dataset.classes)
+
+    pictures = files.get("pictures")
+    write_thumbnails(
+        Path(snakemake.output.thumbnails),
+        heads[-1],
+        splits,
+        dataset.size,
+        params.pictures,
+        (Path(pictures).parent, params.draws) if pictures else None,
+        params.weight,
+    )
+    facts = {
+        "classes": [{"name": each.name, "colour": list(each.colour)} for each in dataset.classes],
+        "image_size": list(dataset.size),
+        "images": {name: len(split) for name, (split, _) in splits.items()},
+    }
+    sealing.seal(folder, run, params.result_settings, len(heads), facts)
+    meter.forwards = sum(maps_of.forwards for _, maps_of in splits.values())

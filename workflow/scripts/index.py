@@ -1,0 +1,12 @@
+"""Index the shards of a split."""
+
+from pathlib import Path
+
+from snakemake.script import snakemake
+
+from pixelherd.job import job
+
+with job(snakemake):
+    from pixelherd.shards import write_index
+
+    write_index(snakemake.output[0], [Path(manifest).parent for manifest in snakemake.input])

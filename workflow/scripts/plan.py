@@ -1,0 +1,13 @@
+"""Print what the study will cost, before anything runs."""
+
+
+from snakemake.script import snakemake
+
+from pixelherd.job import job
+
+with job(snakemake):
+    from pixelherd import plan
+    from pixelherd.study import Study
+
+    study = Study.read(snakemake.params.study)
+    print(plan.page(study, plan.images_of(study), snakemake.params.sealed))

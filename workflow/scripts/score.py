@@ -1,0 +1,35 @@
+"""Stage 2 of a round: the pixels to label."""
+
+from pathlib import Path
+
+from snakemake.script import snakemake
+
+from pixelherd.job import job
+
+with job(snakemake):
+    import numpy as np
+
+    from pixelherd import head, queries, selection
+    from pixelherd.budget import pixels_a_round
+    from pixelherd.candidates import read_union
+    from pixelherd.datasets import Dataset
+    from pixelherd.shards import Shards
+
+    settings, number, files = snakemake.params.settings, snakemake.params.round, snakemake.input
+    dataset = Dataset.open(Path(files.dataset).parent)
+    train, width = dataset.train, dataset.size[1]
+    budget = pixels_a_round(settings["budget"], len(train))
+    labelled = queries.read(files.get("labels", []), queries.LABEL_COLUMNS, train.ids, width)
+    if "union" not in files.keys():
+        context = Shards.open(files.context)
+        chosen = selection.at_random(context, train.labels, labelled, budget, number, settings)
+    else:
+        union = read_union(Path(files.union).parent)
+        if "pool" in files.keys():
+            rows, trained = np.load(files.pool), head.load(files.head)
+            draws = Shards.open(files.draws) if "draws" in files.keys() else None
+            chosen = selection.by_score(union, rows, draws, trained, budget, number, settings)
+        else:
+            rows = union.rows_of(labelled.images, labelled.flat)
+            chosen = selection.by_coverage(union, rows, budget, settings)
+    queries.write(snakemake.output[0], queries.QUERY_COLUMNS, number, chosen, train.ids, width)
