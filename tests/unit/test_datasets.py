@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image
+from pydantic import TypeAdapter, ValidationError
+
 from pixelherd.datasets import READERS, Dataset, counts, prepare
 from pixelherd.datasets.camvid import classes as camvid_classes
 from pixelherd.datasets.classes import ClassInfo, default_colour
 from pixelherd.datasets.demo import CLASSES, scene
 from pixelherd.datasets.settings import CamVidSettings, DatasetSettings, DemoSettings, FolderSettings
 from pixelherd.errors import UserError
-from pydantic import TypeAdapter, ValidationError
 
 SHARED = Path(os.environ.get("PIXELHERD_SHARED", Path(__file__).parents[2] / ".." / "shared"))
 CAMVID = SHARED / "camvid"

@@ -7,6 +7,7 @@ import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
+
 from pixelherd import figures, tables
 from pixelherd.errors import UserError
 

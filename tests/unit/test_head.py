@@ -373,8 +373,8 @@ def dense_problem(images=4, size=(6, 8)):
 
 def test_dense_source_trains_like_the_vectors_of_every_pixel():
     maps, labels, size = dense_problem()
-    rows, columns = np.divmod(np.arange(size[0] * size[1]), size[1])
-    vectors = np.concatenate([np.asarray(dense.vectors(image, rows, columns, size)) for image in maps])
+    rows, columns = (torch.from_numpy(x) for x in np.divmod(np.arange(size[0] * size[1]), size[1]))
+    vectors = np.concatenate([dense.vectors(image, rows, columns, size).numpy() for image in maps])
     source = VectorSource(None, vectors, np.repeat(np.arange(4), len(rows)), labels.ravel())
     settings = HeadSettings(epochs=5, batch_images=2)
     head, log = fit(source, settings)

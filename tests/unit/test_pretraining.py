@@ -114,10 +114,10 @@ def test_seed_decides_and_global_state_does_not(tmp_path):
 
 
 def test_loss_falls(tmp_path):
-    pretrain(stripes(), settings(steps=300, stages=[], crop=1.0), tmp_path, progress=False)
+    pretrain(stripes(), settings(steps=200, stages=[], crop=1.0), tmp_path, progress=False)
     losses = [float(row["loss"]) for row in csv.DictReader((tmp_path / "loss.csv").open())]
-    assert len(losses) == 3
-    assert losses[-1] < 0.5 * losses[0]
+    assert len(losses) == 2
+    assert losses[1] < 0.7 * losses[0]
 
 
 def test_checkpoint_of_another_training(tmp_path):

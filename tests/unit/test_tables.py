@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from pixelherd import tables
 from pixelherd.errors import UserError
 

@@ -11,8 +11,8 @@ import torch
 from . import dense
 from .candidates import IGNORED
 from .datasets import ClassInfo
-from .features import MapSource
 from .errors import UserError
+from .features import MapSource
 from .head import Head, load, read_metadata
 from .metrics import confusion, ious, mean_class_accuracy, miou, pixel_accuracy
 from .queries import Pixels
@@ -55,7 +55,9 @@ def confusions(
     return total
 
 
-def write_metrics(path: Path | str, matrices: np.ndarray, labelled: Sequence[int], classes: Sequence[ClassInfo]) -> None:
+def write_metrics(
+    path: Path | str, matrices: np.ndarray, labelled: Sequence[int], classes: Sequence[ClassInfo]
+) -> None:
     """Write ``metrics.csv``: one row a round, values in [0, 1], empty for a class absent from target and prediction.
 
     Args:
@@ -82,5 +84,5 @@ def labelled_pixels(labels: Sequence[Pixels], truth: np.ndarray) -> list[int]:
         truth: ``[N, H, W]`` labels of the training images.
     """
     if not labels:
-        return [sum(int((truth[image] != IGNORED).sum()) for image in range(len(truth)))]
+        return [sum(int((truth[image] != IGNORED).sum()) for image in range(truth.shape[0]))]
     return np.cumsum([int((each.values != IGNORED).sum()) for each in labels]).tolist()

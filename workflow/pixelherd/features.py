@@ -5,22 +5,25 @@ float16, so ``maps: keep`` and ``maps: recompute`` give the same results.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from PIL import Image
 
 from . import dense
-from .backbones import Backbone, open_manifest
+from .backbones import open_manifest
 from .backbones.noise import draw
 from .devices import resolve
 from .errors import UserError
 from .randomness import numpy_generator
 from .shards import Shards
 from .storage import create_array
+
+if TYPE_CHECKING:
+    from .backbones.unet import Backbone
 
 BASE_DRAW = 0
 ImageMaps = dict[int, torch.Tensor]
@@ -34,7 +37,7 @@ def network_input(image: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 127.5 - 1
 
 
-def compute(backbone: Backbone, image: np.ndarray, settings: dict[str, Any], number: int = BASE_DRAW) -> ImageMaps:
+def compute(backbone: "Backbone", image: np.ndarray, settings: dict[str, Any], number: int = BASE_DRAW) -> ImageMaps:
     """Native maps of one image under noise draw ``number``.
 
     Args:
@@ -51,9 +54,7 @@ def compute(backbone: Backbone, image: np.ndarray, settings: dict[str, Any], num
     """
     size = tuple(settings["image_size"])
     noise = draw(settings["noise_seed"], number, size)
-    maps = backbone.maps(
-        network_input(image, size), noise, timesteps=settings["timesteps"], blocks=settings["blocks"]
-    )
+    maps = backbone.maps(network_input(image, size), noise, timesteps=settings["timesteps"], blocks=settings["blocks"])
     limit = torch.finfo(torch.float16).max
     for block, values in maps.items():
         if values.abs().max() > limit:
@@ -89,7 +90,7 @@ class StoredMaps:
 class ComputedMaps:
     """Maps of a split's images, made anew by the backbone at every call."""
 
-    def __init__(self, backbone: Backbone, images: Any, settings: dict[str, Any]):
+    def __init__(self, backbone: "Backbone", images: Any, settings: dict[str, Any]):
         self._backbone, self._images, self._settings = backbone, images, settings
 
     @property
@@ -104,7 +105,9 @@ class ComputedMaps:
 MapSource = StoredMaps | ComputedMaps
 
 
-def open_maps(stored: str | None, backbone: str | None, images: Any, settings: dict[str, Any], device: str) -> MapSource:
+def open_maps(
+    stored: str | None, backbone: str | None, images: Any, settings: dict[str, Any], device: str
+) -> MapSource:
     """Maps of a split's images by position: stored ones where there are, else the backbone's.
 
     Args:
@@ -152,7 +155,7 @@ def read_stored(folder: Path, offset: int) -> ImageMaps:
     return {block: torch.from_numpy(group[f"block-{block}"][offset]) for block in blocks}
 
 
-@lru_cache(maxsize=None)
+@cache
 def _open_group(folder: Path) -> dict[str, Any]:
     import zarr
 
@@ -163,7 +166,7 @@ def extract(
     folder: Path,
     positions: range,
     split: Any,
-    backbone: Backbone,
+    backbone: "Backbone",
     settings: dict[str, Any],
     size: tuple[int, int],
     *,
@@ -205,7 +208,7 @@ def write_draws(
     positions: range,
     split: Any,
     lists: Shards,
-    backbone: Backbone,
+    backbone: "Backbone",
     settings: dict[str, Any],
     draws: int,
     size: tuple[int, int],

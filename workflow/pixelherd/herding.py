@@ -1,12 +1,13 @@
 """MaxHerding: exact lazy greedy selection of the vectors that cover a set best.
 
-The generalised coverage of S is ``C(S) = Σ_i w_i max_{s in S} k(x_i, x_s) / Σ_i w_i`` (Bae et al., *Generalized Coverage
-for More Robust Low-Budget Active Learning*, ECCV 2024; with weights, *Uncertainty Herding*, ICLR 2025). It is monotone
-and submodular: a gain found for fewer picks bounds the gain for more picks from above, so most candidates need no second
-look before a pick (Minoux, *Accelerated greedy algorithms*, 1978). The bounds hold in floating point too: each
-term of a sum can only shrink, the order of summation is fixed, and rounding keeps order.
+The generalised coverage of S is ``C(S) = Σ_i w_i max_{s in S} k(x_i, x_s) / Σ_i w_i`` (Bae et al., *Generalized
+Coverage for More Robust Low-Budget Active Learning*, ECCV 2024; with weights, *Uncertainty Herding*, ICLR 2025). It is
+monotone and submodular: a gain found for fewer picks bounds the gain for more picks from above, so most candidates
+need no second look before a pick (Minoux, *Accelerated greedy algorithms*, 1978). The bounds hold in floating point
+too: each term of a sum can only shrink, the order of summation is fixed, and rounding keeps order.
 """
 
+import itertools
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -65,8 +66,8 @@ def max_herding(
 ) -> Herding:
     """Pick ``min(budget, n)`` vectors, each the one that raises the weighted coverage of all n most.
 
-    Gains are sums of float32 kernel values; those within a fraction :data:`TIE` of the best are ties, and ties go to the
-    lowest index. Where no pick can add anything (duplicates, everything covered) the lowest indices left follow.
+    Gains are sums of float32 kernel values; those within a fraction :data:`TIE` of the best are ties, and ties go to
+    the lowest index. Where no pick can add anything (duplicates, everything covered) the lowest indices left follow.
 
     Args:
         features: ``[n, D]`` of any float type; computed in float32 on the tensor's device (arrays on the CPU).
@@ -98,13 +99,15 @@ def max_herding(
     # A shift leaves distances alone, and shorter vectors lose fewer digits in |x|² + |y|² - 2xy.
     centre = x.mean(dim=0)
     x.sub_(centre).div_(bandwidth)
-    c = torch.zeros(len(x), device=x.device)
-    if covered is not None and len(covered):
+    if covered is not None and len(covered) == 0:
+        covered = None
+    if covered is not None:
         covered = _as_float32(covered, "covered").to(x.device)
         if covered.shape[1] != x.shape[1]:
             raise ValueError(f"covered vectors have {covered.shape[1]} dimensions, features have {x.shape[1]}")
         covered.sub_(centre).div_(bandwidth)
     rows = _KernelRows(x, KERNELS[kernel], memory)
+    c = torch.zeros(len(x), device=x.device)
     if covered is not None:
         for block in covered.split(ROWS):
             c = torch.maximum(c, rows.between(block).amax(dim=0))
@@ -277,7 +280,7 @@ def _slices(start: int, stop: int, size: int) -> list[slice]:
     """Cut ``start:stop`` into pieces of nearly equal length, at most ``size``: no piece is tiny unless all is."""
     pieces = max(-(-(stop - start) // size), 1)
     edges = [start + (stop - start) * piece // pieces for piece in range(pieces + 1)]
-    return [slice(low, high) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(low, high) for low, high in itertools.pairwise(edges)]
 
 
 def _as_float32(vectors: torch.Tensor | np.ndarray, name: str) -> torch.Tensor:

@@ -195,7 +195,9 @@ def page(study: Study, images: Images, sealed: int) -> str:
         runs = sum(run.method == method for run in study.runs())
         sums = [sum(getattr(item, key) for item in mine) for key in ("jobs", "forwards", "bytes")]
         methods.append([method, runs, sums[0], sums[1], readable(sums[2])])
-    lines.append(tabulate(methods, ["method", "runs", "jobs", "forwards", "disk"], "github", intfmt=",", stralign="right"))
+    lines.append(
+        tabulate(methods, ["method", "runs", "jobs", "forwards", "disk"], "github", intfmt=",", stralign="right")
+    )
     if any(features.maps == "recompute" for features in study.features.values()):
         lines += ["", "`maps: recompute`: forwards of `train` are an upper bound (training may stop early)."]
     return "\n".join(lines)

@@ -55,7 +55,9 @@ def read(paths: Sequence[Path | str], columns: Sequence[str], ids: Sequence[str]
         with open(path, newline="") as file:
             table = csv.DictReader(file)
             if tuple(table.fieldnames or ()) != tuple(columns):
-                raise UserError(f"{path}: columns are {table.fieldnames}, expected {list(columns)}; delete it and run again")
+                raise UserError(
+                    f"{path}: columns are {table.fieldnames}, expected {list(columns)}; delete it and run again"
+                )
             for line, entry in enumerate(table, start=2):
                 if entry["image"] not in position:
                     raise UserError(f"{path}, line {line}: the dataset has no image {entry['image']!r}")

@@ -33,7 +33,13 @@ def pool(union: Union, labelled: np.ndarray, settings: dict[str, Any]) -> np.nda
 
 
 def by_score(
-    union: Union, rows: np.ndarray, draws: Shards | None, head: Head, budget: int, round_number: int, settings: dict[str, Any]
+    union: Union,
+    rows: np.ndarray,
+    draws: Shards | None,
+    head: Head,
+    budget: int,
+    round_number: int,
+    settings: dict[str, Any],
 ) -> Pixels:
     """Stage 2 of a round: the ``budget`` best of the pool by the method's score, ties to the first herded.
 

@@ -97,7 +97,9 @@ class MethodSettings(Settings):
         default=0.5, gt=0, le=1, description="Share of the offered pixels that global herding keeps for the score."
     )
     weight: float = Field(default=1.0, ge=0, description="λ, the weight of the base prediction's entropy in edald.")
-    epochs: PositiveInt | None = Field(default=None, description="Epochs of this method's heads, instead of `head.epochs`.")
+    epochs: PositiveInt | None = Field(
+        default=None, description="Epochs of this method's heads, instead of `head.epochs`."
+    )
 
 
 class Study(Settings):
@@ -122,7 +124,9 @@ class Study(Settings):
     results: str = Field(default="results", description="Folder of what the study produces: small, kept.")
     cache: str = Field(default="cache", description="Folder of features and lists: large, may be deleted any time.")
     images_per_job: PositiveInt = Field(default=16, description="Images a job; changes no result.")
-    pictures: NonNegativeInt = Field(default=3, description="Images of each split that a run's pictures show; finished runs keep theirs.")
+    pictures: NonNegativeInt = Field(
+        default=3, description="Images of each split that a run's pictures show; finished runs keep theirs."
+    )
     device: str = Field(default="auto", description="`auto`, `cpu`, `cuda` or `mps`.")
     threads: PositiveInt = Field(
         default=1, description="Numerical threads of a job. Sums differ with it, so it is part of the study."
@@ -153,13 +157,17 @@ class Study(Settings):
         for name in self.methods:
             known = [*SELECTIONS, *(score for score, needs in SCORES.items() if not needs.needs_dropout)]
             if self.score(name) not in known:
-                raise ValueError(f"methods.{name}: unknown score {self.score(name)!r}{_nearest(self.score(name), known)}")
+                raise ValueError(
+                    f"methods.{name}: unknown score {self.score(name)!r}{_nearest(self.score(name), known)}"
+                )
             if self.needs_draws(name) and any(features.draws < 2 for features in self.features.values()):
                 raise ValueError(f"methods.{name}: {self.score(name)} measures disagreement and needs `draws` ≥ 2")
         for name, features in self.features.items():
             for dataset in features.datasets or ():
                 if dataset not in self.datasets:
-                    raise ValueError(f"features.{name}.datasets: unknown dataset {dataset!r}{_nearest(dataset, self.datasets)}")
+                    raise ValueError(
+                        f"features.{name}.datasets: unknown dataset {dataset!r}{_nearest(dataset, self.datasets)}"
+                    )
             if isinstance(features.backbone, Pretrained) and features.backbone.pretrain not in self.pretraining:
                 raise ValueError(f"features.{name}.backbone: `pretraining` has no entry {features.backbone.pretrain!r}")
             for key in ("blocks", "timesteps"):
@@ -237,7 +245,9 @@ class Study(Settings):
 
     def feature_settings(self, dataset: str, features: str) -> dict[str, Any]:
         """Settings that native maps and context vectors depend on."""
-        settings = self.features[features].model_dump(mode="json", exclude={"draws", "datasets", "image_size", "backbone"})
+        settings = self.features[features].model_dump(
+            mode="json", exclude={"draws", "datasets", "image_size", "backbone"}
+        )
         return {**settings, "image_size": list(self.network_size(dataset, features)), "threads": self.threads}
 
     def list_settings(self) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from pixelherd.job import job
 
 with job(snakemake):

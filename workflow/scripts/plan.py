@@ -1,8 +1,5 @@
 """Print what the study will cost, before anything runs."""
 
-
-from snakemake.script import snakemake
-
 from pixelherd.job import job
 
 with job(snakemake):

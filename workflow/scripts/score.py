@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from pixelherd.job import job
 
 with job(snakemake):
@@ -20,16 +18,15 @@ with job(snakemake):
     train, width = dataset.train, dataset.size[1]
     budget = pixels_a_round(settings["budget"], len(train))
     labelled = queries.read(files.get("labels", []), queries.LABEL_COLUMNS, train.ids, width)
-    if "union" not in files.keys():
+    if files.get("pool"):
+        union, rows = read_union(Path(files.union).parent), np.load(files.pool)
+        draws = Shards.open(files.draws) if files.get("draws") else None
+        chosen = selection.by_score(union, rows, draws, head.load(files.head), budget, number, settings)
+    elif files.get("union"):
+        union = read_union(Path(files.union).parent)
+        rows = union.rows_of(labelled.images, labelled.flat)
+        chosen = selection.by_coverage(union, rows, budget, settings)
+    else:
         context = Shards.open(files.context)
         chosen = selection.at_random(context, train.labels, labelled, budget, number, settings)
-    else:
-        union = read_union(Path(files.union).parent)
-        if "pool" in files.keys():
-            rows, trained = np.load(files.pool), head.load(files.head)
-            draws = Shards.open(files.draws) if "draws" in files.keys() else None
-            chosen = selection.by_score(union, rows, draws, trained, budget, number, settings)
-        else:
-            rows = union.rows_of(labelled.images, labelled.flat)
-            chosen = selection.by_coverage(union, rows, budget, settings)
     queries.write(snakemake.output[0], queries.QUERY_COLUMNS, number, chosen, train.ids, width)

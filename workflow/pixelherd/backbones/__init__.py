@@ -52,7 +52,9 @@ def manifest(folder: Path | str) -> dict:
     """
     read_unet(folder)
     read_scheduler(folder)
-    files = [path for part in ("unet", "scheduler") for path in sorted((Path(folder) / part).iterdir()) if path.is_file()]
+    files = [
+        path for part in ("unet", "scheduler") for path in sorted((Path(folder) / part).iterdir()) if path.is_file()
+    ]
     return {
         "path": str(folder),
         "files": {path.relative_to(folder).as_posix(): {"sha256": digest_of(path)} for path in files},
