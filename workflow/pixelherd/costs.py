@@ -1,4 +1,4 @@
-"""What a job cost: seconds, peak memory and network forwards, kept apart from the results, which never change with them."""
+"""What jobs cost: seconds, peak memory, network forwards. Kept apart from the results, which never change with them."""
 
 import json
 import resource
@@ -17,7 +17,7 @@ class Meter:
         self._start = time.perf_counter()
 
     def write(self, path: Path | str, stage: str) -> None:
-        """Write the job's cost: ``seconds``, ``peak_memory_mb`` and ``forwards`` (one image, timestep and draw each)."""
+        """Write ``seconds``, ``peak_memory_mb`` and ``forwards`` (each of one image, timestep and draw) as JSON."""
         unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
         seconds = time.perf_counter() - self._start

@@ -20,7 +20,7 @@ LABEL_COLUMNS = ("round", "image", "row", "column", "label")
 
 @dataclass(frozen=True)
 class Pixels:
-    """Pixels of a split: ``images`` and ``flat`` positions ``[n]``, with their ``values`` (scores or labels) ``[n]``."""
+    """Pixels of a split: ``images`` and ``flat`` positions, with ``values`` (scores or labels); ``[n]`` each."""
 
     images: np.ndarray
     flat: np.ndarray
@@ -55,9 +55,7 @@ def read(paths: Sequence[Path | str], columns: Sequence[str], ids: Sequence[str]
         with open(path, newline="") as file:
             table = csv.DictReader(file)
             if tuple(table.fieldnames or ()) != tuple(columns):
-                raise UserError(
-                    f"{path}: columns are {table.fieldnames}, expected {list(columns)}; delete it and run again"
-                )
+                raise UserError(f"{path}: columns are {table.fieldnames}, not {list(columns)}; delete it and run again")
             for line, entry in enumerate(table, start=2):
                 if entry["image"] not in position:
                     raise UserError(f"{path}, line {line}: the dataset has no image {entry['image']!r}")

@@ -69,7 +69,7 @@ def seal(folder: Path, run: Run, settings: dict[str, Any], rounds: int, facts: d
 
 
 def sealed_rounds(folder: Path, settings: dict[str, Any]) -> int:
-    """Rounds of the run in ``folder`` that are sealed under ``settings``; 0 if it is unfinished or other settings made it."""
+    """Rounds of the run in ``folder`` that are sealed; 0 for an unfinished run, or one made by other settings."""
     content = read_seal(folder)
     if content is None or content["settings_sha256"] != hash_of(settings):
         return 0

@@ -46,7 +46,7 @@ def by_score(
     Args:
         union: the listed pixels and their base vectors.
         rows: the pool.
-        draws: vectors of draws 1…M at the listed pixels, ``draws [images, listed, M, D]``; None if the score needs none.
+        draws: vectors of draws 1…M at the listed pixels, ``draws [images, listed, M, D]``; None if not needed.
         head: the head of the round before.
         budget: b.
         round_number: keys the noise of stochastic scores.

@@ -65,7 +65,7 @@ class FeatureSettings(Settings):
     )
     maps: Literal["keep", "recompute"] = Field(
         default="keep",
-        description="`keep` stores native feature maps; `recompute` stores none and runs the network where maps are needed.",
+        description="`keep` stores native feature maps; `recompute` runs the network wherever maps are needed.",
     )
     datasets: list[Name] | None = Field(default=None, description="Datasets that use these features; by default all.")
 
