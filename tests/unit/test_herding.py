@@ -125,6 +125,7 @@ def test_covered_vectors_count_as_picked_before(n, seed, before):
     after = max_herding(x, n // 2 - before, bandwidth=1.0, covered=x[whole.indices[:before]])
     assert torch.equal(after.indices, whole.indices[before:])
     torch.testing.assert_close(after.coverage, whole.coverage[before:], rtol=0, atol=1e-6)
+    assert whole.credited == 0 and after.credited == pytest.approx(float(whole.coverage[before - 1]), abs=1e-6)
 
 
 def test_equal_weights_are_no_weights():

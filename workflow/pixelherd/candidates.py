@@ -101,10 +101,16 @@ class Union:
         """Rows of given pixels ``[m]``.
 
         Raises:
-            KeyError: a pixel is in no list.
+            UserError: a pixel is in no list.
         """
         place = {pair: row for row, pair in enumerate(zip(self.images.tolist(), self.pixels.tolist(), strict=True))}
-        return np.array([place[pair] for pair in zip(images.tolist(), pixels.tolist(), strict=True)], dtype=np.int64)
+        wanted = list(zip(images.tolist(), pixels.tolist(), strict=True))
+        for image, pixel in wanted:
+            if (image, pixel) not in place:
+                raise UserError(
+                    f"labels: pixel {pixel} of training image {image} is in no list; delete the run's folder, run again"
+                )
+        return np.array([place[pair] for pair in wanted], dtype=np.int64)
 
     def offered(self, labelled: np.ndarray, listed: int) -> np.ndarray:
         """Rows that the images offer: of each list the first ``listed`` that are not among the ``labelled`` rows."""
@@ -125,8 +131,16 @@ class Union:
 
         Returns:
             rows in greedy order, and the herding itself.
+
+        Raises:
+            UserError: the images offer nothing any more.
         """
         offered = self.offered(labelled, listed)
+        if len(offered) == 0:
+            raise UserError(
+                "budget: all listed pixels are labelled; lower `budgets` or `rounds`, or raise `candidates.listed` or "
+                "`candidates.reserve`"
+            )
         count = max(1, round(budget * len(offered))) if isinstance(budget, float) else budget
         herding = max_herding(
             torch.from_numpy(np.asarray(self.vectors[offered])).float(),

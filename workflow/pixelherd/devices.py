@@ -13,8 +13,12 @@ def resolve(name: str) -> torch.device:
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        name = next(device for device, there in available.items() if there)
-    if not available.get(name.split(":")[0], False):
-        there = ", ".join(device for device, found in available.items() if found)
+        name = next(kind for kind, there in available.items() if there)
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or not available.get(device.type, False):
+        there = ", ".join(kind for kind, found in available.items() if found)
         raise UserError(f"device: {name!r} is not available here (available: {there}); set `device: auto`")
-    return torch.device(name)
+    return device

@@ -47,10 +47,12 @@ class Herding:
     Attributes:
         indices: ``[b]`` int64 on the CPU; distinct, in greedy order: every prefix is the selection of a smaller budget.
         coverage: ``[b]`` float64 on the CPU; ``Σ w c / Σ w`` after each pick, in [0, 1] and never falling.
+        credited: the coverage before the first pick, which is that of the ``covered`` vectors.
     """
 
     indices: torch.Tensor
     coverage: torch.Tensor
+    credited: float = 0.0
 
 
 def max_herding(
@@ -194,7 +196,7 @@ def _greedy(rows: "_KernelRows", c: torch.Tensor, weights: torch.Tensor | None, 
     increments += [0.0] * (budget - len(picks))
     total = n if weights is None else float(weights.double().sum())
     coverage = (covered + torch.tensor(increments, dtype=torch.float64).cumsum(0)) / total
-    return Herding(indices, coverage.clamp(max=1))
+    return Herding(indices, coverage.clamp(max=1), min(covered / total, 1.0))
 
 
 class _KernelRows:

@@ -69,11 +69,11 @@ def write_thumbnails(
     arrays = {}
     for name, (split, maps_of) in splits.items():
         positions = pictured(len(split), count)
-        arrays[f"{name}_ids"] = np.array([split.ids[position] for position in positions], dtype=np.str_)
-        arrays[f"{name}_images"] = np.array([split.images[position] for position in positions], dtype=np.uint8)
-        arrays[f"{name}_truth"] = np.array([split.labels[position] for position in positions], dtype=np.uint8)
         maps = [maps_of(position) for position in positions]
-        arrays[f"{name}_prediction"] = np.array([predict(head, each, size) for each in maps], dtype=np.uint8)
+        arrays[f"{name}_ids"] = np.array([split.ids[position] for position in positions], dtype=np.str_)
+        arrays[f"{name}_images"] = _stack([split.images[position] for position in positions], (*size, 3))
+        arrays[f"{name}_truth"] = _stack([split.labels[position] for position in positions], size)
+        arrays[f"{name}_prediction"] = _stack([predict(head, each, size) for each in maps], size)
         if name == "train" and perturbed:
             folder, draws = perturbed
             arrays["train_edald"] = np.array(
@@ -90,3 +90,8 @@ def write_thumbnails(
                 dtype=np.float16,
             )
     np.savez_compressed(path, **arrays)
+
+
+def _stack(values: Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """``[k, *shape]`` uint8, also of no image."""
+    return np.array(values, dtype=np.uint8).reshape(len(values), *shape)

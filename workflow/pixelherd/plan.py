@@ -4,12 +4,12 @@ A forward is one image at one timestep under one draw. With lists per seed a stu
 N · (T + T · M · seeds) + T · N_test of them, once for all methods, budgets and rounds.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
-from .backbones.geometry import geometry
+from .backbones.geometry import geometry, shapes
 from .budget import pixels_a_round
 from .datasets import counts
 from .study import Pretrained, Run, Study
@@ -37,16 +37,14 @@ class Item:
     methods: tuple[str, ...]
 
 
-def images_of(study: Study) -> Images:
-    """Images of every dataset and split, from the prepared dataset where there is one, else from the raw files.
+def images_of(study: Study, datasets: Sequence[str]) -> Images:
+    """Images of datasets by split, from the prepared dataset where there is one, else from the raw files.
 
     Raises:
         UserError: there is neither.
     """
-    return {
-        name: counts(settings, prepared=Path(study.cache) / "datasets" / name)
-        for name, settings in study.datasets.items()
-    }
+    folder = Path(study.cache) / "datasets"
+    return {name: counts(study.datasets[name], prepared=folder / name) for name in datasets}
 
 
 def items(study: Study, images: Images) -> list[Item]:
@@ -55,17 +53,16 @@ def items(study: Study, images: Images) -> list[Item]:
     Raises:
         UserError: a backbone is missing or lacks a block, or a budget is no pixel.
     """
-    found = []
-    for dataset in study.datasets:
-        used = tuple(dict.fromkeys(run.method for run in study.runs() if run.dataset == dataset))
+    runs, found = study.runs(), []
+    for dataset in dict.fromkeys(run.dataset for run in runs):
+        used = tuple(dict.fromkeys(run.method for run in runs if run.dataset == dataset))
         height, width = study.datasets[dataset].size
         total = sum(images[dataset].values())
         found.append(Item("prepare", 1, 0, total * height * width * 4, used))
-    for dataset, features in study.pairs():
+    for dataset, features in dict.fromkeys((run.dataset, run.features) for run in runs):
         found += _shared(study, dataset, features, images[dataset])
-        runs = [run for run in study.runs() if (run.dataset, run.features) == (dataset, features)]
         for method in study.methods:
-            mine = [run for run in runs if run.method == method]
+            mine = [run for run in runs if (run.dataset, run.features, run.method) == (dataset, features, method)]
             found += _rounds(study, mine, images[dataset])
     return found
 
@@ -76,7 +73,9 @@ def _shared(study: Study, dataset: str, features: str, images: dict[str, int]) -
     steps, draws = len(settings.timesteps), settings.draws
     native, dimension = _geometry(study, dataset, features)
     train, test = images["train"], images["test"]
+    pixels = study.datasets[dataset].size[0] * study.datasets[dataset].size[1]
     methods = tuple(study.methods)
+    gathering = tuple(name for name in methods if study.needs_context(name))
     listing = tuple(filter(study.needs_lists, methods))
     drawing = tuple(filter(study.needs_draws, methods))
     seeds = len({study.candidate_seed(seed) for seed in study.seeds})
@@ -84,15 +83,15 @@ def _shared(study: Study, dataset: str, features: str, images: dict[str, int]) -
     keeps = settings.maps == "keep"
 
     vector = dimension * FLOAT16
-    context = train * settings.context * (vector + INT32)
+    context = train * min(settings.context, pixels) * (vector + INT32)
     found = [Item("backbone", 1, 0, 0, methods)]
     if keeps:
         jobs = sum(shards.values())
         found.append(Item("extract", jobs, steps * (train + test), native * (train + test) + context, methods))
         found.append(Item("index_features", 2, 0, 0, methods))
-    else:
-        found.append(Item("extract", shards["train"], steps * train, context, methods))
-        found.append(Item("index_features", 1, 0, 0, methods))
+    elif gathering:
+        found.append(Item("extract", shards["train"], steps * train, context, gathering))
+        found.append(Item("index_features", 1, 0, 0, gathering))
     if listing:
         listed = seeds * train * (candidates.listed + candidates.reserve)
         again = 0 if keeps else steps * train * seeds
@@ -110,8 +109,6 @@ def _shared(study: Study, dataset: str, features: str, images: dict[str, int]) -
 
 def _rounds(study: Study, runs: list[Run], images: dict[str, int]) -> list[Item]:
     """The runs of one method on a dataset × features."""
-    if not runs:
-        return []
     run = runs[0]
     method, settings = run.method, study.features[run.features]
     rounds, steps = study.rounds_of(method), len(settings.timesteps)
@@ -140,14 +137,18 @@ def _rounds(study: Study, runs: list[Run], images: dict[str, int]) -> list[Item]
 def _geometry(study: Study, dataset: str, features: str) -> tuple[int, int]:
     """Bytes of an image's native maps, and D."""
     settings = study.features[features]
-    backbone = settings.backbone
-    if isinstance(backbone, Pretrained):
-        backbone = f"{study.cache}/pretrained/{backbone.pretrain}"
-    shapes = geometry(backbone, study.network_size(dataset, features), settings.blocks).values()
+    size = study.network_size(dataset, features)
+    if isinstance(settings.backbone, Pretrained):  # which may still have to be trained
+        name = settings.backbone.pretrain
+        trained = study.pretraining[name]
+        network = {"block_out_channels": trained.channels, "layers_per_block": trained.layers_per_block}
+        maps = shapes(network, size, settings.blocks, where=f"pretraining.{name}").values()
+    else:
+        maps = geometry(settings.backbone, size, settings.blocks).values()
     steps = len(settings.timesteps)
     return (
-        sum(channels * height * width for channels, height, width in shapes) * steps * FLOAT16,
-        sum(channels for channels, _, _ in shapes) * steps,
+        sum(channels * height * width for channels, height, width in maps) * steps * FLOAT16,
+        sum(channels for channels, _, _ in maps) * steps,
     )
 
 

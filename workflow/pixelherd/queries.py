@@ -47,7 +47,8 @@ def read(paths: Sequence[Path | str], columns: Sequence[str], ids: Sequence[str]
     """Read the files of several rounds as one.
 
     Raises:
-        UserError: a file has other columns, or names an image that the dataset does not have.
+        UserError: a file has other columns, names an image that the dataset does not have, or holds something else than
+            numbers where they belong.
     """
     position = {name: index for index, name in enumerate(ids)}
     images, flat, values = [], [], []
@@ -59,9 +60,15 @@ def read(paths: Sequence[Path | str], columns: Sequence[str], ids: Sequence[str]
             for line, entry in enumerate(table, start=2):
                 if entry["image"] not in position:
                     raise UserError(f"{path}, line {line}: the dataset has no image {entry['image']!r}")
+                try:
+                    row, column, value = int(entry["row"]), int(entry["column"]), float(entry[columns[-1]])
+                except (TypeError, ValueError):
+                    raise UserError(
+                        f"{path}, line {line}: row, column or {columns[-1]} is no number; mend it"
+                    ) from None
                 images.append(position[entry["image"]])
-                flat.append(int(entry["row"]) * width + int(entry["column"]))
-                values.append(float(entry[columns[-1]]))
+                flat.append(row * width + column)
+                values.append(value)
     return Pixels(np.array(images, dtype=np.int64), np.array(flat, dtype=np.int64), np.array(values))
 
 

@@ -21,9 +21,9 @@ STAGE_SOURCE = {
     "extract": ("backbones", "features.py", "dense.py", "randomness.py"),
     "herd": ("candidates.py", "herding.py", "dense.py", "features.py", "randomness.py"),
     "gather": ("candidates.py", "herding.py", "shards.py"),
-    "select": ("selection.py", "candidates.py", "herding.py", "acquisition.py", "scores.py", "queries.py"),
+    "select": ("selection.py", "candidates.py", "herding.py", "acquisition.py", "scores.py", "queries.py", "budget.py"),
     "train": ("head.py", "training.py", "dense.py"),
-    "evaluate": ("evaluation.py", "metrics.py", "dense.py", "acquisition.py"),
+    "evaluate": ("evaluation.py", "metrics.py", "dense.py", "acquisition.py", "pictures.py"),
 }
 
 
@@ -79,9 +79,11 @@ def sealed_rounds(folder: Path, settings: dict[str, Any]) -> int:
 def read_seal(folder: Path) -> dict[str, Any] | None:
     """The seal of a run's folder, or None where there is none (or a broken one, which seals nothing)."""
     try:
-        return json.loads((folder / SEAL).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        content = json.loads((folder / SEAL).read_text())
+    except (FileNotFoundError, ValueError):
         return None
+    needed = {"run", "rounds", "settings_sha256", "source_sha256", "files"}
+    return content if isinstance(content, dict) and needed <= content.keys() else None
 
 
 def pending(study: Study) -> dict[Run, range]:

@@ -23,7 +23,7 @@ def by_coverage(union: Union, labelled: np.ndarray, budget: int, settings: dict[
     rows, herding = union.herd(labelled, settings["listed"], settings["kernel"], budget)
     _require(len(rows), budget, "the images' lists offer")
     coverage = np.asarray(herding.coverage, dtype=np.float64)
-    gains = np.diff(coverage, prepend=0.0)
+    gains = np.diff(coverage, prepend=herding.credited)
     return Pixels(union.images[rows], union.pixels[rows], gains)
 
 

@@ -35,6 +35,16 @@ def write_index(path: Path | str, shards: list[Path | str]) -> None:
     write_json(path, {"shards": entries})
 
 
+def is_complete(index: Path | str) -> bool:
+    """Whether every shard of an index has its manifest; an index that does not exist lacks nothing."""
+    index = Path(index)
+    if not index.is_file():
+        return True
+    return all(
+        (index.parent / entry["shard"] / MANIFEST).is_file() for entry in json.loads(index.read_text())["shards"]
+    )
+
+
 class Shards:
     """Arrays over the images of a split, read from the shards behind an index, or from one shard by its manifest.
 

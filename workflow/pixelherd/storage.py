@@ -32,8 +32,11 @@ def write_text(path: Path | str, text: str) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path | str, content: dict) -> None:
@@ -68,7 +71,7 @@ def read_manifest(folder: Path | str) -> dict:
     folder = Path(folder)
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         raise UserError(f"{folder} is incomplete: it has no {MANIFEST}; delete the folder and run again") from None
     for name, recorded in manifest["files"].items():
         path = folder / name

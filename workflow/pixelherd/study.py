@@ -7,12 +7,23 @@ workflow stage takes from them exactly the settings that it uses. Reading a stud
 import difflib
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PlainValidator,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from .backbones.settings import PretrainingSettings
 from .datasets.settings import DatasetSettings
@@ -20,8 +31,18 @@ from .errors import UserError
 from .scores import SCORES
 from .training_settings import HeadSettings
 
+
+def _budget(value: Any) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(
+            f"{value!r} is no budget; write pixels as a whole number such as 40, or with a decimal point as a multiple "
+            "of the training images such as 0.1"
+        )
+    return value
+
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-Budget = Annotated[PositiveInt, Field(strict=True)] | Annotated[float, Field(gt=0, strict=True)]
+Budget = Annotated[int | float, PlainValidator(_budget, json_schema_input_type=Annotated[float, Field(gt=0)])]
 Kernel = Literal["rbf", "laplace", "cauchy", "student_t", "rational_quadratic", "top_hat"]
 
 SELECTIONS = ("coverage", "random", "full")
@@ -102,13 +123,20 @@ class MethodSettings(Settings):
     )
 
 
+def _or_defaults(settings: Any) -> Any:
+    return {} if settings is None else settings
+
+
+Method = Annotated[MethodSettings, BeforeValidator(_or_defaults, json_schema_input_type=MethodSettings | None)]
+
+
 class Study(Settings):
     """The whole study, as in `config.yaml`."""
 
     datasets: dict[Name, DatasetSettings] = Field(min_length=1, description="Image collections by name.")
     features: dict[Name, FeatureSettings] = Field(default={}, description="Pixel features by name.")
     candidates: CandidateSettings = Field(default=CandidateSettings(), description="Stage 1 within an image.")
-    methods: dict[Name, MethodSettings] = Field(default={}, description="Selection methods by name.")
+    methods: dict[Name, Method] = Field(default={}, description="Selection methods by name.")
     head: HeadSettings = Field(default=HeadSettings(), description="The segmentation head and its training.")
     budgets: list[Budget] = Field(
         default=[0.1],
@@ -142,15 +170,7 @@ class Study(Settings):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            raise UserError("; ".join(_explain(mistake) for mistake in error.errors())) from None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty_methods_are_defaults(cls, content: Any) -> Any:
-        if isinstance(content, dict) and isinstance(content.get("methods"), dict):
-            methods = {name: settings or {} for name, settings in content["methods"].items()}
-            content = {**content, "methods": methods}
-        return content
+            raise UserError(_explain(error.errors(), content)) from None
 
     @model_validator(mode="after")
     def _names_are_known(self) -> "Study":
@@ -180,7 +200,8 @@ class Study(Settings):
                     f"{_nearest(pretraining.dataset, self.datasets)}"
                 )
         for key in ("budgets", "seeds"):
-            if len(set(getattr(self, key))) < len(getattr(self, key)):
+            # 1 is a pixel and 1.0 a pixel per image: only what is written alike is the same
+            if len(set(map(str, getattr(self, key)))) < len(getattr(self, key)):
                 raise ValueError(f"{key}: an entry appears twice")
         return self
 
@@ -205,6 +226,10 @@ class Study(Settings):
     def trains_densely(self, method: str) -> bool:
         """Whether heads see every pixel of their batches' images, and so need native maps."""
         return self.score(method) == "full" or self.head.context == "all"
+
+    def needs_context(self, method: str) -> bool:
+        """Whether the method chooses among context pixels, or its heads see them."""
+        return self.score(method) == "random" or not self.trains_densely(method)
 
     # The runs.
 
@@ -335,15 +360,28 @@ def _nearest(name: str, known: Any) -> str:
     return f" (did you mean {matches[0]!r}?)" if matches else f" (known: {', '.join(map(str, known))})"
 
 
-def _explain(mistake: dict[str, Any]) -> str:
-    """One line for one Pydantic error: where, what, and the nearest name for an unknown key."""
-    place = [str(part) for part in mistake["loc"]] or [""]
-    shown = place[:2] + place[3:] if place[0] == "datasets" else place  # without the tag of the union, the kind
-    where = ".".join(shown)
-    if mistake["type"] == "extra_forbidden":
-        return f"study: unknown key `{where}`{_nearest(place[-1], _known_keys(place[:-1]))}"
-    message = mistake["msg"].removeprefix("Value error, ")
-    return f"study: {where}: {message}" if where else f"study: {message}"
+def _explain(mistakes: list[Any], content: Any) -> str:
+    """One line for Pydantic's errors: where, what, and the nearest name for an unknown key."""
+    found: dict[str, list[str]] = {}  # what the members of a union say about the same value goes together
+    for mistake in mistakes:
+        where = ".".join(_keys(mistake["loc"], content))
+        if mistake["type"] == "extra_forbidden":
+            *place, key = map(str, mistake["loc"])
+            found[f"unknown key `{where}`{_nearest(key, _known_keys(place))}"] = []
+        elif mistake["type"] in ("missing", "union_tag_not_found"):
+            key = "kind" if mistake["type"] == "union_tag_not_found" else mistake["loc"][-1]
+            found[f"{where}.{key}".removeprefix(".")] = ["this key is required"]
+        else:
+            found.setdefault(where, []).append(mistake["msg"].removeprefix("Value error, "))
+    return "; ".join(": ".join(filter(None, ("study", where, " or ".join(what)))) for where, what in found.items())
+
+
+def _keys(location: tuple[int | str, ...], content: Any) -> Iterator[str]:
+    """The parts of a Pydantic location that are keys of the content; the others name members of unions."""
+    for part in location:
+        if part in content if isinstance(content, dict) else isinstance(content, list) and isinstance(part, int):
+            content = content[part]
+            yield str(part)
 
 
 def _known_keys(place: list[str]) -> list[str]:
@@ -361,11 +399,11 @@ def _resolve(root: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
 
 def _children(root: dict[str, Any], node: dict[str, Any], part: str) -> list[dict[str, Any]]:
     node = _resolve(root, node)
-    found = [node.get("properties", {}).get(part), node.get("additionalProperties")]
+    found = [node.get("properties", {}).get(part), node.get("additionalProperties"), node.get("items")]
     found += node.get("patternProperties", {}).values()
     options = [option for key in ("anyOf", "oneOf") for option in node.get(key, [])]
-    if options:  # a tagged union: the part of the place is the tag, or lies inside one of the options
-        found += [option for option in options if _tag(root, option) == part]
+    if options:  # the part of the place names a member of the union, or lies inside one of them
+        found += [option for option in options if part in _labels(root, option)]
         found += [child for option in options for child in _children(root, option, part)]
     expanded = []
     for child in found:
@@ -375,5 +413,11 @@ def _children(root: dict[str, Any], node: dict[str, Any], part: str) -> list[dic
     return expanded
 
 
-def _tag(root: dict[str, Any], option: dict[str, Any]) -> str | None:
-    return _resolve(root, option).get("properties", {}).get("kind", {}).get("const")
+def _labels(root: dict[str, Any], option: dict[str, Any]) -> tuple[str | None, str]:
+    """How Pydantic calls a member of a union: by its tag (the kind) or by its class."""
+    kind = _resolve(root, option).get("properties", {}).get("kind", {}).get("const")
+    return kind, option.get("$ref", "").rsplit("/", 1)[-1]
+
+
+if __name__ == "__main__":
+    print(json.dumps(schema(), indent=1))

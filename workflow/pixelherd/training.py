@@ -11,6 +11,7 @@ import torch
 
 from .candidates import IGNORED, read_union
 from .datasets import Dataset
+from .errors import UserError
 from .features import MapSource
 from .head import DenseSource, VectorSource
 from .queries import LABEL_COLUMNS, read
@@ -35,6 +36,9 @@ def vector_source(
 
     Returns:
         the source, and D.
+
+    Raises:
+        UserError: a labelled pixel is not among those that vectors were kept of.
     """
     answered = read(labels, LABEL_COLUMNS, dataset.train.ids, dataset.size[1])
     shards = Shards.open(context_index)
@@ -42,15 +46,20 @@ def vector_source(
         union = read_union(Path(union_manifest).parent)
         vectors = np.asarray(union.vectors[union.rows_of(answered.images, answered.flat)])
     else:
-        vectors = np.stack(
-            [
-                shards.image("context", image)[np.searchsorted(shards.image("context_pixels", image), flat)]
-                for image, flat in zip(answered.images.tolist(), answered.flat.tolist(), strict=True)
-            ]
-        )
+        places = zip(answered.images.tolist(), answered.flat.tolist(), strict=True)
+        vectors = np.stack([_context_vector(shards, image, flat) for image, flat in places])
     context = shards.lazily("context")
     source = VectorSource(context, vectors, answered.images, answered.values.astype(np.int64), device)
     return source, vectors.shape[1]
+
+
+def _context_vector(shards: Shards, image: int, flat: int) -> np.ndarray:
+    place = np.flatnonzero(shards.image("context_pixels", image) == flat)
+    if len(place) == 0:
+        raise UserError(
+            f"labels: pixel {flat} of training image {image} is no context pixel; delete the run's folder, run again"
+        )
+    return shards.image("context", image)[place[0]]
 
 
 def dense_source(

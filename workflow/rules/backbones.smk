@@ -15,7 +15,7 @@ rule pretrained:
         settings=lambda w: STUDY.pretraining[w.name].model_dump(mode="json"),
         threads=STUDY.threads,
         device=STUDY.device,
-        source=source("pretrain"),
+        source=source("pretrained", "pretrain"),
         cost=cost("pretrained", "{name}"),
     message:
         "Pretrain the backbone {wildcards.name}"

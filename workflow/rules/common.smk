@@ -2,21 +2,21 @@
 
 from pathlib import Path
 
-from pixelherd import sealing, shards
+from pixelherd import plan, sealing, shards
 from pixelherd.budget import pixels_a_round
-from pixelherd.datasets import counts as count_images
 from pixelherd.errors import UserError
-from pixelherd.study import Run, Study
+from pixelherd.study import Run, Study, hash_of
 
 
-def read_study():
+def in_one_line(function, *arguments):
+    """Call, and show a user's mistake without a traceback."""
     try:
-        return Study.read(config)
+        return function(*arguments)
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
 
-STUDY = read_study()
+STUDY = in_one_line(Study.read, config)
 
 CACHE = STUDY.cache
 RESULTS = STUDY.results
@@ -44,10 +44,34 @@ RESULT_FIGURES = f"{RESULTS}/figures/manifest.json"
 COST_TABLE = f"{RESULTS}/costs/costs.md"
 
 
+def of_run(pattern, run, **more):
+    """A path pattern filled for a run."""
+    key = STUDY.candidate_seed(run.seed)
+    return pattern.format(dataset=run.dataset, features=run.features, key=key, **more)
+
+
 # Sealing: only what a pending run lacks has a rule that makes it.
 PENDING = sealing.pending(STUDY)
 PENDING_STEPS = [f"{run.path}/round-{number}" for run, rounds in PENDING.items() for number in rounds]
 NOTHING = "(?!)"
+
+
+# Images of the datasets that pending runs use; a finished study asks neither raw data nor cache.
+IMAGES = in_one_line(plan.images_of, STUDY, sorted({run.dataset for run in PENDING}))
+for run in PENDING:
+    if STUDY.score(run.method) != "full":
+        in_one_line(pixels_a_round, run.budget, IMAGES[run.dataset]["train"])
+
+
+# Snakemake does not remake a missing shard behind an index that exists, so such an index is none.
+for run in PENDING:
+    for index in (
+        of_run(FEATURES_INDEX, run, split="train"),
+        of_run(FEATURES_INDEX, run, split="test"),
+        of_run(DRAWS_INDEX, run),
+    ):
+        if not shards.is_complete(index):
+            Path(index).unlink()
 
 
 wildcard_constraints:
@@ -62,14 +86,7 @@ wildcard_constraints:
 
 
 def shard_names(dataset, split):
-    """Shards of a split; the prepared dataset is asked before the raw data."""
-    try:
-        images = count_images(STUDY.datasets[dataset], prepared=Path(CACHE) / "datasets" / dataset)
-        for budget in STUDY.budgets:
-            pixels_a_round(str(budget), images["train"])
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
-    return shards.ranges(images[split], STUDY.images_per_job)
+    return shards.ranges(IMAGES[dataset][split], STUDY.images_per_job)
 
 
 def run_of(wildcards):
@@ -84,12 +101,6 @@ def round_of(wildcards):
 
 def keeps_maps(wildcards):
     return STUDY.features[wildcards.features].maps == "keep"
-
-
-def of_run(pattern, run, **more):
-    """A path pattern filled for a run."""
-    key = STUDY.candidate_seed(run.seed)
-    return pattern.format(dataset=run.dataset, features=run.features, key=key, **more)
 
 
 def maps_of(dataset, features, split):
@@ -185,8 +196,14 @@ def cost(*parts):
     return f"{RESULTS}/costs/jobs/{'/'.join(parts)}.json"
 
 
-def source(*stages):
-    return sealing.source_hash(*stages)
+def source(script, *stages, parts=()):
+    """What a rule's results depend on besides data and settings: its script, and package source by stage or module.
+
+    Snakemake's own trigger for changed scripts goes by file times, so the profile leaves it out.
+    """
+    text = (Path(workflow.basedir) / "workflow" / "scripts" / f"{script}.py").read_text()
+    stage_parts = [part for stage in stages for part in sealing.STAGE_SOURCE[stage]]
+    return hash_of({"script": text, "package": sealing.source_hash_of(*stage_parts, *parts)})
 
 
 onstart:

@@ -10,7 +10,7 @@ rule prepare:
         runtime=60,
     params:
         settings=lambda w: STUDY.preparation_settings(w.dataset),
-        source=source("prepare"),
+        source=source("prepare", "prepare"),
         cost=cost("prepare", "{dataset}"),
     message:
         "Prepare {wildcards.dataset}"

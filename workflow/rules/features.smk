@@ -16,7 +16,7 @@ rule extract:
         settings=lambda w: STUDY.feature_settings(w.dataset, w.features),
         threads=STUDY.threads,
         device=STUDY.device,
-        source=source("extract"),
+        source=source("extract", "extract"),
         cost=cost("extract", "{dataset}", "{features}", "{split}-{shard}"),
     message:
         "Extract features of {wildcards.dataset}/{wildcards.split} {wildcards.shard} by {wildcards.features}"
@@ -64,7 +64,7 @@ rule picture:
         pictures=STUDY.pictures,
         threads=STUDY.threads,
         device=STUDY.device,
-        source=source("extract"),
+        source=source("picture", "extract"),
         cost=cost("picture", "{dataset}", "{features}"),
     message:
         "Draw the noise of the pictured images of {wildcards.dataset}"

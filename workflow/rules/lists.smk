@@ -18,7 +18,7 @@ rule herd:
         candidates=STUDY.list_settings(),
         threads=STUDY.threads,
         device=STUDY.device,
-        source=source("herd"),
+        source=source("herd", "herd"),
         cost=cost("herd", "{dataset}", "{features}", "seed-{key}-{shard}"),
     message:
         "Herd lists of {wildcards.dataset} {wildcards.shard}, seed {wildcards.key}"
@@ -46,7 +46,7 @@ rule perturb:
         draws=lambda w: STUDY.features[w.features].draws,
         threads=STUDY.threads,
         device=STUDY.device,
-        source=source("extract"),
+        source=source("perturb", "extract"),
         cost=cost("perturb", "{dataset}", "{features}", "seed-{key}-{shard}"),
     message:
         "Perturb listed pixels of {wildcards.dataset} {wildcards.shard}, seed {wildcards.key}"
@@ -90,7 +90,7 @@ rule gather:
     params:
         listed=STUDY.candidates.listed,
         threads=STUDY.threads,
-        source=source("gather"),
+        source=source("gather", "gather"),
         cost=cost("gather", "{dataset}", "{features}", "seed-{key}"),
     message:
         "Gather the listed pixels of {wildcards.dataset}, seed {wildcards.key}"

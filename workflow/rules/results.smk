@@ -30,7 +30,7 @@ rule write_tables:
     params:
         rounds=STUDY.rounds,
         methods=list(STUDY.methods),
-        source=sealing.source_hash_of("tables.py"),
+        source=source("write_tables", parts=("tables.py",)),
     message:
         "Write the tables"
     script:
@@ -52,7 +52,13 @@ rule write_figures:
     params:
         rounds=STUDY.rounds,
         methods=list(STUDY.methods),
-        source=sealing.source_hash_of("figures.py", "tables.py"),
+        source=source(
+            "write_figures",
+            parts=(
+                "figures.py",
+                "tables.py",
+            ),
+        ),
     message:
         "Draw the figures"
     script:

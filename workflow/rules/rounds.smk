@@ -14,7 +14,7 @@ rule pool:
     params:
         settings=lambda w: STUDY.selection_settings(run_of(w)),
         threads=STUDY.threads,
-        source=source("select"),
+        source=source("pool", "select"),
         cost=cost("pool", "{step}"),
     message:
         "Pool {wildcards.step}"
@@ -39,7 +39,7 @@ rule score:
         settings=lambda w: STUDY.selection_settings(run_of(w)),
         round=round_of,
         threads=STUDY.threads,
-        source=source("select"),
+        source=source("score", "select"),
         cost=cost("score", "{step}"),
     message:
         "Score {wildcards.step}"
@@ -92,7 +92,7 @@ rule train:
         dense=lambda w: STUDY.trains_densely(run_of(w).method),
         threads=STUDY.threads,
         device=STUDY.device,
-        source=source("train"),
+        source=source("train", "train"),
         cost=cost("train", "{step}"),
     message:
         "Train {wildcards.step}"
@@ -124,7 +124,7 @@ rule evaluate:
         pictures=STUDY.pictures,
         threads=STUDY.threads,
         device=STUDY.device,
-        source=source("evaluate"),
+        source=source("evaluate", "evaluate"),
         cost=cost("evaluate", "{run}"),
     message:
         "Evaluate {wildcards.run}"

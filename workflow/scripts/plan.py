@@ -7,4 +7,4 @@ with job(snakemake):
     from pixelherd.study import Study
 
     study = Study.read(snakemake.params.study)
-    print(plan.page(study, plan.images_of(study), snakemake.params.sealed))
+    print(plan.page(study, plan.images_of(study, study.datasets), snakemake.params.sealed))

@@ -1,0 +1,138 @@
+"""A tiny study whose cache is made once, by the package itself: demo scenes, a random U-Net, lists, a union, draws."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pixelherd.datasets import Dataset
+    from pixelherd.head import Head
+    from pixelherd.study import Study
+
+
+@pytest.fixture(scope="session")
+def backbone_folder(tmp_path_factory) -> Path:
+    """A random U-Net of four decoder blocks."""
+    from .networks import NETWORKS, build, save
+
+    return save(tmp_path_factory.mktemp("backbone"), build(**NETWORKS["plain"]))
+
+
+@pytest.fixture(scope="session")
+def settings(backbone_folder) -> dict:
+    """What `config.yaml` of the tiny study holds; copy it before changing anything inside."""
+    return {
+        "datasets": {"demo": {"kind": "demo", "train": 6, "test": 3, "size": [32, 32]}},
+        "features": {
+            "ddpm": {
+                "backbone": str(backbone_folder),
+                "timesteps": [50, 150],
+                "blocks": [3, 0],
+                "draws": 2,
+                "context": 20,
+            }
+        },
+        "candidates": {"pixels": 60, "listed": 4, "reserve": 3},
+        "methods": {"edald": None, "margin": None, "coverage": None, "random": None, "full": None},
+        "budgets": [3],
+        "seeds": [0],
+        "rounds": 2,
+        "pictures": 2,
+        "images_per_job": 4,
+    }
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The stores of the tiny study, laid out as its jobs leave them."""
+
+    study: "Study"
+    dataset: "Dataset"
+    train: Path
+    """Index of the training shards' maps and context vectors."""
+    test: Path
+    """Index of the test shards' maps."""
+    lists: list[Path]
+    """Shard folders of seed 0's lists."""
+    union: Path
+    """Folder of seed 0's union."""
+    draws: Path
+    """Index of the draws at seed 0's listed pixels."""
+
+    @property
+    def features(self) -> dict:
+        return self.study.feature_settings("demo", "ddpm")
+
+    @property
+    def dim(self) -> int:
+        return 2 * (16 + 8)
+
+    def head(self, seed: int = 0) -> "Head":
+        """A random head whose predictions differ between pixels."""
+        import torch
+
+        from pixelherd.head import Head
+
+        head = Head(self.dim, len(self.dataset.classes), hidden=[12, 8], generator=torch.Generator().manual_seed(seed))
+        with torch.no_grad():
+            for parameter in head.parameters():
+                parameter *= 20
+        return head.eval()
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory, settings) -> Cache:
+    from pixelherd import backbones, candidates, features, shards
+    from pixelherd.datasets import Dataset, prepare
+    from pixelherd.storage import writing
+    from pixelherd.study import Study
+
+    root = tmp_path_factory.mktemp("cache")
+    study = Study.read(settings)
+    prepare(study.datasets["demo"], root / "dataset", progress=False)
+    dataset = Dataset.open(root / "dataset")
+    network = backbones.load(settings["features"]["ddpm"]["backbone"])
+    options = study.feature_settings("demo", "ddpm")
+    made = {}
+
+    def fill(name: str, images: int, write) -> None:
+        made[name] = [root / name / shard for shard in shards.ranges(images, study.images_per_job)]
+        for folder in made[name]:
+            with writing(folder, {}):
+                write(folder, shards.images_of(folder.name))
+        shards.write_index(root / name / "index.json", made[name])
+
+    def nothing() -> None: ...
+
+    for name in ("train", "test"):
+        split = getattr(dataset, name)
+        fill(
+            name,
+            len(split),
+            lambda folder, images, split=split, name=name: features.extract(
+                folder, images, split, network, options, dataset.size, with_context=name == "train", progress=nothing
+            ),
+        )
+    maps_of = features.StoredMaps(root / "train" / "index.json")
+    fill(
+        "lists",
+        6,
+        lambda folder, images: candidates.write_lists(
+            folder, images, dataset.train, maps_of, "0", study.list_settings()
+        ),
+    )
+    lists = shards.Shards.open(root / "lists" / "index.json")
+    fill(
+        "draws",
+        6,
+        lambda folder, images: features.write_draws(
+            folder, images, dataset.train, lists, network, options, 2, dataset.size, progress=nothing
+        ),
+    )
+    facts = {}
+    with writing(root / "union", facts) as folder:
+        facts["bandwidth"] = candidates.write_union(folder, lists, study.candidates.listed, "0")
+    indices = {name: root / name / "index.json" for name in ("train", "test", "draws")}
+    return Cache(study, dataset, lists=made["lists"], union=root / "union", **indices)

@@ -1,0 +1,40 @@
+"""Costs of jobs, and their sums beside the plan."""
+
+import csv
+
+from pixelherd import costs
+from pixelherd.storage import write_json
+
+
+def test_a_job_is_measured(tmp_path):
+    meter = costs.Meter()
+    meter.forwards += 12
+    meter.write(tmp_path / "jobs" / "a" / "b.json", "extract")
+    (found,) = costs.read(tmp_path / "jobs")
+    assert found["stage"] == "extract" and found["forwards"] == 12
+    assert found["seconds"] >= 0 and 10 < found["peak_memory_mb"] < 100_000
+
+
+def test_a_summary_stands_beside_the_plan(tmp_path):
+    for number, (stage, seconds, memory, forwards) in enumerate(
+        [("train", 2.5, 100, 0), ("extract", 1.0, 300, 30), ("extract", 3.0, 200, 12), ("write_tables", 0.5, 50, 0)]
+    ):
+        cost = {"stage": stage, "seconds": seconds, "peak_memory_mb": memory, "forwards": forwards}
+        write_json(tmp_path / "jobs" / stage / f"{number}.json", cost)
+    costs.write_summary(tmp_path, {"prepare": 0, "extract": 45, "train": 0})
+    with open(tmp_path / "costs.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["stage"] for row in rows] == ["extract", "train", "write_tables", "total"]  # the plan's order
+    extract, total = rows[0], rows[-1]
+    assert (extract["jobs"], extract["forwards"], extract["planned_forwards"]) == ("2", "42", "45")
+    assert (float(extract["seconds"]), float(extract["longest_seconds"])) == (4.0, 3.0)
+    assert (total["jobs"], total["forwards"], total["planned_forwards"]) == ("4", "42", "45")
+    assert (float(total["seconds"]), float(total["peak_memory_mb"])) == (7.0, 300.0)
+    assert "extract" in (tmp_path / "costs.md").read_text()
+
+
+def test_a_study_without_jobs_has_a_summary_too(tmp_path):
+    costs.write_summary(tmp_path, {"extract": 45})
+    with open(tmp_path / "costs.csv", newline="") as file:
+        (total,) = csv.DictReader(file)
+    assert (total["stage"], float(total["jobs"]), float(total["forwards"])) == ("total", 0, 0)

@@ -1,0 +1,87 @@
+"""One pass over the test images against the naive way: up-sample the maps, normalise, apply each head."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from pixelherd import evaluation, head
+from pixelherd.datasets import ClassInfo
+from pixelherd.errors import UserError
+from pixelherd.features import StoredMaps
+from pixelherd.queries import Pixels
+
+
+def naive_prediction(one, maps, size):
+    """Classes ``[H, W]``, and where the two best logits are too close to tell."""
+    upsampled = [
+        F.interpolate(maps[block].double().flatten(0, 1)[None], size, mode="bilinear", align_corners=False)[0]
+        for block in sorted(maps)
+    ]
+    vectors = F.normalize(torch.cat(upsampled), dim=0).flatten(1).T
+    with torch.no_grad():
+        logits = one(vectors.float())
+    best = logits.topk(2, dim=1).values
+    return logits.argmax(1).reshape(size).numpy(), (best[:, 0] - best[:, 1] < 1e-4).reshape(size).numpy()
+
+
+def test_confusions_of_several_heads(cache):
+    heads = [cache.head(seed) for seed in range(3)]
+    maps_of, truth, classes = StoredMaps(cache.test), cache.dataset.test.labels, len(cache.dataset.classes)
+    found = evaluation.confusions(heads, range(3), maps_of, truth, classes)
+    assert found.shape == (3, classes, classes) and found.dtype == np.int64
+    for one, matrix in zip(heads, found, strict=True):
+        expected, unsure = np.zeros((classes, classes), dtype=int), 0
+        for image in range(3):
+            prediction, close = naive_prediction(one, maps_of(image), (32, 32))
+            for target, answer in zip(truth[image].reshape(-1), prediction.reshape(-1), strict=True):
+                if target != 255:
+                    expected[target, answer] += 1
+            unsure += close.sum()
+        assert np.abs(matrix - expected).sum() <= 2 * unsure <= 20
+        assert len(np.flatnonzero(matrix.sum(0))) > 1  # the heads do not say the same everywhere
+    alone = evaluation.confusions(heads[1:2], range(3), maps_of, truth, classes)
+    assert np.array_equal(alone[0], found[1])
+
+
+def test_metrics_have_the_documented_columns(tmp_path):
+    classes = [ClassInfo("Road", (1, 2, 3)), ClassInfo("traffic sign", (4, 5, 6)), ClassInfo("sky", (7, 8, 9))]
+    matrices = np.array([[[3, 1, 0], [1, 3, 0], [0, 0, 0]], [[0, 0, 0], [0, 4, 0], [0, 0, 4]]])
+    evaluation.write_metrics(tmp_path / "metrics.csv", matrices, [5, 9], classes)
+    with open(tmp_path / "metrics.csv", newline="") as file:
+        first, second = csv.DictReader(file)
+    assert first == {
+        "round": "0",
+        "labelled_pixels": "5",
+        "miou": "0.600000",
+        "pixel_accuracy": "0.750000",
+        "mean_class_accuracy": "0.750000",
+        "iou_road": "0.600000",
+        "iou_traffic_sign": "0.600000",
+        "iou_sky": "",  # in neither targets nor predictions: left out of the mean
+    }
+    assert second["round"] == "1" and second["iou_road"] == "" and second["miou"] == "1.000000"
+
+
+def test_labelled_pixels_are_those_with_a_class_so_far():
+    truth = np.array([[[0, 255], [1, 1]], [[255, 255], [255, 2]]], dtype=np.uint8)
+    nowhere = np.zeros(3, dtype=np.int64)
+    answers = [Pixels(nowhere, nowhere, np.array(values)) for values in ([0, 255, 1], [255, 255, 255], [2, 2, 2])]
+    assert evaluation.labelled_pixels(answers, truth) == [2, 2, 5]
+    assert evaluation.labelled_pixels([], truth) == [4]
+
+
+def test_heads_of_other_settings_are_not_evaluated(cache, tmp_path):
+    paths = [tmp_path / f"round-{number}" / "head.safetensors" for number in range(2)]
+    for path in paths:
+        head.save(cache.head(), path, {"run": "mine"})
+    loaded = evaluation.load_heads(paths, "mine")
+    assert len(loaded) == 2 and not any(one.training for one in loaded)
+    assert all(torch.equal(a, b) for a, b in zip(loaded[0].parameters(), cache.head().parameters(), strict=True))
+    with pytest.raises(UserError, match=f"other settings; delete {tmp_path} and run again"):
+        evaluation.load_heads(paths, "yours")
+    paths[1].write_bytes(paths[1].read_bytes()[:50])
+    with pytest.raises(UserError, match="truncated"):
+        evaluation.load_heads(paths, "mine")

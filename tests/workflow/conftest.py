@@ -1,0 +1,115 @@
+"""A tiny study on real components, run through Snakemake: a user's folder of images, a U-Net, Zarr stores."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from pixelherd.datasets.demo import CLASSES, scene
+
+REPOSITORY = Path(__file__).parents[2]
+SIZE = (32, 32)
+
+
+class Workspace:
+    """A folder in which a study runs; ``ran`` tells which jobs a call of Snakemake executed."""
+
+    def __init__(self, folder: Path, settings: dict, repository: Path = REPOSITORY):
+        self.folder, self.settings, self.repository = folder, settings, repository
+
+    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+        (self.folder / "study.yaml").write_text(yaml.safe_dump(self.settings, sort_keys=False))
+        command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2"]
+        command += ["--directory", str(self.folder), "--configfile", str(self.folder / "study.yaml")]
+        environment = os.environ | {"PYTHONPATH": str(self.repository / "workflow")}
+        done = subprocess.run(command, cwd=self.repository, env=environment, capture_output=True, text=True)
+        if check:
+            assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+        return done
+
+    def ran(self, *arguments: str) -> set[str]:
+        """Run, and return the jobs that ran, as ``rule/…`` with their wildcards."""
+        costs = self.folder / "results" / "costs" / "jobs"
+        before = {path: path.stat().st_mtime_ns for path in costs.rglob("*.json")}
+        self.snakemake(*arguments)
+        after = {path: path.stat().st_mtime_ns for path in costs.rglob("*.json")}
+        changed = [path for path in after if after[path] != before.get(path)]
+        return {path.relative_to(costs).with_suffix("").as_posix() for path in changed}
+
+    def results(self) -> dict[str, bytes]:
+        """Every result but costs: path → content."""
+        root = self.folder / "results"
+        files = (path for path in root.rglob("*") if path.is_file())
+        found = {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+        return {name: content for name, content in found.items() if not name.startswith("costs/")}
+
+    def copy(self, folder: Path) -> "Workspace":
+        """The same state elsewhere, file times kept."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Workspace(folder, {**self.settings}, self.repository)
+
+
+@pytest.fixture(scope="session")
+def raw_images(tmp_path_factory) -> Path:
+    """Six training and four test images with masks, as a user would have them."""
+    root = tmp_path_factory.mktemp("raw")
+    for split, indices in (("train", range(6)), ("test", range(1_000_000, 1_000_004))):
+        for part in ("images", "masks"):
+            (root / split / part).mkdir(parents=True)
+        for index in indices:
+            image, labels = scene(0, index, SIZE)
+            Image.fromarray(image).save(root / split / "images" / f"street {index}.png")
+            Image.fromarray(labels).save(root / split / "masks" / f"street {index}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def settings() -> dict:
+    """The tiny study; its data lies in ``data`` of the workspace."""
+    return {
+        "datasets": {
+            "street": {
+                "kind": "folder",
+                "root": "data",
+                "size": list(SIZE),
+                "train_images": "train/images",
+                "train_masks": "train/masks",
+                "test_images": "test/images",
+                "test_masks": "test/masks",
+                "classes": [{"name": name, "colour": list(colour)} for name, colour in CLASSES],
+            }
+        },
+        "features": {
+            "ddpm": {
+                "backbone": str(REPOSITORY / "backbones" / "demo"),
+                "timesteps": [50, 150],
+                "blocks": [1, 3],
+                "draws": 2,
+                "context": 40,
+            }
+        },
+        "candidates": {"pixels": 100, "listed": 5, "reserve": 5},
+        "methods": {"edald": None, "random": None},
+        "budgets": [4],
+        "seeds": [0],
+        "rounds": 2,
+        "head": {"epochs": 3},
+        "pictures": 1,
+        "images_per_job": 4,
+    }
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, raw_images, settings) -> Workspace:
+    """The tiny study after its first run. Copy it before changing anything."""
+    folder = tmp_path_factory.mktemp("study") / "finished"
+    folder.mkdir()
+    (folder / "data").symlink_to(raw_images)
+    workspace = Workspace(folder, settings)
+    workspace.snakemake()
+    return workspace

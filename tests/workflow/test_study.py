@@ -1,0 +1,228 @@
+"""What reruns when: a tiny study, run for real, changed in every way that a user would."""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import time
+
+import pandas as pd
+import pytest
+from conftest import REPOSITORY, Workspace
+
+EDALD = "street/ddpm/edald/budget-4/seed-0"
+RANDOM = "street/ddpm/random/budget-4/seed-0"
+
+
+def rules(jobs: set[str]) -> set[str]:
+    return {job.split("/")[0] for job in jobs}
+
+
+def test_a_study_gives_queries_labels_heads_metrics_tables_and_figures(finished):
+    for run in (EDALD, RANDOM):
+        folder = finished.folder / "results" / "runs" / run
+        metrics = pd.read_csv(folder / "metrics.csv")
+        assert metrics["labelled_pixels"].tolist() == [4, 8]
+        assert metrics["miou"].between(0, 1).all()
+        asked = [pd.read_csv(folder / f"round-{number}" / "queries.csv") for number in range(2)]
+        answered = [pd.read_csv(folder / f"round-{number}" / "labels.csv") for number in range(2)]
+        pixels = pd.concat(asked)[["image", "row", "column"]]
+        assert len(pixels.drop_duplicates()) == 8, "no pixel is asked twice"
+        for queries, labels in zip(asked, answered, strict=True):
+            assert queries[["round", "image", "row", "column"]].equals(labels[["round", "image", "row", "column"]])
+        seal = json.loads((folder / "run.json").read_text())
+        assert seal["rounds"] == 2
+        assert (folder / "round-1" / "head.safetensors").is_file()
+    final = pd.read_csv(finished.folder / "results" / "tables" / "final.csv")
+    assert final["method"].tolist() == ["edald", "random"]
+    curves = finished.folder / "results" / "figures" / "street" / "ddpm" / "budget-4" / "learning_curves.png"
+    assert curves.read_bytes().startswith(b"\x89PNG")
+
+
+def test_forwards_are_those_that_the_plan_foresaw(finished):
+    images, test, steps, draws = 6, 4, 2, 2
+    costs = pd.read_csv(finished.folder / "results" / "costs" / "costs.csv").set_index("stage")
+    assert costs["forwards"].equals(costs["planned_forwards"])
+    assert costs.loc["extract", "forwards"] + costs.loc["perturb", "forwards"] == (
+        images * (steps + steps * draws) + steps * test
+    )
+    printed = finished.snakemake("plan").stdout
+    assert "2 runs, 2 of them sealed" in printed
+    assert f"{int(costs.loc['total', 'forwards'])}" in printed
+
+
+def test_a_finished_study_has_nothing_to_do(finished):
+    done = finished.snakemake()
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_a_new_seed_runs_alone(finished, tmp_path):
+    study = finished.copy(tmp_path / "copy")
+    before = study.results()
+    study.settings["seeds"] = [0, 1]
+    ran = study.ran()
+    assert {job for job in ran if "seed-0" in job} == set()
+    assert "extract" not in rules(ran) and "prepare" not in rules(ran)
+    after = study.results()
+    assert {name: after[name] for name in before if name.startswith("runs/")} == {
+        name: content for name, content in before.items() if name.startswith("runs/")
+    }
+    assert pd.read_csv(study.folder / "results" / "tables" / "final.csv")["seeds"].tolist() == [2, 2]
+
+
+def test_a_new_method_runs_alone_on_the_features_there_are(finished, tmp_path):
+    study = finished.copy(tmp_path / "copy")
+    study.settings["methods"] = {**study.settings["methods"], "margin": {"pool_fraction": 0.6}}
+    ran = study.ran()
+    assert rules(ran) == {"pool", "score", "label", "train", "evaluate"}
+    assert all("/margin/" in job for job in ran)
+
+
+def test_an_edited_method_redoes_its_runs_alone(finished, tmp_path):
+    study = finished.copy(tmp_path / "copy")
+    study.settings["methods"] = {"edald": {"weight": 0.5}, "random": None}
+    ran = study.ran()
+    assert ran and all("/edald/" in job for job in ran)
+    assert not rules(ran) & {"prepare", "extract", "herd", "perturb", "gather"}
+
+
+def test_a_new_round_continues_every_run(finished, tmp_path):
+    study = finished.copy(tmp_path / "copy")
+    before = study.results()
+    study.settings["rounds"] = 3
+    ran = study.ran()
+    expected = {f"{rule}/{run}/round-2" for rule in ("score", "label", "train") for run in (EDALD, RANDOM)}
+    expected |= {f"pool/{EDALD}/round-2", f"evaluate/{EDALD}", f"evaluate/{RANDOM}"}
+    assert ran == expected
+    after = study.results()
+    kept = [name for name in before if "/round-" in name]
+    assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
+
+    # fewer rounds again: the runs keep what they have, the tables show what is asked
+    study.settings["rounds"] = 2
+    assert study.ran() == set()
+    assert study.results()["tables/final.csv"] == before["tables/final.csv"]
+
+
+def test_a_deleted_shard_and_seal_redo_their_chain_alone(finished, tmp_path):
+    study = finished.copy(tmp_path / "copy")
+    before = study.results()
+    shutil.rmtree(study.folder / "cache" / "features" / "street" / "ddpm" / "train" / "00004-00005")
+    assert study.ran() == set(), "sealed runs need no shard"
+    (study.folder / "results" / "runs" / EDALD / "run.json").unlink()
+    ran = study.ran()
+    assert {job for job in ran if job.startswith(("extract", "herd", "perturb"))} == {
+        "extract/street/ddpm/train-00004-00005",
+        "herd/street/ddpm/seed-0-00004-00005",
+        "perturb/street/ddpm/seed-0-00004-00005",
+    }
+    assert not any("/random/" in job for job in ran)
+    assert study.results() == before
+
+
+def test_neither_a_deleted_cache_nor_file_times_redo_a_sealed_run(finished, tmp_path):
+    study = finished.copy(tmp_path / "copy")
+    before = study.results()
+    shutil.rmtree(study.folder / "cache")
+    shuffle_times(study)
+    done = study.snakemake()
+    assert "Nothing to be done" in done.stdout + done.stderr
+    assert study.results() == before
+
+
+def test_tables_rebuild_from_the_repository_and_results_alone(finished, tmp_path):
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    repository = tmp_path / "repository"
+    for name in filter(None, files.stdout.split("\0")):
+        (repository / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPOSITORY / name, repository / name)
+    for with_raw_data in (False, True):
+        study = Workspace(tmp_path / f"raw-{with_raw_data}", finished.settings, repository)
+        study.folder.mkdir()
+        shutil.copytree(finished.folder / "results", study.folder / "results")
+        if with_raw_data:
+            (study.folder / "data").symlink_to(os.readlink(finished.folder / "data"))
+        expected = study.results()
+        shutil.rmtree(study.folder / "results" / "tables")
+        shutil.rmtree(study.folder / "results" / "figures")
+        shuffle_times(study)
+        done = study.snakemake("tables")
+        assert study.results() == expected
+        assert not (study.folder / "cache").exists()
+        assert "2 of 2 steps" in done.stderr + done.stdout or "3 of 3 steps" in done.stderr + done.stdout
+
+
+def test_results_do_not_depend_on_images_per_job(finished, tmp_path):
+    study = fresh(finished, tmp_path, images_per_job=1)
+    assert len(list((study.folder / "cache" / "features" / "street" / "ddpm" / "train").glob("*/manifest.json"))) == 6
+    assert study.results() == finished.results()
+
+
+@pytest.mark.slow
+def test_results_do_not_depend_on_stored_maps(finished, tmp_path):
+    features = {"ddpm": {**finished.settings["features"]["ddpm"], "maps": "recompute"}}
+    study = fresh(finished, tmp_path, features=features)
+    stored = [path.parent.name for path in (study.folder / "cache").rglob("maps.zarr")]
+    assert stored == ["pictures"], "only the pictured images' draws are kept"
+    assert study.results() == finished.results()
+    costs = pd.read_csv(study.folder / "results" / "costs" / "costs.csv")
+    assert costs["forwards"].equals(costs["planned_forwards"])
+
+
+@pytest.mark.slow
+def test_a_study_trains_its_own_backbone(finished, tmp_path):
+    features = {**finished.settings["features"]["ddpm"], "backbone": {"pretrain": "small"}, "blocks": [1, 2]}
+    pretraining = {
+        "dataset": "street",
+        "size": [32, 32],
+        "channels": [16, 32],
+        "attention": [1],
+        "head_dim": 16,
+        "groups": 8,
+        "steps": 4,
+        "warmup_steps": 1,
+        "batch": 2,
+    }
+    (tmp_path / "data").symlink_to(os.readlink(finished.folder / "data"))
+    study = Workspace(
+        tmp_path, {**finished.settings, "features": {"own": features}, "pretraining": {"small": pretraining}}
+    )
+    assert rules(study.ran("pretrain")) == {"prepare", "pretrained"}
+    backbone = study.folder / "cache" / "pretrained" / "small"
+    assert (backbone / "loss.png").read_bytes().startswith(b"\x89PNG")
+    ran = study.ran()
+    assert not rules(ran) & {"prepare", "pretrained"}
+    assert pd.read_csv(study.folder / "results" / "tables" / "final.csv")["features"].unique().tolist() == ["own"]
+
+
+def test_a_users_mistake_is_one_line_and_status_one(finished, tmp_path):
+    def failure(change: dict, *targets: str) -> str:
+        study = Workspace(tmp_path, {**finished.settings, **change})
+        done = study.snakemake(*targets, check=False)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    assert "did you mean 'edald'" in failure({"methods": {"edal": None}})
+    assert "did you mean 'budgets'" in failure({"budget": [4]})
+    assert "data" in failure({}, "features"), "there is no raw data here"
+    (tmp_path / "data").symlink_to(os.readlink(finished.folder / "data"))
+    assert "write a larger budget" in failure({"budgets": [0.01]})
+
+
+def fresh(finished: Workspace, folder, **change) -> Workspace:
+    """The tiny study with some settings changed, run from nothing."""
+    (folder / "data").symlink_to(os.readlink(finished.folder / "data"))
+    study = Workspace(folder, {**finished.settings, **change})
+    study.snakemake()
+    return study
+
+
+def shuffle_times(study: Workspace) -> None:
+    """Give every file a random time of the last day."""
+    generator = random.Random(0)
+    for path in study.folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            moment = time.time() - generator.uniform(0, 86_400)
+            os.utime(path, (moment, moment))
