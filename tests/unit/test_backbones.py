@@ -264,3 +264,37 @@ def test_folders_that_are_incomplete(plain, tmp_path):
     (plain / "unet" / "config.json").unlink()
     with pytest.raises(UserError, match="has no unet/config"):
         geometry(plain, SIZE, [0])
+
+
+# Manifests
+
+
+def test_a_manifest_tells_which_weights_a_backbone_has(plain, tmp_path):
+    found = backbones.manifest(plain)
+    names = ["unet/config.json", "unet/diffusion_pytorch_model.safetensors", "scheduler/scheduler_config.json"]
+    assert found["path"] == str(plain) and sorted(found["files"]) == sorted(names)
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(found))
+    opened = backbones.open_manifest(path)
+    asked = dict(timesteps=[50], blocks=[0])
+    maps = [each.maps(pictures(1), noise.draw(0, 0, SIZE), **asked)[0] for each in (opened, backbones.load(plain))]
+    assert torch.equal(*maps)
+
+
+@pytest.mark.parametrize("harm", ["other weights", "another file", "no file"])
+def test_a_backbone_that_changed_is_refused(plain, tmp_path, harm):
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(backbones.manifest(plain)))
+    weights = plain / "unet" / "diffusion_pytorch_model.safetensors"
+    if harm == "other weights":
+        content = bytearray(weights.read_bytes())
+        content[-1] ^= 1
+        weights.write_bytes(content)
+    elif harm == "another file":
+        (plain / "unet" / "more.bin").write_bytes(b"")
+    else:
+        weights.unlink()
+    with pytest.raises(UserError, match=r"changed since features were made; delete .*manifest.json and run again"):
+        backbones.open_manifest(path)
+    with pytest.raises(UserError, match="there is no backbone folder"):
+        backbones.manifest(tmp_path / "absent")

@@ -106,6 +106,7 @@ def test_the_source_hash_follows_the_stages_files(tmp_path, monkeypatch):
     for part, stages in {
         "head.py": {"train"},
         "datasets/demo.py": {"prepare"},
+        "datasets/camvid.yaml": {"prepare"},
         "backbones/noise.py": {"extract", "pretrain"},
         "figures.py": set(),
     }.items():

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixelherd.errors import UserError
-from pixelherd.shards import Shards, images_of, ranges, write_index
+from pixelherd.shards import Shards, images_of, is_complete, ranges, write_index
 from pixelherd.storage import create_array, writing
 
 VALUES = np.arange(7 * 2 * 3, dtype="int32").reshape(7, 2, 3)
@@ -64,3 +64,11 @@ def test_an_incomplete_shard_is_refused(tmp_path, folders):
     ):
         with pytest.raises(UserError, match=r"values.npy is missing or truncated"):
             refused()
+
+
+def test_an_index_that_lacks_a_shard_is_not_complete(tmp_path, folders):
+    assert is_complete(tmp_path / "index.json")  # none yet: it will be made
+    write_index(tmp_path / "index.json", folders)
+    assert is_complete(tmp_path / "index.json")
+    (folders[-1] / "manifest.json").unlink()
+    assert not is_complete(tmp_path / "index.json")

@@ -58,7 +58,9 @@ def compute(backbone: "Backbone", image: np.ndarray, settings: dict[str, Any], n
     limit = torch.finfo(torch.float16).max
     for block, values in maps.items():
         if values.abs().max() > limit:
-            raise UserError(f"features: block {block} has activations beyond {limit:.0f}, the range of float16")
+            raise UserError(
+                f"features: block {block} has activations beyond {limit:.0f}, the range of float16; leave it out of `blocks`"
+            )
     return {block: values[0].half().cpu() for block, values in sorted(maps.items())}
 
 

@@ -1,10 +1,11 @@
 """The frame around every job's script: threads, log, cost, and one line for a user's mistake."""
 
+import errno
 import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,16 @@ def job(snakemake: Any) -> Iterator[Any]:
     log = Path(snakemake.log[0])
     try:
         yield meter
-    except UserError as error:
-        log.write_text(f"{error}\n")
-        print(f"pixelherd: {error}", file=sys.stderr)
-        sys.exit(1)
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            error = UserError(
+                "the disk is full; free space, or move `cache` in the study, and run the same command again"
+            )
+        if isinstance(error, UserError):
+            print(f"pixelherd: {error}", file=sys.stderr)
+            with suppress(OSError):
+                log.write_text(f"{error}\n")
+            sys.exit(1)
         log.write_text(traceback.format_exc())
         raise
     if cost := snakemake.params.get("cost"):

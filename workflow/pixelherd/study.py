@@ -283,7 +283,8 @@ class Study(Settings):
         """Settings that a run's queries depend on, besides its features and lists."""
         method = self.methods[run.method]
         settings = {"score": self.score(run.method), "budget": run.budget, "seed": run.seed}
-        settings["avoid_ignored"] = self.candidates.avoid_ignored
+        if self.score(run.method) == "random":
+            settings["avoid_ignored"] = self.candidates.avoid_ignored
         if self.needs_lists(run.method):
             settings |= {"listed": self.candidates.listed, "kernel": self.candidates.kernel}
         if self.is_two_stage(run.method):

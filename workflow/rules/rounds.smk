@@ -87,7 +87,7 @@ rule train:
         settings=lambda w: STUDY.training_settings(run_of(w)),
         features=lambda w: STUDY.feature_settings(run_of(w).dataset, run_of(w).features),
         identity=lambda w: STUDY.identity(run_of(w)),
-        checkpoint=lambda w: f"{CACHE}/training/{w.step}.checkpoint",
+        checkpoint=lambda w: f"{CACHE}/training/{w.step}-{STUDY.identity(run_of(w))[:12]}.checkpoint",
         round=round_of,
         dense=lambda w: STUDY.trains_densely(run_of(w).method),
         threads=STUDY.threads,

@@ -1,0 +1,178 @@
+"""The plan against the formula of forwards, and against what the stages really write."""
+
+import copy
+
+import pytest
+
+from pixelherd import plan
+from pixelherd.errors import UserError
+from pixelherd.plan import by_stage, items, page, readable
+from pixelherd.study import Study
+
+IMAGES = {"demo": {"train": 6, "test": 3}}
+T, M = 2, 2
+
+
+@pytest.fixture
+def content(settings):
+    return copy.deepcopy(settings)
+
+
+def stages(content, images=IMAGES):
+    return by_stage(items(Study.read(content), images))
+
+
+def forwards(content, images=IMAGES):
+    return sum(item.forwards for item in stages(content, images).values())
+
+
+@pytest.mark.parametrize("seeds", [[0], [0, 1, 2]])
+@pytest.mark.parametrize("per_seed", [True, False])
+@pytest.mark.parametrize("more", [{}, {"budgets": [3, 4, 5], "rounds": 9}, {"images_per_job": 1}])
+def test_forwards_of_two_stage_methods(content, seeds, per_seed, more):
+    content |= {"seeds": seeds, "pictures": 0, **more}
+    content["candidates"]["per_seed"] = per_seed
+    train, test = 100, 30
+    draws = len(seeds) if per_seed else 1
+    expected = train * (T + T * M * draws) + T * test
+    assert forwards(content, {"demo": {"train": train, "test": test}}) == expected
+
+
+def test_pictures_are_drawn_once(content):
+    found = stages(content | {"seeds": [0, 1]})
+    assert (found["picture"].jobs, found["picture"].forwards) == (1, 2 * T * M)
+    assert "picture" not in stages(content | {"pictures": 0})
+    assert stages(content | {"pictures": 99})["picture"].forwards == 6 * T * M
+
+
+def test_what_no_method_needs_is_not_planned(content):
+    content["methods"] = {"margin": None, "coverage": None}
+    assert not {"perturb", "index_draws", "picture"} & set(stages(content))
+    assert forwards(content) == T * 9
+    content["methods"] = {"random": None, "full": None}
+    assert not {"herd", "gather", "pool"} & set(stages(content))
+
+
+def test_recomputed_maps_store_nothing_and_cost_forwards(content):
+    content |= {"seeds": [0, 1]}
+    content["methods"].pop("full")
+    content["features"]["ddpm"]["maps"] = "recompute"
+    found = stages(content)
+    runs = 8
+    assert found["extract"].forwards == T * 6 and found["herd"].forwards == T * 6 * 2
+    assert found["evaluate"].forwards == runs * T * (3 + 2 + 2)  # the test images, and the pictures of both splits
+    assert found["train"].forwards == 0
+    assert found["extract"].bytes == 6 * 20 * (48 * 2 + 4)
+
+
+def test_training_on_recomputed_maps_has_an_upper_bound(content):
+    content["features"]["ddpm"]["maps"] = "recompute"
+    content |= {"methods": {"full": {"epochs": 4}}, "head": {"epochs": 10}}
+    assert stages(content)["train"].forwards == (4 * 6 + 1) * T
+    assert "extract" not in stages(content)  # every pixel is seen: no context is gathered
+    content |= {"methods": {"random": None}, "head": {"epochs": 10, "context": "all"}}
+    assert stages(content)["train"].forwards == 2 * (10 * 6 + 1) * T
+    assert stages(content)["extract"].forwards == 6 * T
+    assert "upper bound" in page(Study.read(content), IMAGES, 0)
+
+
+def test_jobs(content):
+    found = stages(content | {"seeds": [0, 1], "budgets": [3, 4], "rounds": 5})
+    shards = {"train": 2, "test": 1}
+    assert found["prepare"].jobs == found["backbone"].jobs == 1
+    assert found["extract"].jobs == sum(shards.values()) and found["index_features"].jobs == 2
+    assert found["herd"].jobs == found["perturb"].jobs == 2 * shards["train"]
+    assert found["gather"].jobs == found["index_draws"].jobs == 2
+    runs = 4 * 2 * 2  # methods that ask × budgets × seeds
+    assert found["pool"].jobs == 2 * 2 * 2 * 4
+    assert found["score"].jobs == found["label"].jobs == runs * 5
+    assert found["train"].jobs == runs * 5 + 2 and found["evaluate"].jobs == runs + 2
+
+
+def test_bytes_are_those_of_the_stores(cache):
+    found = by_stage(items(cache.study, IMAGES))
+
+    def arrays(*folders):
+        """Bytes of the arrays below some folders, without headers of files."""
+        npy = [file for folder in folders for file in folder.rglob("*.npy")]
+        chunks = [file for folder in folders for file in folder.rglob("*.zarr/*/c/**/*") if file.is_file()]
+        return sum(file.stat().st_size - 128 for file in npy) + sum(file.stat().st_size for file in chunks)
+
+    assert found["extract"].bytes == arrays(cache.train.parent, cache.test.parent)
+    assert found["herd"].bytes == arrays(*cache.lists)
+    assert found["perturb"].bytes == arrays(cache.draws.parent)
+    assert found["gather"].bytes == arrays(cache.union)
+
+
+def test_context_is_never_more_than_the_pixels(content):
+    content["features"]["ddpm"] |= {"context": 10**6, "maps": "recompute"}
+    assert stages(content)["extract"].bytes == 6 * 1024 * (48 * 2 + 4)
+
+
+def test_a_backbone_that_is_not_trained_yet(content):
+    content["pretraining"] = {
+        "mine": {"dataset": "demo", "size": [32, 32], "steps": 1, "channels": [8, 16], "groups": 4, "head_dim": 8}
+        | {"attention": []}
+    }
+    expected = stages(content)
+    content["features"]["ddpm"]["backbone"] = {"pretrain": "mine"}
+    assert stages(content) == expected  # the same channels and levels
+
+
+def test_datasets_without_runs_are_left_out(content):
+    expected = stages(content)
+    content["datasets"]["other"] = {"kind": "demo"}
+    content["features"]["ddpm"]["datasets"] = ["demo"]
+    assert stages(content) == expected
+
+
+def test_datasets_add_up(content):
+    one = stages(content)
+    content["datasets"]["other"] = content["datasets"]["demo"] | {"seed": 1}
+    both = stages(content, IMAGES | {"other": IMAGES["demo"]})
+    assert all(item.jobs == 2 * one[stage].jobs for stage, item in both.items())
+    assert all(item.forwards == 2 * one[stage].forwards for stage, item in both.items())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"budgets": [0.01]}, "0.01 of 6 training images is no pixel"),
+        ({"features": {"ddpm": {"backbone": "absent", "blocks": [1]}}}, "no backbone folder absent"),
+    ],
+)
+def test_mistakes_that_only_a_plan_sees(content, change, message):
+    with pytest.raises(UserError, match=message):
+        stages(content | change)
+
+
+def test_blocks_that_the_network_does_not_have(content):
+    content["features"]["ddpm"]["blocks"] = [0, 4]
+    with pytest.raises(UserError, match="no decoder block 4; choose from 0 to 3"):
+        stages(content)
+
+
+def test_images_are_counted_without_raw_data(content, tmp_path):
+    content["datasets"]["elsewhere"] = {"kind": "camvid", "root": "absent"}
+    study = Study.read(content | {"cache": str(tmp_path)})
+    assert plan.images_of(study, ["demo"]) == IMAGES
+    with pytest.raises(UserError, match="absent"):
+        plan.images_of(study, study.datasets)
+
+
+def test_the_page_shows_stages_methods_and_the_sum(content):
+    study = Study.read(content)
+    text = page(study, IMAGES, 2)
+    assert text.startswith("5 runs, 2 of them sealed") and "demo: 6 train, 3 test images" in text
+    rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("|")}
+    for stage, item in stages(content).items():
+        cells = [cell.strip() for cell in rows[stage].split("|")[2:5]]
+        assert cells == [f"{item.jobs:,}", f"{item.forwards:,}", readable(item.bytes)], stage
+    assert rows["total"].split("|")[3].strip() == f"{forwards(content):,}"
+    assert int(rows["edald"].split("|")[4]) == T * 9 + T * M * 6 + T * M * 2
+    assert int(rows["coverage"].split("|")[4]) == T * 9
+
+
+def test_numbers_of_bytes_are_readable():
+    sizes = (0, 999, 1000, 26_500, 1_260_000, 5 * 10**9, 3 * 10**15)
+    assert [readable(size) for size in sizes] == ["0 B", "999 B", "1 kB", "26 kB", "1.3 MB", "5.0 GB", "3000.0 TB"]

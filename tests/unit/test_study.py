@@ -1,0 +1,305 @@
+"""The configuration: what is accepted, what a mistake says, and which settings a run's results depend on."""
+
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from pixelherd.errors import UserError
+from pixelherd.study import Run, Study, schema
+
+REPOSITORY = Path(__file__).parents[2]
+STUDIES = [REPOSITORY / "config.yaml", *sorted((REPOSITORY / "studies").glob("*.yaml"))]
+
+
+@pytest.fixture
+def content(settings):
+    return copy.deepcopy(settings)
+
+
+# The files of the repository
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_is_valid(path):
+    content = yaml.safe_load(path.read_text())
+    study = Study.read(content)
+    jsonschema.validate(content, schema(), jsonschema.Draft202012Validator)
+    assert Study.read(study.model_dump(mode="json")) == study
+    assert Study.read(json.loads(json.dumps(study.model_dump(mode="json")))).runs() == study.runs()
+
+
+def test_the_schema_file_is_that_of_the_models():
+    path, command = REPOSITORY / "config.schema.json", "python -m pixelherd.study > config.schema.json"
+    assert path.read_text() == json.dumps(schema(), indent=1) + "\n", f"{path.name} is out of date, run: {command}"
+
+
+def test_the_schema_is_printed():
+    printed = subprocess.run(
+        [sys.executable, "-m", "pixelherd.study"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(printed.stdout) == schema() and printed.stderr == ""
+
+
+def test_every_setting_has_a_description():
+    models = {"": schema(), **schema()["$defs"]}
+    settings = [(name, key, value) for name, model in models.items() for key, value in model["properties"].items()]
+    assert len(settings) > 60
+    assert [f"{name}.{key}" for name, key, value in settings if not value.get("description")] == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"budget": [1]},
+        {"budgets": [0]},
+        {"methods": {"edald": {"wieght": 1}}},
+        {"datasets": {"demo": {"kind": "dem"}}},
+        {"candidates": {"pixels": "some"}},
+    ],
+)
+def test_the_schema_refuses_what_the_models_refuse(content, change):
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content | change, schema(), jsonschema.Draft202012Validator)
+    with pytest.raises(UserError):
+        Study.read(content | change)
+
+
+def test_the_demo_study_explains_every_key():
+    lines = (REPOSITORY / "config.yaml").read_text().splitlines()
+    for key in set(Study.model_fields) - {"pretraining"}:
+        (place,) = [number for number, line in enumerate(lines) if re.match(rf"{key}:", line)]
+        assert "#" in lines[place] or lines[place - 1].startswith("#"), key
+    shown = yaml.safe_load("\n".join(lines))["features"]["ddpm"]
+    assert set(Study.read(yaml.safe_load("\n".join(lines))).features["ddpm"].model_fields_set) == set(shown)
+
+
+def test_reading_a_study_imports_nothing_heavy():
+    code = (
+        "import sys; import pixelherd.study, pixelherd.plan, pixelherd.sealing, pixelherd.shards, pixelherd.budget;"
+        "assert not {'torch', 'diffusers', 'zarr', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules), sys.modules"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+# Mistakes
+
+
+def put(content, place, value):
+    *parents, key = place.split(".")
+    for parent in parents:
+        content = content.setdefault(parent, {})
+    content[key] = value
+
+
+PRETRAINING = {"dataset": "demo", "size": [32, 32], "steps": 3}
+FOLDER = {"kind": "folder", "root": "x", "train_list": "a", "test_list": "b"}
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("budget", [0.1], "unknown key `budget` (did you mean 'budgets'?)"),
+        ("thread", 2, "unknown key `thread` (did you mean 'threads'?)"),
+        ("datasets.demo.siz", 3, "unknown key `datasets.demo.siz` (did you mean 'size'?)"),
+        ("features.ddpm.block", 3, "unknown key `features.ddpm.block` (did you mean 'blocks'?)"),
+        ("methods.edald", {"wieght": 2}, "unknown key `methods.edald.wieght` (did you mean 'weight'?)"),
+        ("candidates.pixls", 3, "unknown key `candidates.pixls` (did you mean 'pixels'?)"),
+        ("head", {"epoch": 3}, "unknown key `head.epoch` (did you mean 'epochs'?)"),
+        (
+            "pretraining.mine",
+            PRETRAINING | {"stages": [{"size": [32, 32], "steps": 1, "step": 1}]},
+            "unknown key `pretraining.mine.stages.0.step` (did you mean 'steps'?)",
+        ),
+        (
+            "datasets.mine",
+            FOLDER | {"classes": [{"name": "a"}, {"name": "b", "color": [1, 2, 3]}]},
+            "unknown key `datasets.mine.classes.1.color` (did you mean 'colour'?)",
+        ),
+        ("methods.edlad", None, "methods.edlad: unknown score 'edlad' (did you mean 'edald'?)"),
+        ("methods.mine", {"score": "covrage"}, "methods.mine: unknown score 'covrage' (did you mean 'coverage'?)"),
+        ("methods.two words", {"score": "edald"}, "methods.two words: String should match pattern"),
+        ("features.ddpm.datasets", ["dem"], "features.ddpm.datasets: unknown dataset 'dem' (did you mean 'demo'?)"),
+        ("features.ddpm.blocks", [1, 2, 1], "features.ddpm.blocks: an entry appears twice"),
+        ("features.ddpm.draws", 1, "methods.edald: edald measures disagreement and needs `draws` ≥ 2"),
+        ("features.ddpm.backbone", {"pretrain": "x"}, "features.ddpm.backbone: `pretraining` has no entry 'x'"),
+        ("features.ddpm.backbone", {"pretrian": "x"}, "features.ddpm.backbone.pretrian` (did you mean 'pretrain'?)"),
+        ("features.mine", {"backbone": "x"}, "study: features.mine.blocks: this key is required"),
+        ("pretraining.mine", PRETRAINING | {"dataset": "dem"}, "unknown dataset 'dem' (did you mean 'demo'?)"),
+        ("datasets.demo.kind", "dem", "study: datasets.demo: Input tag 'dem' found using 'kind'"),
+        ("datasets.mine", {}, "study: datasets.mine.kind: this key is required"),
+        ("budgets", [0], "study: budgets.0: 0 is no budget; write "),
+        ("budgets", [0.1, -0.1], "study: budgets.1: -0.1 is no budget; write "),
+        ("budgets", [float("inf")], "inf is no budget"),
+        ("budgets", [float("nan")], "nan is no budget"),
+        ("budgets", ["1e-3"], "'1e-3' is no budget"),
+        ("budgets", [True], "True is no budget"),
+        ("budgets", [0.1, 0.1], "budgets: an entry appears twice"),
+        ("budgets", 0.1, "study: budgets: Input should be a valid list"),
+        ("seeds", [2, 2], "seeds: an entry appears twice"),
+        ("seeds", [-1], "study: seeds.0: Input should be greater than or equal to 0"),
+        ("rounds", 0, "study: rounds: Input should be greater than 0"),
+        ("candidates.pixels", "al", "study: candidates.pixels: Input should be a valid integer"),
+        ("candidates.kernel", "rfb", "study: candidates.kernel: Input should be 'rbf'"),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_where(content, place, value, message):
+    put(content, place, value)
+    with pytest.raises(UserError) as error:
+        Study.read(content)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value) and "constrained-" not in str(error.value)
+
+
+def test_all_mistakes_are_told_at_once(content):
+    with pytest.raises(UserError, match=r"study: rounds: .*; study: unknown key `seed`"):
+        Study.read(content | {"rounds": 0, "seed": 1})
+
+
+@pytest.mark.parametrize("content", [None, [], "text", {}])
+def test_files_that_hold_no_study(content):
+    with pytest.raises(UserError, match=r"^study: "):
+        Study.read(content)
+
+
+# Runs
+
+
+def test_runs_are_the_product_in_the_order_of_the_file(content):
+    content |= {"budgets": [1, 1.0, 0.5], "seeds": [3, 0], "methods": {"mine": {"score": "edald"}, "full": None}}
+    study = Study.read(content)
+    expected = [("mine", budget, seed) for budget in ("1", "1.0", "0.5") for seed in (3, 0)]
+    expected += [("full", "all", seed) for seed in (3, 0)]
+    assert [(run.method, run.budget, run.seed) for run in study.runs()] == expected
+    assert len({run.path for run in study.runs()}) == len(expected)
+    for run in study.runs():
+        assert Run.parse(run.path) == Run.parse(f"{run.path}/round-3") == run
+    assert study.rounds_of("mine") == 2 and study.rounds_of("full") == 1
+
+
+def test_features_may_be_for_some_datasets_only(content):
+    content["datasets"]["other"] = {"kind": "demo", "seed": 1}
+    content["features"]["more"] = content["features"]["ddpm"] | {"datasets": ["other"]}
+    assert list(Study.read(content).pairs()) == [("demo", "ddpm"), ("other", "ddpm"), ("other", "more")]
+
+
+def test_what_a_method_needs(content):
+    content["methods"] = {"edald": None, "power_dald": None, "entropy": None, "coverage": None, "random": None} | {
+        "full": None
+    }
+    study = Study.read(content)
+
+    def those(needs):
+        return {method for method in study.methods if needs(method)}
+
+    assert those(study.is_two_stage) == {"edald", "power_dald", "entropy"}
+    assert those(study.needs_lists) == {"edald", "power_dald", "entropy", "coverage"}
+    assert those(study.needs_draws) == {"edald", "power_dald"}
+    assert those(study.trains_densely) == {"full"}
+    assert those(study.needs_context) == set(study.methods) - {"full"}
+    dense = Study.read(content | {"head": {"context": "all"}})
+    assert {method for method in study.methods if dense.trains_densely(method)} == set(study.methods)
+    assert {method for method in study.methods if dense.needs_context(method)} == {"random"}
+
+
+def test_empty_methods_are_defaults(content):
+    assert Study.read(content).methods["margin"] == Study.read(content | {"methods": {"margin": {}}}).methods["margin"]
+
+
+# What depends on what
+
+ALL = {"edald", "margin", "coverage", "random", "full"}
+LISTED = {"edald", "margin", "coverage"}
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "changed"),
+    [
+        ("rounds", 9, set()),
+        ("seeds", [0, 1, 2], set()),
+        ("budgets", [3, 0.5], set()),
+        ("pictures", 0, set()),
+        ("images_per_job", 1, set()),
+        ("device", "cpu", set()),
+        ("results", "elsewhere", set()),
+        ("cache", "elsewhere", set()),
+        ("features.ddpm.maps", "recompute", set()),
+        ("features.ddpm.image_size", [32, 32], set()),  # the dataset's own size
+        ("features.ddpm.datasets", ["demo"], set()),
+        ("features.more", {"backbone": "x", "blocks": [1]}, set()),
+        ("datasets.more", {"kind": "demo"}, set()),
+        ("methods.entropy", None, set()),
+        ("methods.mine", {"score": "edald", "weight": 3}, set()),
+        ("pretraining.mine", PRETRAINING, set()),
+        ("methods.edald", {"weight": 2}, {"edald"}),
+        ("methods.margin", {"pool_fraction": 0.3}, {"margin"}),
+        ("methods.full", {"epochs": 3}, {"full"}),
+        ("features.ddpm.draws", 3, {"edald"}),
+        ("candidates.listed", 5, LISTED),
+        ("candidates.kernel", "laplace", LISTED),
+        ("candidates.per_seed", False, LISTED),
+        ("candidates.avoid_ignored", False, LISTED | {"random"}),
+        ("features.ddpm.timesteps", [50], ALL),
+        ("features.ddpm.noise_seed", 1, ALL),
+        ("features.ddpm.backbone", "elsewhere", ALL),
+        ("features.ddpm.image_size", [64, 64], ALL),
+        ("datasets.demo.train", 7, ALL),
+        ("head", {"learning_rate": 0.1}, ALL),
+        ("threads", 2, ALL),
+    ],
+)
+def test_the_runs_that_a_setting_changes(content, place, value, changed):
+    study = Study.read(content)
+    put(content, place, value)
+    edited = Study.read(content)
+    assert {run.method for run in study.runs() if edited.identity(run) != study.identity(run)} == changed
+
+
+def test_runs_differ(content):
+    study = Study.read(content | {"budgets": [3, 4], "seeds": [0, 1]})
+    identities = [study.identity(run) for run in study.runs()]
+    assert len(set(identities)) == len(identities)
+
+
+def test_editing_methods_leaves_shared_stages_alone(content):
+    study = Study.read(content)
+    content |= {"methods": {"edald": {"weight": 3, "pool_fraction": 0.1}}, "seeds": [5], "budgets": [9], "rounds": 1}
+    content |= {"head": {"epochs": 2}}
+    edited = Study.read(content)
+    for settings in (
+        lambda study: study.preparation_settings("demo"),
+        lambda study: study.backbone_settings("ddpm"),
+        lambda study: study.feature_settings("demo", "ddpm"),
+        lambda study: study.list_settings(),
+    ):
+        assert settings(study) == settings(edited)
+
+
+def test_candidates_are_keyed_by_seed_or_shared(content):
+    assert Study.read(content).candidate_seed(3) == "3"
+    content["candidates"]["per_seed"] = False
+    shared = Study.read(content)
+    assert shared.candidate_seed(3) == shared.candidate_seed(4) == "shared"
+    assert shared.list_settings() == Study.read(content | {"seeds": [1]}).list_settings()
+
+
+def test_the_backbone_that_a_study_trains(content):
+    content["features"]["ddpm"]["backbone"] = {"pretrain": "mine"}
+    content["pretraining"] = {"mine": PRETRAINING}
+    study = Study.read(content)
+    content["pretraining"] = {"mine": PRETRAINING | {"steps": 4}}
+    edited = Study.read(content)
+    assert study.backbone_settings("ddpm")["pretrain"]["steps"] == 3
+    assert all(study.identity(run) != edited.identity(run) for run in study.runs())
