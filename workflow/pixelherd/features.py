@@ -59,7 +59,7 @@ def compute(backbone: "Backbone", image: np.ndarray, settings: dict[str, Any], n
     for block, values in maps.items():
         if values.abs().max() > limit:
             raise UserError(
-                f"features: block {block} has activations beyond {limit:.0f}, the range of float16; leave it out of `blocks`"
+                f"features: block {block} has activations beyond {limit:.0f}, float16's range; leave it out of `blocks`"
             )
     return {block: values[0].half().cpu() for block, values in sorted(maps.items())}
 
