@@ -90,6 +90,7 @@ def test_runs_of_another_source_are_kept_and_reported(study):
     (folder / "run.json").write_text(json.dumps(content))
     assert sealing.made_by_other_source(study) == [run]
     assert run not in sealing.pending(study)
+    assert run in sealing.pending(study.model_copy(update={"refresh": True}))
 
 
 def test_the_source_hash_follows_the_stages_files(tmp_path, monkeypatch):

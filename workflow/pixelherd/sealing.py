@@ -88,10 +88,17 @@ def read_seal(folder: Path) -> dict[str, Any] | None:
 
 
 def pending(study: Study) -> dict[Run, range]:
-    """Runs of the study that are not sealed, with the rounds that they lack."""
+    """Runs of the study that are not sealed, with the rounds that they lack.
+
+    With ``refresh`` runs that another version of the source made count as not sealed.
+    """
     lacking = {}
+    outdated = made_by_other_source(study) if study.refresh else []
     for run in study.runs():
         rounds = study.rounds_of(run.method)
+        if run in outdated:
+            lacking[run] = range(rounds)
+            continue
         done = sealed_rounds(Path(study.results) / "runs" / run.path, study.result_settings(run))
         if done < rounds:
             lacking[run] = range(done, rounds)

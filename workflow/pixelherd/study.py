@@ -156,6 +156,9 @@ class Study(Settings):
         default=3, description="Images of each split that a run's pictures show; finished runs keep theirs."
     )
     device: str = Field(default="auto", description="`auto`, `cpu`, `cuda` or `mps`.")
+    refresh: bool = Field(
+        default=False, description="Redo finished runs that another version of pixelherd's source made."
+    )
     threads: PositiveInt = Field(
         default=1, description="Numerical threads of a job. Sums differ with it, so it is part of the study."
     )

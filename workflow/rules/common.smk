@@ -1,5 +1,6 @@
 # The study, its paths, the wildcards, and what the rules look up. No rule is defined here.
 
+import sys
 from pathlib import Path
 
 from pixelherd import plan, sealing, shards
@@ -54,6 +55,12 @@ def of_run(pattern, run, **more):
 PENDING = sealing.pending(STUDY)
 PENDING_STEPS = [f"{run.path}/round-{number}" for run, rounds in PENDING.items() for number in rounds]
 NOTHING = "(?!)"
+
+
+if workflow.is_main_process and (kept := [] if STUDY.refresh else sealing.made_by_other_source(STUDY)):
+    names = ", ".join(run.path for run in kept[:3]) + (", …" if len(kept) > 3 else "")
+    message = f"pixelherd: another version of the source made {len(kept)} finished runs ({names}); they are kept"
+    print(f"{message}, `--config refresh=true` redoes them", file=sys.stderr)
 
 
 # Images of the datasets that pending runs use; a finished study asks neither raw data nor cache.
@@ -204,8 +211,3 @@ def source(script, *stages, parts=()):
     text = (Path(workflow.basedir) / "workflow" / "scripts" / f"{script}.py").read_text()
     stage_parts = [part for stage in stages for part in sealing.STAGE_SOURCE[stage]]
     return hash_of({"script": text, "package": sealing.source_hash_of(*stage_parts, *parts)})
-
-
-onstart:
-    for run in sealing.made_by_other_source(STUDY):
-        print(f"pixelherd: {run.path} is sealed by another version of the source and kept", file=sys.stderr)
