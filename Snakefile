@@ -33,6 +33,7 @@ localrules:
 rule all:
     default_target: True
     input:
+        every_seal(),
         RESULT_TABLES,
         RESULT_FIGURES,
         COST_TABLE,
@@ -50,6 +51,7 @@ rule runs:
 
 rule tables:
     input:
+        every_seal(),
         RESULT_TABLES,
         RESULT_FIGURES,
 
