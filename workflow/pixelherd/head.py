@@ -9,7 +9,6 @@ never built.
 import io
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 
 from . import dense
 from .errors import UserError
+from .storage import write_bytes
 from .training_settings import HeadSettings
 
 IGNORED = 255
@@ -178,7 +178,7 @@ def save(head: Head, path: Path | str, metadata: dict[str, str]) -> None:
     length = int.from_bytes(content[:8], "little")
     header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
-    _write(path, len(header).to_bytes(8, "little") + header + content[8 + length :])
+    write_bytes(path, len(header).to_bytes(8, "little") + header + content[8 + length :])
 
 
 def load(path: Path | str) -> Head:
@@ -213,17 +213,6 @@ def read_metadata(path: Path | str) -> dict[str, str]:
         raise UserError(
             f"{path} is truncated or no safetensors file ({error}); delete it and run the same command again"
         ) from None
-
-
-def _write(path: Path | str, content: bytes) -> None:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 # Where the pixels of a batch come from
@@ -468,7 +457,7 @@ def train(
             }
             content = io.BytesIO()
             torch.save(state, content)
-            _write(checkpoint, content.getvalue())
+            write_bytes(checkpoint, content.getvalue())
         if progress is not None:
             progress(log[-1])
     head.eval()

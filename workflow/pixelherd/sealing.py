@@ -22,7 +22,7 @@ STAGE_SOURCE = {
     "herd": ("candidates.py", "herding.py", "dense.py", "features.py", "randomness.py"),
     "gather": ("candidates.py", "herding.py", "shards.py"),
     "select": ("selection.py", "candidates.py", "herding.py", "acquisition.py", "scores.py", "queries.py", "budget.py"),
-    "train": ("head.py", "training.py", "dense.py"),
+    "train": ("head.py", "training.py", "dense.py", "storage.py"),
     "evaluate": ("evaluation.py", "metrics.py", "dense.py", "acquisition.py", "pictures.py"),
 }
 

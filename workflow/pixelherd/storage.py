@@ -28,12 +28,17 @@ def digest_of(path: Path) -> str:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write ``text`` so that ``path`` holds either its old content or all of the new one."""
+    """Write ``text`` as UTF-8, as :func:`write_bytes` does."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path | str, content: bytes) -> None:
+    """Write ``content`` so that ``path`` holds either its old content or all of the new one."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(text)
+        temporary.write_bytes(content)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
