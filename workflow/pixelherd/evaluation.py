@@ -1,8 +1,9 @@
 """Evaluation of a run: one pass over the test images for all its heads."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from io import StringIO
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +37,18 @@ def load_heads(paths: Sequence[Path | str], identity: str) -> list[Head]:
 
 
 def confusions(
-    heads: Sequence[Head], images: Iterable[int], maps_of: MapSource, truth: np.ndarray, classes: int
+    heads: Sequence[Head],
+    images: Iterable[int],
+    maps_of: MapSource,
+    truth: np.ndarray,
+    classes: int,
+    *,
+    workers: int = 1,
+    progress: Callable[[], object] = lambda: None,
 ) -> np.ndarray:
     """Confusion matrices of every head over the images: ``[heads, C, C]`` int64, rows are the ground truth.
+
+    Counts add up whatever the order, so ``workers`` do not change them.
 
     Args:
         heads: trained heads, sharing one pass over the maps.
@@ -46,12 +56,24 @@ def confusions(
         maps_of: native maps by position.
         truth: ``[N, H, W]`` labels, 255 ignored.
         classes: C.
+        workers: images looked at together, each with numerical threads of its own.
+        progress: called after each image.
     """
-    total = np.zeros((len(heads), classes, classes), dtype=np.int64)
-    for image in images:
+
+    def of_image(image: int) -> np.ndarray:
         target = truth[image]
-        for matrix, logits in zip(total, dense.predict(maps_of(image), heads, target.shape), strict=True):
-            matrix += confusion(target, logits.argmax(0).to(torch.uint8).cpu().numpy(), classes)
+        return np.stack(
+            [
+                confusion(target, logits.argmax(0).to(torch.uint8).cpu().numpy(), classes)
+                for logits in dense.predict(maps_of(image), heads, target.shape)
+            ]
+        )
+
+    total = np.zeros((len(heads), classes, classes), dtype=np.int64)
+    with ThreadPool(workers) as pool:
+        for matrices in pool.imap_unordered(of_image, images):
+            total += matrices
+            progress()
     return total
 
 

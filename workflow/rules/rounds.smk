@@ -111,7 +111,7 @@ rule evaluate:
         "logs/evaluate/{run}.log",
     conda:
         "../../envs/pixelherd.yaml"
-    threads: STUDY.threads
+    threads: 4 * STUDY.threads  # images side by side; counts do not depend on how many
     resources:
         mem_mb=8000,
         runtime=480,

@@ -28,8 +28,17 @@ with job(snakemake) as meter:
         splits[name] = split, open_maps(stored, backbone, split.images, params.settings, params.device)
 
     test, maps_of = splits["test"]
-    images = tqdm(range(len(test)), desc="evaluate", unit="image", disable=None)
-    matrices = confusions(heads, images, maps_of, test.labels, len(dataset.classes))
+    workers = max(snakemake.threads // params.threads, 1)
+    with tqdm(total=len(test), desc="evaluate", unit="image", disable=None) as bar:
+        matrices = confusions(
+            heads,
+            range(len(test)),
+            maps_of,
+            test.labels,
+            len(dataset.classes),
+            workers=workers,
+            progress=bar.update,
+        )
     labels = [queries.read([path], queries.LABEL_COLUMNS, dataset.train.ids, dataset.size[1]) for path in files.labels]
     counts = labelled_pixels(labels, dataset.train.labels)
     write_metrics(snakemake.output.metrics, matrices, counts, dataset.classes)
