@@ -77,7 +77,7 @@ def norms(maps: Maps, size: tuple[int, int]) -> torch.Tensor:
     for stack in _stacks(maps):
         if stack.shape[1:] == size:
             for part in stack.split(CHANNELS):
-                total += part.float().square_().sum(dim=0)
+                total += part.float().square().sum(dim=0)
             continue
         down, across = (
             _Taps.of(native, length, stack.device) for native, length in zip(stack.shape[1:], size, strict=True)
