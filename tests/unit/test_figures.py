@@ -41,7 +41,7 @@ def write_run(root: Path, method: str, *, budget="0.1", seed=0, rounds=3) -> Pat
             (folder / f"round-{number}" / "labels.csv").write_text("\n".join(answers) + "\n")
     (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
     arrays = {}
-    for split, ids in (("train", ["a", "b"]), ("test", ["c"])):
+    for split, ids in (("train", ["a", "b"]), ("queried", [] if method == "full" else ["d"]), ("test", ["c"])):
         shape = (len(ids), *SIZE)
         arrays[f"{split}_ids"] = np.array(ids)
         arrays[f"{split}_images"] = generator.integers(0, 256, (*shape, 3), dtype=np.uint8)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from pixelherd import backbones, features
 from pixelherd.features import StoredMaps
-from pixelherd.pictures import edald_map, pictured, predict, write_thumbnails
+from pixelherd.pictures import edald_map, most_queried, pictured, predict, write_thumbnails
 from pixelherd.storage import writing
 
 SIZE = (32, 32)
@@ -64,18 +64,26 @@ def test_edald_of_every_pixel(cache, perturbed):
     np.testing.assert_allclose(found, expected.reshape(SIZE), rtol=2e-3, atol=1e-4)
 
 
+def test_most_queried_images():
+    images = np.array([4, 1, 4, 2, 2, 0, 4])
+    assert most_queried(images, 6, 2) == [4, 2]
+    assert most_queried(images, 6, 3, without=[2]) == [4, 0, 1]
+    assert most_queried(images, 6, 9, without=[0]) == [4, 2, 1, 3, 5]
+
+
 @pytest.mark.parametrize("count", [2, 0, 9])
 def test_thumbnails(cache, perturbed, tmp_path, count):
     splits = {name: (getattr(cache.dataset, name), StoredMaps(getattr(cache, name))) for name in ("train", "test")}
+    groups = {name: (*of_split, pictured(len(of_split[0]), count)) for name, of_split in splits.items()}
+    groups["queried"] = (*splits["train"], [5, 0][:count])
     draws = (perturbed, 2) if count == 2 else None
     paths = [tmp_path / name / "thumbnails.npz" for name in "ab"]
     for path in paths:
         path.parent.mkdir()
-        write_thumbnails(path, cache.head(), splits, SIZE, count, draws, 1.0)
+        write_thumbnails(path, cache.head(), groups, SIZE, draws, 1.0)
     assert paths[0].read_bytes() == paths[1].read_bytes()
     arrays = np.load(paths[0])
-    for name, (split, maps_of) in splits.items():
-        positions = pictured(len(split), count)
+    for name, (split, maps_of, positions) in groups.items():
         shown = {part: arrays[f"{name}_{part}"] for part in ("ids", "images", "truth", "prediction")}
         assert shown["ids"].tolist() == [split.ids[position] for position in positions]
         assert shown["images"].shape == (len(positions), *SIZE, 3) and shown["images"].dtype == np.uint8

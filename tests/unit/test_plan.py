@@ -60,7 +60,7 @@ def test_recomputed_maps_store_nothing_and_cost_forwards(content):
     found = stages(content)
     runs = 8
     assert found["extract"].forwards == T * 6 and found["herd"].forwards == T * 6 * 2
-    assert found["evaluate"].forwards == runs * T * (3 + 2 + 2)  # the test images, and the pictures of both splits
+    assert found["evaluate"].forwards == runs * T * (3 + 4 + 2)  # the test images, and the pictures of both splits
     assert found["train"].forwards == 0
     assert found["extract"].bytes == 6 * 20 * (48 * 2 + 4)
 

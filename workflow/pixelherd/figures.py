@@ -5,6 +5,7 @@ pyplot, so no window system is asked for.
 """
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 DPI = 150
 # Okabe & Ito (2008), Color Universal Design; without black (the reference's) and yellow (faint on white)
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
+GROUPS = {"train": "train image", "queried": "most queried train image", "test": "test image"}
+"""Groups of a run's thumbnails, from top to bottom, and their headings."""
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 LINES = ["-", (0, (4, 1.5)), (0, (1, 1))]
 INK, FAINT = "#262626", "#8c8c8c"
@@ -219,7 +222,7 @@ def read_thumbnails(folder: Path | str) -> dict[str, np.ndarray]:
         UserError: the file is missing or truncated, or an array is not in it.
     """
     path = Path(folder) / "thumbnails.npz"
-    wanted = [f"{split}_{part}" for split in ("train", "test") for part in ("ids", "images", "truth", "prediction")]
+    wanted = [f"{group}_{part}" for group in GROUPS for part in ("ids", "images", "truth", "prediction")]
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -252,7 +255,8 @@ def paint(labels: np.ndarray, colours: np.ndarray) -> np.ndarray:
 
 @styled
 def overlays(run: Path | str, rounds: int, path: Path | str) -> None:
-    """Draw a run's thumbnails: train images with their labelled pixels, truth, prediction and eDALD, then test images.
+    """Draw a run's thumbnails: training images with their labelled pixels, truth, prediction and eDALD; then the
+    training images that most pixels were asked of; then test images.
 
     Thumbnails are enlarged by a whole factor without smoothing. A labelled pixel is a ring filled with its label's
     colour; a pixel that the oracle could not tell is a cross. All eDALD maps share one scale.
@@ -279,7 +283,8 @@ def overlays(run: Path | str, rounds: int, path: Path | str) -> None:
     longest = max(height, width)
     zoom = math.ceil(360 / longest) if longest <= 576 else 576 / longest
     cell_width, cell_height = round(width * zoom), round(height * zoom)
-    counts = {"train": len(thumbnails["train_ids"]), "test": len(thumbnails["test_ids"])}
+    counts = {group: len(thumbnails[f"{group}_ids"]) for group in GROUPS}
+    firsts = dict(zip(GROUPS, itertools.accumulate(counts.values(), initial=0), strict=False))
     n_columns, n_rows = (3 if disagreement is None else 4), sum(counts.values())
     gap, left, right, top = 12, 44, 24 if disagreement is None else 84, 112
     total_width = left + n_columns * (cell_width + gap) - gap + right
@@ -287,12 +292,14 @@ def overlays(run: Path | str, rounds: int, path: Path | str) -> None:
     legend_columns = max(1, (total_width - left) // 210)
     bottom = 30 + 27 * math.ceil(len(entries) / legend_columns)
     between = 44
-    total_height = top + n_rows * (cell_height + gap) + between + bottom
+    breaks = max(sum(count > 0 for count in counts.values()) - 1, 0)
+    total_height = top + n_rows * (cell_height + gap) + breaks * between + bottom
     figure = Figure(figsize=(total_width / DPI, total_height / DPI))
 
     def cell(row: int, column: int) -> "Axes":
         x = left + column * (cell_width + gap)
-        y = top + row * (cell_height + gap) + (between if row >= counts["train"] else 0)
+        above = sum(0 < first <= row for first in set(firsts.values()) if first < n_rows)
+        y = top + row * (cell_height + gap) + above * between
         box = (x, total_height - y - cell_height, cell_width, cell_height)
         axes = figure.add_axes([box[i] / (total_width, total_height)[i % 2] for i in range(4)])
         axes.set(xticks=[], yticks=[])
@@ -302,21 +309,21 @@ def overlays(run: Path | str, rounds: int, path: Path | str) -> None:
     def show(axes: "Axes", picture: np.ndarray, **options):
         return axes.imshow(picture, interpolation="nearest", aspect="auto", **options)
 
-    for split, first in (("train", 0), ("test", counts["train"])):
-        for number, image in enumerate(thumbnails[f"{split}_ids"].tolist()):
-            row = [cell(first + number, column) for column in range(n_columns if split == "train" else 3)]
-            show(row[0], thumbnails[f"{split}_images"][number])
-            show(row[1], paint(thumbnails[f"{split}_truth"][number], colours))
-            show(row[2], paint(thumbnails[f"{split}_prediction"][number], colours))
+    for group, title in GROUPS.items():
+        for number, image in enumerate(thumbnails[f"{group}_ids"].tolist()):
+            row = [cell(firsts[group] + number, column) for column in range(n_columns if group == "train" else 3)]
+            show(row[0], thumbnails[f"{group}_images"][number])
+            show(row[1], paint(thumbnails[f"{group}_truth"][number], colours))
+            show(row[2], paint(thumbnails[f"{group}_prediction"][number], colours))
             row[0].set_ylabel(image if len(image) <= 28 else f"…{image[-27:]}", fontsize=7)
-            if split == "train" and labels is not None:
+            if group != "test" and labels is not None:
                 draw_labels(row[0], labels[labels["image"] == image], colours)
-            if split == "train" and disagreement is not None:
+            if group == "train" and disagreement is not None:
                 scale = {"vmin": float(disagreement.min()), "vmax": float(disagreement.max())}
                 drawn = show(row[3], disagreement[number].astype(np.float32), cmap="viridis", **scale)
             if number == 0:
-                for axes, title in zip(row, [f"{split} image", "truth", "prediction", "eDALD"], strict=False):
-                    axes.set_title(title, fontsize=9, loc="left", pad=5)
+                for axes, heading in zip(row, [title, "truth", "prediction", "eDALD"], strict=False):
+                    axes.set_title(heading, fontsize=9, loc="left", pad=5)
 
     if disagreement is not None and counts["train"]:
         x = left + n_columns * (cell_width + gap)
@@ -365,10 +372,10 @@ def legend_entries(
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    values = [thumbnails[f"{split}_{part}"] for split in ("train", "test") for part in ("truth", "prediction")]
-    entries, marks = [], []
+    values = [thumbnails[f"{group}_{part}"] for group in GROUPS for part in ("truth", "prediction")]
+    pictured, entries, marks = len(values), [], []
     if labels is not None:
-        asked = labels[labels["image"].isin(thumbnails["train_ids"].tolist())]
+        asked = labels[labels["image"].isin([*thumbnails["train_ids"].tolist(), *thumbnails["queried_ids"].tolist()])]
         values.append(asked["label"].to_numpy())
         ring = {"marker": "o", "markersize": 6, "markerfacecolor": "white", "markeredgecolor": "black"}
         marks.append(Line2D([], [], linestyle="", **ring, label="labelled pixel"))
@@ -380,7 +387,7 @@ def legend_entries(
         if value in shown:
             label = entry["name"].replace("_", " ")
             entries.append(Patch(facecolor=colours[value] / 255, edgecolor=FAINT, linewidth=0.5, label=label))
-    if any((value == IGNORED).any() for value in values[:4]):
+    if any((value == IGNORED).any() for value in values[:pictured]):
         entries.append(Patch(facecolor="black", edgecolor="#6e6e6e", hatch="//////", linewidth=0, label="void"))
     return entries + marks
 

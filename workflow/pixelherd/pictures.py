@@ -18,6 +18,19 @@ def pictured(images: int, count: int) -> list[int]:
     return [round((2 * index + 1) * images / (2 * count) - 0.5) for index in range(count)]
 
 
+def most_queried(queried: np.ndarray, images: int, count: int, without: Sequence[int] = ()) -> list[int]:
+    """Positions of the ``count`` images that most pixels were queried of, most first, ties to the first image.
+
+    Args:
+        queried: ``[L]`` position of the image of each queried pixel.
+        images: images of the split.
+        without: positions to leave out, since they are pictured anyway.
+    """
+    queries = np.bincount(queried, minlength=images)
+    order = np.argsort(-queries, kind="stable").tolist()
+    return [position for position in order if position not in without][:count]
+
+
 def predict(head: Head, maps: ImageMaps, size: tuple[int, int]) -> np.ndarray:
     """Class of every pixel: ``[H, W]`` uint8."""
     return dense.predict(maps, [head], size)[0].argmax(0).to(torch.uint8).cpu().numpy()
@@ -46,29 +59,27 @@ def edald_map(
 def write_thumbnails(
     path: Path,
     head: Head,
-    splits: dict[str, tuple[Any, MapSource]],
+    groups: dict[str, tuple[Any, MapSource, Sequence[int]]],
     size: tuple[int, int],
-    count: int,
     perturbed: tuple[Path, int] | None,
     weight: float,
 ) -> None:
     """Write what the pictures of a run show, as ``thumbnails.npz``.
 
-    For ``train`` and ``test``: ``*_ids [k]``, ``*_images [k, H, W, 3]``, ``*_truth`` and ``*_prediction [k, H, W]``
-    uint8; with ``perturbed`` also ``train_edald [k, H, W]`` float16.
+    For each group ``*_ids [k]``, ``*_images [k, H, W, 3]``, ``*_truth`` and ``*_prediction [k, H, W]`` uint8; with
+    ``perturbed`` also ``train_edald [k, H, W]`` float16.
 
     Args:
         path: the file.
         head: the run's last head.
-        splits: the split and its maps, by name.
+        groups: ``train`` and ``test`` images spread over their splits and the most ``queried`` ones: by name the split,
+            its maps and the positions of the images.
         size: (H, W).
-        count: images of each split.
-        perturbed: folder and number of the draws stored for the pictured training images.
+        perturbed: folder and number of the draws stored for the images of group ``train``.
         weight: λ of the eDALD map.
     """
     arrays = {}
-    for name, (split, maps_of) in splits.items():
-        positions = pictured(len(split), count)
+    for name, (split, maps_of, positions) in groups.items():
         maps = [maps_of(position) for position in positions]
         arrays[f"{name}_ids"] = np.array([split.ids[position] for position in positions], dtype=np.str_)
         arrays[f"{name}_images"] = _stack([split.images[position] for position in positions], (*size, 3))
@@ -76,19 +87,13 @@ def write_thumbnails(
         arrays[f"{name}_prediction"] = _stack([predict(head, each, size) for each in maps], size)
         if name == "train" and perturbed:
             folder, draws = perturbed
-            arrays["train_edald"] = np.array(
-                [
-                    edald_map(
-                        head,
-                        base,
-                        [read_stored(folder, index * draws + number) for number in range(draws)],
-                        size,
-                        weight,
-                    )
-                    for index, base in enumerate(maps)
-                ],
-                dtype=np.float16,
-            )
+            edald = [
+                edald_map(
+                    head, base, [read_stored(folder, index * draws + number) for number in range(draws)], size, weight
+                )
+                for index, base in enumerate(maps)
+            ]
+            arrays["train_edald"] = np.array(edald, dtype=np.float16)
     np.savez_compressed(path, **arrays)
 
 

@@ -128,7 +128,8 @@ def _rounds(study: Study, runs: list[Run], images: dict[str, int]) -> list[Item]
     dense = recomputes and study.trains_densely(method)
     at_most = len(runs) * rounds * (training["epochs"] * images["train"] + 1) * steps if dense else 0
     found.append(Item("train", len(runs) * rounds, at_most, len(runs) * rounds * head, (method,)))
-    pictures = min(study.pictures, images["train"]) + min(study.pictures, images["test"])
+    # pictures show training images, some more that were asked about, and test images
+    pictures = min((2 if asks else 1) * study.pictures, images["train"]) + min(study.pictures, images["test"])
     again = len(runs) * steps * (images["test"] + pictures) if recomputes else 0
     found.append(Item("evaluate", len(runs), again, 0, (method,)))
     return found

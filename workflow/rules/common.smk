@@ -180,7 +180,10 @@ def every_index():
     """Everything that a study computes once for all its runs."""
     wanted = []
     for run in PENDING:
-        wanted += [of_run(FEATURES_INDEX, run, split=split) for split in ("train", "test")]
+        if STUDY.features[run.features].maps == "keep":
+            wanted += [of_run(FEATURES_INDEX, run, split=split) for split in ("train", "test")]
+        elif not STUDY.trains_densely(run.method):
+            wanted.append(of_run(FEATURES_INDEX, run, split="train"))
         if STUDY.needs_lists(run.method):
             wanted.append(of_run(UNION, run))
         if STUDY.needs_draws(run.method):

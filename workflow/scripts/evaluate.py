@@ -5,6 +5,7 @@ from pathlib import Path
 from pixelherd.job import job
 
 with job(snakemake) as meter:
+    import numpy as np
     from tqdm import tqdm
 
     from pixelherd import queries, sealing
@@ -12,7 +13,7 @@ with job(snakemake) as meter:
     from pixelherd.devices import resolve
     from pixelherd.evaluation import confusions, labelled_pixels, load_heads, write_metrics
     from pixelherd.features import open_maps
-    from pixelherd.pictures import write_thumbnails
+    from pixelherd.pictures import most_queried, pictured, write_thumbnails
     from pixelherd.study import Run
 
     files, params = snakemake.input, snakemake.params
@@ -43,13 +44,17 @@ with job(snakemake) as meter:
     counts = labelled_pixels(labels, dataset.train.labels)
     write_metrics(snakemake.output.metrics, matrices, counts, dataset.classes)
 
+    shown = {name: (*splits[name], pictured(len(splits[name][0]), params.pictures)) for name in splits}
+    split, _, already = shown["train"]
+    asked = np.concatenate([each.images for each in labels]) if labels else None
+    queried = [] if asked is None else most_queried(asked, len(split), params.pictures, already)
+    shown["queried"] = (*splits["train"], queried)
     pictures = files.get("pictures")
     write_thumbnails(
         Path(snakemake.output.thumbnails),
         heads[-1],
-        splits,
+        shown,
         dataset.size,
-        params.pictures,
         (Path(pictures).parent, params.draws) if pictures else None,
         params.weight,
     )
