@@ -6,7 +6,7 @@ import pytest
 
 from pixelherd import plan
 from pixelherd.errors import UserError
-from pixelherd.plan import by_stage, items, page, readable
+from pixelherd.plan import by_stage, check_budgets, items, page, readable
 from pixelherd.study import Study
 
 IMAGES = {"demo": {"train": 6, "test": 3}}
@@ -24,6 +24,24 @@ def stages(content, images=IMAGES):
 
 def forwards(content, images=IMAGES):
     return sum(item.forwards for item in stages(content, images).values())
+
+
+def test_a_budget_beyond_what_the_images_offer_is_found_before_anything_runs(content):
+    def check(**change):
+        study = Study.read(content | change)
+        check_budgets(study, study.runs(), IMAGES)
+
+    # lists of 4 + 3 pixels, of which a pool keeps half of the first 4; 6 images, 2 rounds, 20 context pixels
+    check(budgets=[12])
+    with pytest.raises(UserError, match=r"a round asks edald for 13 pixels, but the images of demo offer it 12;.*pool"):
+        check(budgets=[13])
+    with pytest.raises(UserError, match=r"all rounds together ask edald for 44 pixels, .* 42; .*`candidates.reserve`"):
+        check(budgets=[4], rounds=11)
+    random = {"methods": {"random": None}}
+    check(**random, budgets=[60])
+    with pytest.raises(UserError, match=r"ask random for 122 pixels, .* offer it 120; .*`features.ddpm.context`"):
+        check(**random, budgets=[61])
+    check(methods={"full": None}, budgets=[100_000])
 
 
 @pytest.mark.parametrize("seeds", [[0], [0, 1, 2]])

@@ -12,6 +12,7 @@ from pathlib import Path
 from .backbones.geometry import geometry, shapes
 from .budget import pixels_a_round
 from .datasets import counts
+from .errors import UserError
 from .study import Pretrained, Run, Study
 
 FLOAT16, FLOAT32, INT32 = 2, 4, 4
@@ -45,6 +46,36 @@ def images_of(study: Study, datasets: Sequence[str]) -> Images:
     """
     folder = Path(study.cache) / "datasets"
     return {name: counts(study.datasets[name], prepared=folder / name) for name in datasets}
+
+
+def check_budgets(study: Study, runs: Iterable[Run], images: Images) -> None:
+    """Whether the images can offer what the runs ask for, as far as that is known before anything runs.
+
+    Raises:
+        UserError: a budget is no pixel, a round asks for more pixels than stage 1 keeps, or all rounds together ask for
+            more than the images' lists (or context pixels) hold.
+    """
+    candidates = study.candidates
+    for run in runs:
+        if study.score(run.method) == "full":
+            continue
+        train, (height, width) = images[run.dataset]["train"], study.datasets[run.dataset].size
+        a_round, rounds = pixels_a_round(run.budget, train), study.rounds_of(run.method)
+        an_image, mend = study.features[run.features].context, f"`features.{run.features}.context`"
+        if study.needs_lists(run.method):
+            an_image, mend = candidates.listed + candidates.reserve, "`candidates.listed` or `candidates.reserve`"
+        wants = [(a_round * rounds, "all rounds together ask", an_image, mend)]
+        if study.is_two_stage(run.method) and rounds > 1:
+            kept = study.methods[run.method].pool_fraction * candidates.listed
+            mend = f"`candidates.listed` or `methods.{run.method}.pool_fraction`"
+            wants.append((a_round, "a round asks", kept, mend))
+        for asked, who, an_image, mend in wants:
+            offered = round(train * min(an_image, height * width))
+            if asked > offered:
+                raise UserError(
+                    f"budgets: with {run.budget}, {who} {run.method} for {asked:,} pixels, but the images of "
+                    f"{run.dataset} offer it {offered:,}; lower `budgets` or raise {mend}"
+                )
 
 
 def items(study: Study, images: Images) -> list[Item]:

@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 from pixelherd import plan, sealing, shards
-from pixelherd.budget import pixels_a_round
 from pixelherd.errors import UserError
 from pixelherd.study import Run, Study, hash_of
 
@@ -65,9 +64,7 @@ if workflow.is_main_process and (kept := [] if STUDY.refresh else sealing.made_b
 
 # Images of the datasets that pending runs use; a finished study asks neither raw data nor cache.
 IMAGES = in_one_line(plan.images_of, STUDY, sorted({run.dataset for run in PENDING}))
-for run in PENDING:
-    if STUDY.score(run.method) != "full":
-        in_one_line(pixels_a_round, run.budget, IMAGES[run.dataset]["train"])
+in_one_line(plan.check_budgets, STUDY, PENDING, IMAGES)
 
 
 # Snakemake does not remake a missing shard behind an index that exists, so such an index is none.
