@@ -4,7 +4,6 @@ The models are the one description of the configuration: they check it, the JSON
 workflow stage takes from them exactly the settings that it uses. Reading a study touches no data and imports no torch.
 """
 
-import difflib
 import hashlib
 import json
 import math
@@ -28,6 +27,7 @@ from pydantic import (
 from .backbones.settings import PretrainingSettings
 from .datasets.settings import DatasetSettings
 from .errors import UserError
+from .mistakes import explain, nearest
 from .scores import SCORES
 from .training_settings import HeadSettings
 
@@ -173,7 +173,7 @@ class Study(Settings):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            raise UserError(_explain(error.errors(), content)) from None
+            raise UserError(explain(error.errors(), content, schema())) from None
 
     @model_validator(mode="after")
     def _names_are_known(self) -> "Study":
@@ -181,7 +181,7 @@ class Study(Settings):
             known = [*SELECTIONS, *(score for score, needs in SCORES.items() if not needs.needs_dropout)]
             if self.score(name) not in known:
                 raise ValueError(
-                    f"methods.{name}: unknown score {self.score(name)!r}{_nearest(self.score(name), known)}"
+                    f"methods.{name}: unknown score {self.score(name)!r}{nearest(self.score(name), known)}"
                 )
             if self.needs_draws(name) and any(features.draws < 2 for features in self.features.values()):
                 raise ValueError(f"methods.{name}: {self.score(name)} measures disagreement and needs `draws` ≥ 2")
@@ -189,7 +189,7 @@ class Study(Settings):
             for dataset in features.datasets or ():
                 if dataset not in self.datasets:
                     raise ValueError(
-                        f"features.{name}.datasets: unknown dataset {dataset!r}{_nearest(dataset, self.datasets)}"
+                        f"features.{name}.datasets: unknown dataset {dataset!r}{nearest(dataset, self.datasets)}"
                     )
             if isinstance(features.backbone, Pretrained) and features.backbone.pretrain not in self.pretraining:
                 raise ValueError(f"features.{name}.backbone: `pretraining` has no entry {features.backbone.pretrain!r}")
@@ -200,7 +200,7 @@ class Study(Settings):
             if pretraining.dataset not in self.datasets:
                 raise ValueError(
                     f"pretraining.{name}.dataset: unknown dataset {pretraining.dataset!r}"
-                    f"{_nearest(pretraining.dataset, self.datasets)}"
+                    f"{nearest(pretraining.dataset, self.datasets)}"
                 )
         for key in ("budgets", "seeds"):
             # 1 is a pixel and 1.0 a pixel per image: only what is written alike is the same
@@ -357,70 +357,6 @@ def hash_of(settings: dict[str, Any]) -> str:
 def schema() -> dict[str, Any]:
     """The JSON schema of a study file, for editors; `config.schema.json` holds it."""
     return Study.model_json_schema()
-
-
-def _nearest(name: str, known: Any) -> str:
-    matches = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
-    return f" (did you mean {matches[0]!r}?)" if matches else f" (known: {', '.join(map(str, known))})"
-
-
-def _explain(mistakes: list[Any], content: Any) -> str:
-    """One line for Pydantic's errors: where, what, and the nearest name for an unknown key."""
-    found: dict[str, list[str]] = {}  # what the members of a union say about the same value goes together
-    for mistake in mistakes:
-        where = ".".join(_keys(mistake["loc"], content))
-        if mistake["type"] == "extra_forbidden":
-            *place, key = map(str, mistake["loc"])
-            found[f"unknown key `{where}`{_nearest(key, _known_keys(place))}"] = []
-        elif mistake["type"] in ("missing", "union_tag_not_found"):
-            key = "kind" if mistake["type"] == "union_tag_not_found" else mistake["loc"][-1]
-            found[f"{where}.{key}".removeprefix(".")] = ["this key is required"]
-        else:
-            found.setdefault(where, []).append(mistake["msg"].removeprefix("Value error, "))
-    return "; ".join(": ".join(filter(None, ("study", where, " or ".join(what)))) for where, what in found.items())
-
-
-def _keys(location: tuple[int | str, ...], content: Any) -> Iterator[str]:
-    """The parts of a Pydantic location that are keys of the content; the others name members of unions."""
-    for part in location:
-        if part in content if isinstance(content, dict) else isinstance(content, list) and isinstance(part, int):
-            content = content[part]
-            yield str(part)
-
-
-def _known_keys(place: list[str]) -> list[str]:
-    """Keys that the models allow at ``place``, found by walking the JSON schema."""
-    root = schema()
-    nodes = [root]
-    for part in place:
-        nodes = [child for node in nodes for child in _children(root, node, part)]
-    return sorted({key for node in nodes for key in _resolve(root, node).get("properties", {})})
-
-
-def _resolve(root: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
-    return root["$defs"][node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node
-
-
-def _children(root: dict[str, Any], node: dict[str, Any], part: str) -> list[dict[str, Any]]:
-    node = _resolve(root, node)
-    found = [node.get("properties", {}).get(part), node.get("additionalProperties"), node.get("items")]
-    found += node.get("patternProperties", {}).values()
-    options = [option for key in ("anyOf", "oneOf") for option in node.get(key, [])]
-    if options:  # the part of the place names a member of the union, or lies inside one of them
-        found += [option for option in options if part in _labels(root, option)]
-        found += [child for option in options for child in _children(root, option, part)]
-    expanded = []
-    for child in found:
-        if isinstance(child, dict):
-            expanded.append(child)
-            expanded += _resolve(root, child).get("anyOf", []) + _resolve(root, child).get("oneOf", [])
-    return expanded
-
-
-def _labels(root: dict[str, Any], option: dict[str, Any]) -> tuple[str | None, str]:
-    """How Pydantic calls a member of a union: by its tag (the kind) or by its class."""
-    kind = _resolve(root, option).get("properties", {}).get("kind", {}).get("const")
-    return kind, option.get("$ref", "").rsplit("/", 1)[-1]
 
 
 if __name__ == "__main__":
