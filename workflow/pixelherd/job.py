@@ -20,7 +20,7 @@ def job(snakemake: Any) -> Iterator[Any]:
     Import numerical libraries inside the body only: the number of threads, a setting of the study since sums differ
     with it, is fixed here before they start. A :class:`UserError` becomes one line and exit status 1.
     """
-    _keep_freed_memory()
+    keep_freed_memory()
     threads = str(snakemake.params.get("threads", 1))
     os.environ |= dict.fromkeys(THREAD_VARIABLES, threads)
     from .costs import Meter
@@ -47,7 +47,7 @@ def job(snakemake: Any) -> Iterator[Any]:
     log.write_text("done\n")
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Have glibc keep what is freed for the next array, where there is glibc.
 
     It would return large arrays to the system at once, and the page faults of fetching them again take a seventh of a
