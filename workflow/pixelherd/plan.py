@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
-from .backbones.geometry import geometry, shapes
+from .backbones.geometry import shapes
+from .backbones.settings import Checkpoint
+from .backbones.sources import unet_config
 from .budget import pixels_a_round
 from .datasets import counts
 from .errors import UserError
@@ -115,7 +117,8 @@ def _shared(study: Study, dataset: str, features: str, images: dict[str, int]) -
 
     vector = dimension * FLOAT16
     context = train * min(settings.context, pixels) * (vector + INT32)
-    found = [Item("backbone", 1, 0, 0, methods)]
+    stored = settings.backbone.network.parameters * FLOAT32 if isinstance(settings.backbone, Checkpoint) else 0
+    found = [Item("backbone", 1, 0, stored, methods)]
     if keeps:
         jobs = sum(shards.values())
         found.append(Item("extract", jobs, steps * (train + test), native * (train + test) + context, methods))
@@ -174,9 +177,11 @@ def _geometry(study: Study, dataset: str, features: str) -> tuple[int, int]:
         name = settings.backbone.pretrain
         trained = study.pretraining[name]
         network = {"block_out_channels": trained.channels, "layers_per_block": trained.layers_per_block}
-        maps = shapes(network, size, settings.blocks, where=f"pretraining.{name}").values()
+        where = f"pretraining.{name}"
     else:
-        maps = geometry(settings.backbone, size, settings.blocks).values()
+        network = unet_config(settings.backbone, Path(study.cache) / "backbones" / features)
+        where = settings.backbone if isinstance(settings.backbone, str) else f"of features.{features}"
+    maps = shapes(network, size, settings.blocks, where=where).values()
     steps = len(settings.timesteps)
     return (
         sum(channels * height * width for channels, height, width in maps) * steps * FLOAT16,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pixelherd import plan, sealing, shards
 from pixelherd.errors import UserError
-from pixelherd.study import Run, Study, hash_of
+from pixelherd.study import Pretrained, Run, Study, hash_of
 
 
 def in_one_line(function, *arguments):
@@ -195,7 +195,7 @@ def every_pretrained_backbone():
 def backbone_source(wildcards):
     """The manifest of the backbone that this study trains, where it trains one."""
     backbone = STUDY.features[wildcards.features].backbone
-    return [] if isinstance(backbone, str) else PRETRAINED.format(name=backbone.pretrain)
+    return PRETRAINED.format(name=backbone.pretrain) if isinstance(backbone, Pretrained) else []
 
 
 def cost(*parts):
