@@ -262,7 +262,7 @@ def recognised(shapes: Mapping[str, tuple[int, ...]], image_size: int) -> dict[s
 
     Image size and heads leave no trace in the shapes: resolutions are told for ``image_size``.
     """
-    blocks = {int(key.split(".")[1]) for key in shapes if key.startswith("output_blocks.")}
+    blocks = {key.split(".")[1] for key in shapes if key.startswith("output_blocks.")}
     needed = ["time_embed.0.weight", "out.2.weight", "middle_block.0.emb_layers.1.weight"]
     needed += [f"output_blocks.{number}.0.out_layers.0.weight" for number in range(len(blocks))]
     if not blocks or not all(key in shapes and shapes[key] for key in needed) or len(shapes[needed[0]]) != 2:
