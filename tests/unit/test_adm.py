@@ -235,7 +235,7 @@ def test_options_as_on_the_command_line():
     ("options", "message"),
     [
         ("imagenet", "unknown preset 'imagenet' (did you mean 'imagenet_256'?)"),
-        ({"num_chanels": 32}, "unknown option 'num_chanels' (did you mean 'num_channels'?)"),
+        ({"num_chanels": 32}, "architecture: unknown key `num_chanels` (did you mean 'num_channels'?)"),
         ({"class_cond": True}, "class-conditional; pixelherd needs an unconditional one"),
         ({"num_channels": 48}, "48 channels, which the 32 groups of the normalisation do not divide"),
         ({"num_channels": 64, "channel_mult": [0.5, 1]}, "the first multiplier must be at least 1"),

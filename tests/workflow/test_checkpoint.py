@@ -19,6 +19,7 @@ TINY = {
 }
 
 
+@pytest.mark.slow
 def test_a_study_converts_its_checkpoint(settings, raw_images, tmp_path):
     (tmp_path / "data").symlink_to(raw_images)
     backbone = {"checkpoint": "adm.pt", "architecture": TINY}

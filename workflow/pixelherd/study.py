@@ -4,6 +4,7 @@ The models are the one description of the configuration: they check it, the JSON
 workflow stage takes from them exactly the settings that it uses. Reading a study touches no data and imports no torch.
 """
 
+import difflib
 import hashlib
 import json
 import math

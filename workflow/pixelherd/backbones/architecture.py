@@ -4,7 +4,6 @@ The layers follow from the options alone, so planning and checks need no torch: 
 layer with its name in guided-diffusion's state dicts, its name in diffusers, and its shape.
 """
 
-import difflib
 from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -22,6 +21,7 @@ from pydantic import (
 )
 
 from ..errors import UserError
+from ..mistakes import explain, nearest
 
 GROUPS = 32  # of every group normalisation
 CHANNEL_MULT = {
@@ -93,12 +93,13 @@ class Architecture(BaseModel):
             return options
         if isinstance(options, str):
             if options not in PRESETS:
-                raise UserError(f"architecture: unknown preset {options!r}{_nearest(options, PRESETS)}")
+                raise UserError(f"architecture: unknown preset {options!r}{nearest(options, PRESETS)}")
             return PRESETS[options].architecture
         try:
             return cls.model_validate(dict(options))
         except ValidationError as error:
-            raise UserError("; ".join(map(_explained, error.errors()))) from None
+            schema = cls.model_json_schema()
+            raise UserError(explain(error.errors(), options, schema, "architecture")) from None
 
     @model_validator(mode="before")
     @classmethod
@@ -318,16 +319,3 @@ PRESETS = {
     "imagenet_256": Preset(Architecture(**_ADM_256), f"{_PUBLISHED}/256x256_diffusion_uncond.pt"),
     "lsun_bedroom": Preset(Architecture(**_ADM_256, dropout=0.1), f"{_PUBLISHED}/lsun_bedroom.pt"),
 }
-
-
-def _nearest(name: str, known: Any) -> str:
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" (did you mean {matches[0]!r}?)" if matches else f" (known: {', '.join(known)})"
-
-
-def _explained(mistake: Any) -> str:
-    if mistake["type"] == "extra_forbidden":
-        name = str(mistake["loc"][-1])
-        return f"architecture: unknown option {name!r}{_nearest(name, Architecture.model_fields)}"
-    where = ".".join(map(str, mistake["loc"]))
-    return ": ".join(filter(None, ("architecture", where, mistake["msg"].removeprefix("Value error, "))))
