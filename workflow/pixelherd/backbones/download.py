@@ -41,6 +41,8 @@ def download(url: str, path: Path | str, *, size: int | None = None) -> None:
             try:
                 _receive(url, path, file, start, size)
             except (HTTPException, TimeoutError, ConnectionError, HTTPError, _Unreachable) as error:
+                if file.tell() == 0:
+                    part.unlink()
                 raise UserError(
                     f"cannot download {url} ({error}); run the same command again to go on, or put the file at {path}"
                 ) from None
