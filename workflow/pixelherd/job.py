@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import gc
 import os
 import sys
 import traceback
@@ -45,6 +46,13 @@ def job(snakemake: Any) -> Iterator[Any]:
     if cost := snakemake.params.get("cost"):
         meter.write(cost, snakemake.rule)
     log.write_text("done\n")
+
+
+def return_freed_memory() -> None:
+    """Have glibc return what is free by now, such as what loading a network took besides its weights."""
+    gc.collect()  # diffusers leaves the file of the weights mapped in a cycle of references
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def keep_freed_memory() -> None:
