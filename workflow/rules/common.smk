@@ -38,8 +38,22 @@ POOL = f"{CACHE}/pools/{{step}}.npy"
 ROUND = f"{RESULTS}/runs/{{step}}"
 RUN = f"{RESULTS}/runs/{{run}}"
 
-TABLES = ("final", "curves", "area", "labels_per_class", "classes")
-RESULT_TABLES = expand(f"{RESULTS}/tables/{{table}}.{{kind}}", table=TABLES, kind=("csv", "md"))
+TABLES = (
+    "final",
+    "curves",
+    "area",
+    "comparison",
+    "wins",
+    "labels_needed",
+    "classes",
+    "labels_per_class",
+    "labels_per_round",
+    "queries",
+    "scores",
+    "correlations",
+)
+TABLE_SOURCE = ("tables.py", "choices.py", "pages.py", "statistics.py", "rankings.py")
+RESULT_TABLES = expand(f"{RESULTS}/tables/{{table}}.{{kind}}", table=TABLES, kind=("csv", "md", "tex"))
 RESULT_FIGURES = f"{RESULTS}/figures/manifest.json"
 COST_TABLE = f"{RESULTS}/costs/costs.md"
 

@@ -30,7 +30,8 @@ rule write_tables:
     params:
         rounds=STUDY.rounds,
         methods=list(STUDY.methods),
-        source=source("write_tables", parts=("tables.py",)),
+        statistics=STUDY.statistics_settings(),
+        source=source("write_tables", parts=TABLE_SOURCE),
     message:
         "Write the tables"
     script:
@@ -52,13 +53,7 @@ rule write_figures:
     params:
         rounds=STUDY.rounds,
         methods=list(STUDY.methods),
-        source=source(
-            "write_figures",
-            parts=(
-                "figures.py",
-                "tables.py",
-            ),
-        ),
+        source=source("write_figures", parts=("figures.py", *TABLE_SOURCE)),
     message:
         "Draw the figures"
     script:
