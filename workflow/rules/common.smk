@@ -55,6 +55,11 @@ TABLES = (
 TABLE_SOURCE = ("tables.py", "choices.py", "pages.py", "statistics.py", "rankings.py")
 RESULT_TABLES = expand(f"{RESULTS}/tables/{{table}}.{{kind}}", table=TABLES, kind=("csv", "md", "tex"))
 RESULT_FIGURES = f"{RESULTS}/figures/manifest.json"
+REPORT = f"{RESULTS}/report.html"
+REPORT_PARTS = {
+    part: Path(workflow.basedir) / "workflow" / "report" / name
+    for part, name in {"template": "report.html.j2", "captions": "captions.yaml"}.items()
+}
 COST_TABLE = f"{RESULTS}/costs/costs.md"
 
 
