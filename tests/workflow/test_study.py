@@ -105,6 +105,16 @@ def test_a_new_round_continues_every_run(finished, tmp_path):
     assert study.results()["tables/final.csv"] == before["tables/final.csv"]
 
 
+def test_other_statistics_redo_no_run(finished, tmp_path):
+    study = finished.copy(tmp_path / "copy")
+    before = study.results()
+    study.settings["statistics"] = {"reference": "edald"}
+    assert study.ran() == set()
+    after = study.results()
+    assert pd.read_csv(study.folder / "results" / "tables" / "comparison.csv")["against"].tolist() == ["edald"]
+    assert after["report.html"] != before["report.html"] and after["tables/final.csv"] == before["tables/final.csv"]
+
+
 def test_a_deleted_shard_and_seal_redo_their_chain_alone(finished, tmp_path):
     study = finished.copy(tmp_path / "copy")
     before = study.results()
