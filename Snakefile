@@ -1,6 +1,6 @@
 # pixelherd: from images to queried pixels, trained heads, tables, curves and pictures.
 #
-#   prepare → extract → herd → gather → ( pool → score → label → train ) × rounds → evaluate → tables, figures
+#   prepare → extract → herd → gather → ( pool → score → label → train ) × rounds → evaluate → tables, figures, report
 #   images    maps      lists  union     a run's round                              seal       the study's results
 
 from snakemake.utils import min_version
@@ -27,6 +27,7 @@ localrules:
     features,
     runs,
     tables,
+    report,
     pretrain,
     doctor,
 
@@ -37,6 +38,7 @@ rule all:
         every_seal(),
         RESULT_TABLES,
         RESULT_FIGURES,
+        REPORT,
         COST_TABLE,
 
 
@@ -55,6 +57,12 @@ rule tables:
         every_seal(),
         RESULT_TABLES,
         RESULT_FIGURES,
+
+
+rule report:
+    input:
+        every_seal(),
+        REPORT,
 
 
 rule pretrain:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pixelherd import figures, tables
+from pixelherd import figures, rankings, tables
 from pixelherd.errors import UserError
+from pixelherd.pages import SETTINGS
 
 CLASSES = [
     {"name": "road", "colour": [128, 64, 128]},
@@ -39,6 +40,10 @@ def write_run(root: Path, method: str, *, budget="0.1", seed=0, rounds=3) -> Pat
                 answers.append(f"{number},{image},{place},{generator.choice([0, 1, 2, 255])}")
             (folder / f"round-{number}").mkdir()
             (folder / f"round-{number}" / "labels.csv").write_text("\n".join(answers) + "\n")
+            ranked = number > 0 and method == "edald"
+            scores = {name: generator.random(30) for name in ("edald", "dald")} if ranked else {}
+            ranking = rankings.Ranking(scores, np.arange(6))
+            rankings.write_scores(folder / f"round-{number}" / "scores.csv", number, ranking)
     (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
     arrays = {}
     for split, ids in (("train", ["a", "b"]), ("queried", [] if method == "full" else ["d"]), ("test", ["c"])):
@@ -49,15 +54,20 @@ def write_run(root: Path, method: str, *, budget="0.1", seed=0, rounds=3) -> Pat
         arrays[f"{split}_prediction"] = generator.integers(0, 3, shape, dtype=np.uint8)
     if "dald" in method:
         arrays["train_edald"] = generator.random((2, *SIZE)).astype(np.float16)
+    elif method == "full":
+        arrays["train_entropy"] = generator.random((2, *SIZE)).astype(np.float16)
     np.savez(folder / "thumbnails.npz", **arrays)
     return folder
 
 
-@pytest.fixture
-def study(tmp_path) -> list[Path]:
-    root = tmp_path / "runs"
+def write_study(root: Path) -> list[Path]:
     runs = [write_run(root, method, seed=seed) for method in METHODS for seed in (0, 1)]
     return [*runs, write_run(root, "full", budget="all", rounds=1)]
+
+
+@pytest.fixture
+def study(tmp_path) -> list[Path]:
+    return write_study(tmp_path / "runs")
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -65,14 +75,17 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_same_files_and_bytes_whatever_the_users_settings(study, tmp_path):
-    figures.write(study, 3, tmp_path / "one", METHODS)
+    compared = {**SETTINGS, "reference": "random"}
+    figures.write(study, 3, tmp_path / "one", METHODS, compared)
     with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "red", "svg.hashsalt": None}):
-        figures.write(study[::-1], 3, tmp_path / "two", METHODS)
+        figures.write(study[::-1], 3, tmp_path / "two", METHODS, compared)
         assert matplotlib.rcParams["font.size"] == 20  # a caller's settings are left alone
     one, two = files(tmp_path / "one"), files(tmp_path / "two")
-    curves = ["labels_per_class.png", "labels_per_class.svg", "learning_curves.png", "learning_curves.svg"]
+    twice = ["differences", "labels_per_class", "learning_curves"]
+    names = ["labels_per_round.png", "overlay-edald.png", "overlay-random.png", "scores-edald.png"]
+    names += [f"{name}.{suffix}" for name in twice for suffix in ("png", "svg")]
     assert sorted(one) == [
-        *(f"toy/ddpm/budget-0.1/{name}" for name in [*curves, "overlay-edald.png", "overlay-random.png"]),
+        *(f"toy/ddpm/budget-0.1/{name}" for name in sorted(names)),
         "toy/ddpm/budget-all/overlay-full.png",
     ]
     assert one == two
@@ -101,10 +114,12 @@ def test_overlay_marks_the_labelled_pixels(study, tmp_path):
     assert len(changed[0]) > 0
 
 
-def test_overlay_with_draws_has_a_column_more(study, tmp_path):
-    figures.overlays(study[0], 3, tmp_path / "random.png")
-    figures.overlays(study[2], 3, tmp_path / "edald.png")
-    assert Image.open(tmp_path / "edald.png").width > Image.open(tmp_path / "random.png").width + 350
+def test_overlay_shows_how_unsure_the_head_is_where_the_run_kept_it(study, tmp_path):
+    width = {}
+    for name, run in (("random", study[0]), ("edald", study[2]), ("full", study[4])):
+        figures.overlays(run, 1, tmp_path / f"{name}.png")
+        width[name] = Image.open(tmp_path / f"{name}.png").width
+    assert width["edald"] == width["full"] > width["random"] + 350
 
 
 def test_prediction_is_drawn_in_class_colours_pixel_by_pixel(study, tmp_path):

@@ -96,7 +96,12 @@ def test_thumbnails(cache, perturbed, tmp_path, count):
             expected = log_probabilities(cache.head(), maps_of(position)).argmax(1).reshape(SIZE)
             assert (prediction != expected.numpy()).mean() < 0.01
     assert ("train_edald" in arrays.files) == (draws is not None)
-    if draws:
+    assert ("train_entropy" in arrays.files) == (draws is None)
+    if draws is None:
+        for found, position in zip(arrays["train_entropy"], groups["train"][2], strict=True):
+            p = log_probabilities(cache.head(), splits["train"][1](position)).exp()
+            np.testing.assert_allclose(found, torch.special.entr(p).sum(1).reshape(SIZE), rtol=2e-3, atol=1e-4)
+    else:
         second = [features.read_stored(perturbed, 2 + number) for number in range(2)]
         expected = edald_map(cache.head(), splits["train"][1](4), second, SIZE, 1.0)
         assert pictured(6, 2) == [1, 4] and np.array_equal(arrays["train_edald"][1], expected)

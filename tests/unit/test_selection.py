@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pixelherd import acquisition, selection
+from pixelherd import acquisition, rankings, selection
 from pixelherd.candidates import read_union
 from pixelherd.errors import UserError
 from pixelherd.head import log_probabilities
@@ -66,7 +66,7 @@ def test_a_score_ranks_the_pool(cache, union, method):
     rows = selection.pool(union, np.array([2, 9]), options)
     assert len(rows) == round(0.5 * len(union.offered(np.array([2, 9]), 4))) and not {2, 9} & set(rows)
     draws = Shards.open(cache.draws) if method == "edald" else None
-    chosen = selection.by_score(union, rows, draws, head, 4, 1, options)
+    chosen, ranking = selection.by_score(union, rows, draws, head, 4, 1, options)
 
     base = log_probabilities(head, np.asarray(union.vectors[rows]))
     stack = None
@@ -82,13 +82,21 @@ def test_a_score_ranks_the_pool(cache, union, method):
     assert np.array_equal(union.rows_of(chosen.images, chosen.flat), rows[best])
     np.testing.assert_allclose(chosen.values, scores[best], atol=1e-5)
 
+    draws_too = ["dald", "edald"] if draws else []
+    assert list(ranking.scores) == list(dict.fromkeys([method, "entropy", "margin", "least_confidence", *draws_too]))
+    assert np.array_equal(ranking.chosen, best)
+    for name, values in ranking.scores.items():
+        expected = acquisition.score(name, stack, base=base, weight=0.5).numpy()
+        np.testing.assert_allclose(values, expected, atol=1e-5)
+
 
 def test_ties_go_to_what_was_herded_first(cache, union):
     head = cache.head()
     with torch.no_grad():
         head.rest[-1].weight.zero_()  # the same prediction everywhere
     rows = selection.pool(union, NOTHING, settings_of(cache, "margin"))
-    chosen = selection.by_score(union, rows, None, head, 5, 1, settings_of(cache, "margin"))
+    chosen, ranking = selection.by_score(union, rows, None, head, 5, 1, settings_of(cache, "margin"))
+    assert np.isnan(rankings.spearman(ranking.scores["entropy"], ranking.scores["margin"])), "no order, no correlation"
     assert np.array_equal(union.rows_of(chosen.images, chosen.flat), rows[:5])
 
 

@@ -76,6 +76,39 @@ def test_the_schema_refuses_what_the_models_refuse(content, change):
         Study.read(content | change)
 
 
+def test_methods_are_compared_with_the_one_named_else_random_else_the_first(settings):
+    def reference(methods: dict, **statistics) -> str | None:
+        study = Study.read({**settings, "methods": methods, "statistics": statistics})
+        return study.statistics_settings()["reference"]
+
+    uniform = {"full": None, "edald": None, "uniform": {"score": "random"}}
+    assert reference(uniform) == "uniform"
+    assert reference(uniform, reference="edald") == "edald"
+    assert reference({"full": None, "margin": None, "edald": None}) == "margin"
+    assert reference({"full": None}) is None
+
+
+def test_statistics_change_no_run(settings):
+    one, two = (Study.read({**settings, "statistics": {"confidence": value}}) for value in (0.9, 0.95))
+    assert [one.identity(run) for run in one.runs()] == [two.identity(run) for run in two.runs()]
+
+
+@pytest.mark.parametrize(
+    ("statistics", "message"),
+    [
+        ({"reference": "rando"}, "did you mean 'random'"),
+        ({"reference": "full"}, "no method to compare with"),
+        ({"fractions": [0.5, 0.5]}, "appears twice"),
+        ({"fractions": [1.5]}, "fractions"),
+        ({"confidence": 1}, "confidence"),
+    ],
+)
+def test_mistakes_in_statistics_are_named(settings, statistics, message):
+    with pytest.raises(UserError, match=message) as caught:
+        Study.read({**settings, "statistics": statistics})
+    assert "\n" not in str(caught.value)
+
+
 def test_the_demo_study_explains_every_key():
     lines = (REPOSITORY / "config.yaml").read_text().splitlines()
     for key in set(Study.model_fields) - {"pretraining"}:

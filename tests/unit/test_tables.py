@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pixelherd import tables
+from pixelherd import pages, tables
 from pixelherd.errors import UserError
 
 CLASSES = [{"name": "road", "colour": [128, 64, 128]}, {"name": "sky", "colour": [70, 130, 180]}]
@@ -18,7 +18,8 @@ def write_run(root: Path, method: str, miou: list[float], *, budget="0.1", seed=
     folder = root / "toy" / "ddpm" / method / f"budget-{budget}" / f"seed-{seed}"
     folder.mkdir(parents=True)
     run = {"dataset": "toy", "features": "ddpm", "method": method, "budget": budget, "seed": seed}
-    (folder / "run.json").write_text(json.dumps({"run": run, "rounds": len(miou), "classes": CLASSES}))
+    facts = {"rounds": len(miou), "classes": CLASSES, "image_size": [24, 32], "images": {"train": 9, "test": 3}}
+    (folder / "run.json").write_text(json.dumps({"run": run, **facts}))
     pixels = pixels or [10 * (number + 1) for number in range(len(miou))]
     lines = ["round,labelled_pixels,miou,pixel_accuracy,mean_class_accuracy,iou_road,iou_sky"]
     lines += [f"{r},{n},{v},0.75,0.5,{v}," for r, (n, v) in enumerate(zip(pixels, miou, strict=True))]
@@ -145,17 +146,18 @@ def test_classes_keep_the_order_of_methods_and_skip_absent_seeds(study):
 
 
 def test_same_bytes_in_any_order_of_folders(study, tmp_path):
-    tables.write(study, 3, tmp_path / "one", METHODS)
-    tables.write(study[::-1], 3, tmp_path / "two", METHODS)
+    pages.write(study, 3, tmp_path / "one", METHODS)
+    pages.write(study[::-1], 3, tmp_path / "two", METHODS)
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
-    stems = ["area", "classes", "curves", "final", "labels_per_class"]
-    assert names == [f"{stem}.{suffix}" for stem in stems for suffix in ("csv", "md")]
+    stems = ["area", "classes", "comparison", "correlations", "curves", "final", "labels_needed", "labels_per_class"]
+    stems += ["labels_per_round", "queries", "scores", "wins"]
+    assert names == [f"{stem}.{suffix}" for stem in stems for suffix in ("csv", "md", "tex")]
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
 def test_files_show_percent_and_six_decimals(study, tmp_path):
-    tables.write(study, 3, tmp_path / "tables", METHODS)
+    pages.write(study, 3, tmp_path / "tables", METHODS)
     page = (tmp_path / "tables" / "final.md").read_text()
     assert "60.0 ± 14.1" in page and "| random   |                30 |       1 |       30.0 |" in page
     line = (tmp_path / "tables" / "final.csv").read_text().splitlines()[3]
@@ -163,7 +165,7 @@ def test_files_show_percent_and_six_decimals(study, tmp_path):
 
 
 def test_a_study_of_the_reference_alone(study, tmp_path):
-    tables.write(study[-2:], 3, tmp_path / "tables", METHODS)
+    pages.write(study[-2:], 3, tmp_path / "tables", METHODS)
     table = pd.read_csv(tmp_path / "tables" / "final.csv")
     assert table["budget"].tolist() == ["all"]
     assert len(pd.read_csv(tmp_path / "tables" / "area.csv")) == 0
@@ -202,7 +204,7 @@ def broken(study: list[Path], name: str, old: str, new: str) -> list[Path]:
 )
 def test_a_malformed_file_is_named(study, tmp_path, name, old, new):
     with pytest.raises(UserError) as caught:
-        tables.write(broken(study, name, old, new), 3, tmp_path / "tables", METHODS)
+        pages.write(broken(study, name, old, new), 3, tmp_path / "tables", METHODS)
     assert str(study[0] / name) in str(caught.value) and "\n" not in str(caught.value)
     assert not (tmp_path / "tables").exists()
 
@@ -211,7 +213,7 @@ def test_a_malformed_file_is_named(study, tmp_path, name, old, new):
 def test_a_missing_file_is_named(study, tmp_path, name):
     (study[0] / name).unlink()
     with pytest.raises(UserError, match="is missing") as caught:
-        tables.write(study, 3, tmp_path / "tables", METHODS)
+        pages.write(study, 3, tmp_path / "tables", METHODS)
     assert str(study[0] / name) in str(caught.value)
 
 

@@ -105,6 +105,16 @@ def test_a_new_round_continues_every_run(finished, tmp_path):
     assert study.results()["tables/final.csv"] == before["tables/final.csv"]
 
 
+def test_other_statistics_redo_no_run(finished, tmp_path):
+    study = finished.copy(tmp_path / "copy")
+    before = study.results()
+    study.settings["statistics"] = {"reference": "edald"}
+    assert study.ran() == set()
+    after = study.results()
+    assert pd.read_csv(study.folder / "results" / "tables" / "comparison.csv")["against"].tolist() == ["edald"]
+    assert after["report.html"] != before["report.html"] and after["tables/final.csv"] == before["tables/final.csv"]
+
+
 def test_a_deleted_shard_and_seal_redo_their_chain_alone(finished, tmp_path):
     study = finished.copy(tmp_path / "copy")
     before = study.results()
@@ -131,7 +141,26 @@ def test_neither_a_deleted_cache_nor_file_times_redo_a_sealed_run(finished, tmp_
     assert study.results() == before
 
 
-def test_tables_rebuild_from_the_repository_and_results_alone(finished, tmp_path):
+@pytest.mark.browser
+def test_the_report_opens_in_a_browser(finished, problems_of):
+    path = finished.folder / "results" / "report.html"
+    assert problems_of(path) == []
+    assert path.read_text().count("<img ") == 7, "curves, differences, bars, rounds, scores, two overlays"
+
+
+def test_every_round_keeps_how_scores_ranked_its_pool(finished):
+    for number, rows in ((0, 0), (1, 2 * 5)):
+        folder = finished.folder / "results" / "runs" / EDALD / f"round-{number}"
+        scores, correlations = pd.read_csv(folder / "scores.csv"), pd.read_csv(folder / "correlations.csv")
+        assert len(scores) == rows and len(correlations) == (10 if rows else 0)
+    queries = pd.read_csv(folder / "queries.csv")
+    own = scores[(scores["score"] == "edald") & (scores["group"] == "chosen")].iloc[0]
+    assert (own["q0"], own["q100"]) == pytest.approx((queries["score"].min(), queries["score"].max()))
+    kept = pd.read_csv(finished.folder / "results" / "runs" / RANDOM / "round-1" / "scores.csv")
+    assert kept.empty, "random selection ranks nothing"
+
+
+def test_tables_and_report_rebuild_from_the_repository_and_results_alone(finished, tmp_path):
     files = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     repository = tmp_path / "repository"
     for name in filter(None, files.stdout.split("\0")):
@@ -146,11 +175,12 @@ def test_tables_rebuild_from_the_repository_and_results_alone(finished, tmp_path
         expected = study.results()
         shutil.rmtree(study.folder / "results" / "tables")
         shutil.rmtree(study.folder / "results" / "figures")
+        (study.folder / "results" / "report.html").unlink()
         shuffle_times(study)
-        done = study.snakemake("tables")
+        done = study.snakemake("tables", "report")
         assert study.results() == expected
         assert not (study.folder / "cache").exists()
-        assert "2 of 2 steps" in done.stderr + done.stdout or "3 of 3 steps" in done.stderr + done.stdout
+        assert "5 of 5 steps" in done.stderr + done.stdout, "tables, figures and report, and the two targets"
 
 
 def test_results_do_not_depend_on_images_per_job(finished, tmp_path):

@@ -9,12 +9,13 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import tables
+from . import choices, tables
 from .errors import UserError
+from .pages import SETTINGS
 from .tables import CANNOT_TELL, IGNORED, REFERENCE
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ GROUPS = {"train": "train image", "queried": "most queried train image", "test":
 """Groups of a run's thumbnails, from top to bottom, and their headings."""
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 LINES = ["-", (0, (4, 1.5)), (0, (1, 1))]
+UNSURE = {"train_edald": "eDALD", "train_entropy": "entropy"}
+"""Arrays of a run's thumbnails that say how unsure its head is, and their headings; a run has one of them."""
+INFORMATION = ("bald", "dald")
+"""Scores that are the mutual information between the label and the sample."""
 INK, FAINT = "#262626", "#8c8c8c"
 STYLE = {
     "font.family": ["DejaVu Sans"],
@@ -215,6 +220,145 @@ def class_bars(counts: "pd.DataFrame", folder: Path | str, methods: Sequence[str
         save(figure, Path(folder) / dataset / features / f"budget-{budget}" / "labels_per_class")
 
 
+@styled
+def differences(comparison: "pd.DataFrame", confidence: float, folder: Path | str, methods: Sequence[str] = ()) -> None:
+    """Draw each method's difference from the one it is compared with, and its interval; a figure per budget.
+
+    Args:
+        comparison: from :func:`pixelherd.tables.comparison`.
+        confidence: coverage of its intervals.
+        folder: ``{dataset}/{features}/budget-{budget}/differences.png`` and ``.svg`` are written below it.
+        methods: the study's order of methods.
+    """
+    from matplotlib.figure import Figure
+
+    names = in_study([*comparison["method"].unique(), *comparison["against"].unique()], methods)
+    for (dataset, features, budget), rows in comparison.groupby(["dataset", "features", "budget"], sort=False):
+        figure = Figure(figsize=(7.6, 1.5 + 0.32 * len(rows)), layout="constrained")
+        axes = figure.subplots()
+        axes.axvline(0, color="black", linestyle=(0, (6, 3)), linewidth=1.3)
+        for place, row in enumerate(rows.itertuples()):
+            look = names.index(row.method)
+            colour, marker = COLOURS[look % len(COLOURS)], MARKERS[look % len(MARKERS)]
+            axes.plot(
+                [100 * row.difference_low, 100 * row.difference_high], [place, place], color=colour, linewidth=1.7
+            )
+            axes.plot(100 * row.difference_mean, place, marker=marker, color=colour, markeredgecolor="white")
+        seeds = [f"{row.method} ({row.seeds} {'seed' if row.seeds == 1 else 'seeds'})" for row in rows.itertuples()]
+        axes.set_yticks(range(len(rows)), seeds)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x")
+        axes.spines[["top", "left"]].set_visible(False)
+        axes.set_xlabel(
+            f"area under the budget curve, difference from {rows['against'].iloc[0]} (points of mIoU, "
+            f"{100 * confidence:g} % t-interval)"
+        )
+        axes.set_title(f"{dataset} · {features} · budget {budget}", loc="left", weight="bold")
+        save(figure, Path(folder) / dataset / features / f"budget-{budget}" / "differences")
+
+
+@styled
+def class_rounds(counts: "pd.DataFrame", folder: Path | str) -> None:
+    """Draw how many pixels of each class every round asked for, a panel per method, a figure per budget.
+
+    Args:
+        counts: from :func:`pixelherd.choices.labels_per_round`.
+        folder: ``{dataset}/{features}/budget-{budget}/labels_per_round.png`` is written below it.
+    """
+    from matplotlib.figure import Figure
+
+    for (dataset, features, budget), rows in counts.groupby(["dataset", "features", "budget"], sort=False):
+        present, classes, rounds = (rows[key].unique() for key in ("method", "class", "round"))
+        across = min(len(present), max(1, 36 // max(len(rounds), 6)))
+        down = math.ceil(len(present) / across)
+        size = (2.2 + across * (0.5 + 0.3 * max(len(rounds), 6)), 1.0 + down * (0.7 + 0.22 * len(classes)))
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(down, across, sharey=True, squeeze=False).ravel()
+        most = rows["pixels_mean"].max()
+        for axes, method in itertools.zip_longest(panels, present):
+            if method is None:
+                axes.set_visible(False)
+                continue
+            grid = rows[rows["method"] == method].pivot(index="class", columns="round", values="pixels_mean")
+            grid = grid.loc[classes].to_numpy()
+            drawn = axes.imshow(grid, cmap="Greys", vmin=0, vmax=most, aspect="auto", interpolation="nearest")
+            for (row, column), value in np.ndenumerate(grid):
+                ink = "white" if value > 0.6 * most else INK
+                if value > 0:
+                    axes.text(
+                        column,
+                        row,
+                        f"{value:.0f}" if value >= 10 else f"{value:.2g}",
+                        ha="center",
+                        va="center",
+                        fontsize=6,
+                        color=ink,
+                    )
+            axes.set_title(method, loc="left", fontsize=9)
+            axes.set_xticks(range(len(rounds)), rounds, fontsize=7)
+            axes.set_yticks(range(len(classes)), [name.replace("_", " ") for name in classes], fontsize=7)
+            axes.tick_params(length=0)
+        figure.colorbar(drawn, ax=panels.tolist(), label="pixels asked in the round", fraction=0.03, aspect=30)
+        figure.supxlabel("round", fontsize=9)
+        figure.suptitle(f"{dataset} · {features} · budget {budget}", weight="bold", fontsize=10, x=0.01, ha="left")
+        save(figure, Path(folder) / dataset / features / f"budget-{budget}" / "labels_per_round", ["png"])
+
+
+@styled
+def score_ranges(scores: "pd.DataFrame", folder: Path | str) -> None:
+    """Draw scores of pool and chosen pixels over the rounds, a panel per score, a figure per method and budget.
+
+    Args:
+        scores: from :func:`pixelherd.choices.scores`.
+        folder: ``{dataset}/{features}/budget-{budget}/scores-{method}.png`` is written below it.
+    """
+    from matplotlib.figure import Figure
+
+    for (dataset, features, budget, method), rows in scores.groupby(tables.METHOD, sort=False):
+        names = rows["score"].unique()
+        across = min(len(names), 3)
+        down = math.ceil(len(names) / across)
+        figure = Figure(figsize=(0.6 + 2.9 * across, 1.0 + 2.3 * down), layout="constrained")
+        panels = figure.subplots(down, across, squeeze=False).ravel()
+        for axes, name in itertools.zip_longest(panels, names):
+            if name is None:
+                axes.set_visible(False)
+                continue
+            groups = {group: part for group, part in rows[rows["score"] == name].groupby("group")}
+            draw_pool(axes, groups["pool"])
+            draw_chosen(axes, groups["chosen"])
+            axes.set_title(f"{name} (mutual information)" if name in INFORMATION else name, loc="left", fontsize=9)
+            axes.set_xticks(groups["pool"]["round"])
+            axes.set_xlabel("round", fontsize=8)
+            axes.tick_params(labelsize=7)
+            axes.grid(axis="y")
+            axes.spines["top"].set_visible(False)
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower left", ncols=len(labels), fontsize=8)
+        title = f"{dataset} · {features} · {method} · budget {budget}"
+        figure.suptitle(title, weight="bold", fontsize=10, x=0.01, ha="left")
+        save(figure, Path(folder) / dataset / features / f"budget-{budget}" / f"scores-{method}", ["png"])
+
+
+def draw_pool(axes: "Axes", rows: "pd.DataFrame") -> None:
+    """Bands of the pool's quantiles, a step per round so that two rounds are enough to see them."""
+    rounds = rows["round"].to_numpy()
+    edges = np.r_[rounds - 0.5, rounds[-1] + 0.5]
+    for low, high, grey, label in ((5, 95, "#dcdcdc", "pool, 5–95 %"), (25, 75, "#b4b4b4", "pool, 25–75 %")):
+        lower, upper = (np.r_[rows[f"q{level}"], rows[f"q{level}"].iloc[-1]] for level in (low, high))
+        axes.fill_between(edges, lower, upper, step="post", color=grey, linewidth=0, label=label)
+    axes.hlines(rows["q50"], edges[:-1], edges[1:], color="black", linewidth=1.2, label="pool, median")
+
+
+def draw_chosen(axes: "Axes", rows: "pd.DataFrame") -> None:
+    """Median and 5–95 % of the chosen pixels as a marker with a bar."""
+    middle = rows["q50"]
+    reach = [middle - rows["q5"], rows["q95"] - middle]
+    look = {"marker": "o", "markersize": 5, "markeredgecolor": "white", "elinewidth": 1.5, "linestyle": ""}
+    axes.errorbar(rows["round"], middle, reach, color=COLOURS[1], label="chosen, median and 5–95 %", **look)
+
+
 def read_thumbnails(folder: Path | str) -> dict[str, np.ndarray]:
     """The arrays of a run's ``thumbnails.npz``.
 
@@ -255,11 +399,11 @@ def paint(labels: np.ndarray, colours: np.ndarray) -> np.ndarray:
 
 @styled
 def overlays(run: Path | str, rounds: int, path: Path | str) -> None:
-    """Draw a run's thumbnails: training images with their labelled pixels, truth, prediction and eDALD; then the
-    training images that most pixels were asked of; then test images.
+    """Draw a run's thumbnails: training images with their labelled pixels, truth, prediction and how unsure the head
+    is; then the training images that most pixels were asked of; then test images.
 
     Thumbnails are enlarged by a whole factor without smoothing. A labelled pixel is a ring filled with its label's
-    colour; a pixel that the oracle could not tell is a cross. All eDALD maps share one scale.
+    colour; a pixel that the oracle could not tell is a cross. All maps of a run share one scale.
 
     Args:
         run: the run's folder.
@@ -277,7 +421,9 @@ def overlays(run: Path | str, rounds: int, path: Path | str) -> None:
     full = identity["method"] == REFERENCE
     labels = None if full else tables.read_labels(run, rounds, len(classes))
     colours = class_colours(classes)
-    disagreement = thumbnails.get("train_edald")
+    unsure, heading_of_unsure = next(
+        ((thumbnails[name], heading) for name, heading in UNSURE.items() if name in thumbnails), (None, None)
+    )
 
     height, width = thumbnails["train_images"].shape[1:3]
     longest = max(height, width)
@@ -285,8 +431,8 @@ def overlays(run: Path | str, rounds: int, path: Path | str) -> None:
     cell_width, cell_height = round(width * zoom), round(height * zoom)
     counts = {group: len(thumbnails[f"{group}_ids"]) for group in GROUPS}
     firsts = dict(zip(GROUPS, itertools.accumulate(counts.values(), initial=0), strict=False))
-    n_columns, n_rows = (3 if disagreement is None else 4), sum(counts.values())
-    gap, left, right, top = 12, 44, 24 if disagreement is None else 84, 112
+    n_columns, n_rows = (3 if unsure is None else 4), sum(counts.values())
+    gap, left, right, top = 12, 44, 24 if unsure is None else 84, 112
     total_width = left + n_columns * (cell_width + gap) - gap + right
     entries = legend_entries(thumbnails, labels, classes, colours)
     legend_columns = max(1, (total_width - left) // 210)
@@ -318,14 +464,14 @@ def overlays(run: Path | str, rounds: int, path: Path | str) -> None:
             row[0].set_ylabel(image if len(image) <= 28 else f"…{image[-27:]}", fontsize=7)
             if group != "test" and labels is not None:
                 draw_labels(row[0], labels[labels["image"] == image], colours)
-            if group == "train" and disagreement is not None:
-                scale = {"vmin": float(disagreement.min()), "vmax": float(disagreement.max())}
-                drawn = show(row[3], disagreement[number].astype(np.float32), cmap="viridis", **scale)
+            if group == "train" and unsure is not None:
+                scale = {"vmin": float(unsure.min()), "vmax": float(unsure.max())}
+                drawn = show(row[3], unsure[number].astype(np.float32), cmap="viridis", **scale)
             if number == 0:
-                for axes, heading in zip(row, [title, "truth", "prediction", "eDALD"], strict=False):
+                for axes, heading in zip(row, [title, "truth", "prediction", heading_of_unsure], strict=False):
                     axes.set_title(heading, fontsize=9, loc="left", pad=5)
 
-    if disagreement is not None and counts["train"]:
+    if unsure is not None and counts["train"]:
         x = left + n_columns * (cell_width + gap)
         bar_height = counts["train"] * (cell_height + gap) - gap
         y = total_height - top - bar_height
@@ -392,21 +538,33 @@ def legend_entries(
     return entries + marks
 
 
-def write(folders: Iterable[Path | str], rounds: int, folder: Path | str, methods: Sequence[str] = ()) -> None:
+def write(
+    folders: Iterable[Path | str],
+    rounds: int,
+    folder: Path | str,
+    methods: Sequence[str] = (),
+    settings: dict[str, Any] = SETTINGS,
+) -> None:
     """Draw all figures of a study into ``folder/{dataset}/{features}/budget-{budget}/``.
 
-    ``learning_curves`` and ``labels_per_class`` as PNG and SVG; ``overlay-{method}.png`` of each method's first seed.
+    ``learning_curves``, ``differences`` and ``labels_per_class`` as PNG and SVG; ``labels_per_round.png``,
+    ``scores-{method}.png`` of each method that ranks a pool, and ``overlay-{method}.png`` of each method's first seed.
 
     Args:
         folders: finished run folders of the study.
         rounds: rounds that the study asks for.
         methods: the study's order of methods.
+        settings: as for :func:`pixelherd.pages.make`.
 
     Raises:
         UserError: a file of a run is missing or malformed.
     """
     folders, folder = list(folders), Path(folder)
-    learning_curves(tables.read_metrics(folders, rounds, methods), folder, methods)
+    metrics, confidence = tables.read_metrics(folders, rounds, methods), settings["confidence"]
+    learning_curves(metrics, folder, methods)
+    differences(tables.comparison(metrics, settings["reference"], confidence), confidence, folder, methods)
+    class_rounds(choices.labels_per_round(folders, rounds, methods), folder)
+    score_ranges(choices.scores(folders, rounds, methods), folder)
     class_bars(tables.labels_per_class(folders, rounds, methods), folder, methods)
     drawn = set()
     for run, facts in tables.in_order(folders, methods):

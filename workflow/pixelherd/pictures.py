@@ -48,12 +48,20 @@ def edald_map(
         size: (H, W).
         weight: λ.
     """
-    samples, reference = (
-        [torch.log_softmax(dense.predict(maps, [head], size)[0].flatten(1).T, 1) for maps in group]
-        for group in (perturbed, [base])
-    )
-    scores = acquisition.score("edald", torch.stack(samples, 1), base=reference[0], weight=weight)
+    samples = torch.stack([_log_probabilities(head, maps, size) for maps in perturbed], 1)
+    scores = acquisition.score("edald", samples, base=_log_probabilities(head, base, size), weight=weight)
     return scores.reshape(size).half().cpu().numpy()
+
+
+def entropy_map(head: Head, maps: ImageMaps, size: tuple[int, int]) -> np.ndarray:
+    """Entropy of the prediction of every pixel: ``[H, W]`` float16, natural logs."""
+    scores = acquisition.score("entropy", None, base=_log_probabilities(head, maps, size))
+    return scores.reshape(size).half().cpu().numpy()
+
+
+def _log_probabilities(head: Head, maps: ImageMaps, size: tuple[int, int]) -> torch.Tensor:
+    """``[H·W, C]``."""
+    return torch.log_softmax(dense.predict(maps, [head], size)[0].flatten(1).T, 1)
 
 
 def write_thumbnails(
@@ -66,8 +74,8 @@ def write_thumbnails(
 ) -> None:
     """Write what the pictures of a run show, as ``thumbnails.npz``.
 
-    For each group ``*_ids [k]``, ``*_images [k, H, W, 3]``, ``*_truth`` and ``*_prediction [k, H, W]`` uint8; with
-    ``perturbed`` also ``train_edald [k, H, W]`` float16.
+    For each group ``*_ids [k]``, ``*_images [k, H, W, 3]``, ``*_truth`` and ``*_prediction [k, H, W]`` uint8; and how
+    unsure the head is, as ``train_edald [k, H, W]`` float16 with ``perturbed``, else as ``train_entropy``.
 
     Args:
         path: the file.
@@ -94,6 +102,8 @@ def write_thumbnails(
                 for index, base in enumerate(maps)
             ]
             arrays["train_edald"] = np.array(edald, dtype=np.float16)
+        elif name == "train":
+            arrays["train_entropy"] = np.array([entropy_map(head, each, size) for each in maps], dtype=np.float16)
     np.savez_compressed(path, **arrays)
 
 

@@ -44,6 +44,18 @@ SCORES: dict[str, Score] = {
 }
 
 
+def comparable(name: str) -> list[str]:
+    """Scores that can be computed, without chance, from the predictions that are made for ``name`` and the base."""
+    made = SCORES[name]
+    return [
+        score.name
+        for score in SCORES.values()
+        if not score.needs_generator
+        and score.needs_draws <= made.needs_draws
+        and score.needs_dropout <= made.needs_dropout
+    ]
+
+
 def find(name: str) -> Score:
     """The score called ``name``.
 

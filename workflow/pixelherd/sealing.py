@@ -21,7 +21,16 @@ STAGE_SOURCE = {
     "extract": ("backbones", "features.py", "dense.py", "randomness.py"),
     "herd": ("candidates.py", "herding.py", "dense.py", "features.py", "randomness.py"),
     "gather": ("candidates.py", "herding.py", "shards.py"),
-    "select": ("selection.py", "candidates.py", "herding.py", "acquisition.py", "scores.py", "queries.py", "budget.py"),
+    "select": (
+        "selection.py",
+        "candidates.py",
+        "herding.py",
+        "acquisition.py",
+        "scores.py",
+        "rankings.py",
+        "queries.py",
+        "budget.py",
+    ),
     "train": ("head.py", "training.py", "dense.py", "storage.py"),
     "evaluate": ("evaluation.py", "metrics.py", "dense.py", "acquisition.py", "pictures.py"),
 }

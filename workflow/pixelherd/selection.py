@@ -11,6 +11,8 @@ from .errors import UserError
 from .head import Head, log_probabilities
 from .queries import Pixels
 from .randomness import numpy_generator, torch_generator
+from .rankings import Ranking
+from .scores import comparable
 from .shards import Shards
 
 
@@ -40,8 +42,10 @@ def by_score(
     budget: int,
     round_number: int,
     settings: dict[str, Any],
-) -> Pixels:
+) -> tuple[Pixels, Ranking]:
     """Stage 2 of a round: the ``budget`` best of the pool by the method's score, ties to the first herded.
+
+    Besides them, how the pool was ranked: by this score, and by all others that the same predictions allow.
 
     Args:
         union: the listed pixels and their base vectors.
@@ -64,15 +68,20 @@ def by_score(
         )
         samples = log_probabilities(head, vectors.reshape(-1, vectors.shape[-1]))
         disagreement = samples.reshape(*vectors.shape[:2], -1)
-    scores = acquisition.score(
-        settings["score"],
-        disagreement,
-        base=base,
-        weight=settings["weight"],
-        generator=torch_generator(settings["seed"], "score", round_number),
-    )
-    best = torch.sort(scores, descending=True, stable=True).indices[:budget].numpy()
-    return Pixels(union.images[rows][best], union.pixels[rows][best], scores.numpy()[best])
+    scores = {
+        name: acquisition.score(
+            name,
+            disagreement,
+            base=base,
+            weight=settings["weight"],
+            generator=torch_generator(settings["seed"], "score", round_number),
+        )
+        for name in dict.fromkeys([settings["score"], *comparable(settings["score"])])
+    }
+    own = scores[settings["score"]]
+    best = torch.sort(own, descending=True, stable=True).indices[:budget].numpy()
+    ranking = Ranking({name: values.numpy() for name, values in scores.items()}, best)
+    return Pixels(union.images[rows][best], union.pixels[rows][best], own.numpy()[best]), ranking
 
 
 def at_random(

@@ -151,6 +151,21 @@ class MethodSettings(Settings):
     )
 
 
+class StatisticsSettings(Settings):
+    """How finished runs are compared; changes no run."""
+
+    reference: Name | None = Field(
+        default=None,
+        description="Method that all others are compared with; by default the one with the score `random`, else the "
+        "first.",
+    )
+    confidence: float = Field(default=0.95, gt=0, lt=1, description="Coverage of the intervals of differences.")
+    fractions: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        default=[0.7, 0.8, 0.9],
+        description="Fractions of the fully supervised mIoU for which the labels needed are counted.",
+    )
+
+
 def _or_defaults(settings: Any) -> Any:
     return {} if settings is None else settings
 
@@ -174,6 +189,9 @@ class Study(Settings):
     )
     seeds: list[NonNegativeInt] = Field(default=[0], min_length=1, description="Seeds of the runs.")
     rounds: PositiveInt = Field(default=10, description="Rounds of a run.")
+    statistics: StatisticsSettings = Field(
+        default=StatisticsSettings(), description="How the finished runs are compared."
+    )
     pretraining: dict[Name, PretrainingSettings] = Field(
         default={}, description="Backbones that `snakemake pretrain` trains, by name."
     )
@@ -230,9 +248,16 @@ class Study(Settings):
                     f"pretraining.{name}.dataset: unknown dataset {pretraining.dataset!r}"
                     f"{nearest(pretraining.dataset, self.datasets)}"
                 )
-        for key in ("budgets", "seeds"):
+        if (reference := self.statistics.reference) is not None:
+            known = [name for name in self.methods if self.score(name) != "full"]
+            if reference not in known:
+                raise ValueError(
+                    f"statistics.reference: {reference!r} is no method to compare with{nearest(reference, known)}"
+                )
+        lists = {"budgets": self.budgets, "seeds": self.seeds, "statistics.fractions": self.statistics.fractions}
+        for key, entries in lists.items():
             # 1 is a pixel and 1.0 a pixel per image: only what is written alike is the same
-            if len(set(map(str, getattr(self, key)))) < len(getattr(self, key)):
+            if len(set(map(str, entries))) < len(entries):
                 raise ValueError(f"{key}: an entry appears twice")
         return self
 
@@ -333,6 +358,14 @@ class Study(Settings):
         head = self.head.model_dump(mode="json")
         epochs = self.methods[run.method].epochs
         return {**head, **({"epochs": epochs} if epochs else {}), "seed": run.seed, "threads": self.threads}
+
+    def statistics_settings(self) -> dict[str, Any]:
+        """Settings of the comparison of finished runs, with the reference found."""
+        methods = [name for name in self.methods if self.score(name) != "full"]
+        # False sorts before True, and sorting is stable
+        found = sorted(methods, key=lambda name: self.score(name) != "random")
+        settings = self.statistics.model_dump(mode="json")
+        return settings | {"reference": self.statistics.reference or next(iter(found), None)}
 
     def backbone_settings(self, features: str) -> dict[str, Any]:
         """Where the backbone comes from, as far as results depend on it."""

@@ -8,12 +8,12 @@ round.
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import statistics
 from .errors import UserError
-from .storage import write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +42,7 @@ def read_run(folder: Path | str) -> dict:
         facts = json.loads(path.read_text())
         run = facts["run"]
         complete = all(key in run for key in RUN) and all({"name", "colour"} <= set(c) for c in facts["classes"])
+        complete &= len(facts["image_size"]) == 2 and facts["images"]["train"] > 0
         budget_key(run["budget"])
     except FileNotFoundError:
         raise UserError(f"{path} is missing, so the run is not finished; run the study again") from None
@@ -228,14 +229,14 @@ def curves(metrics: "pd.DataFrame") -> "pd.DataFrame":
     return with_pixels(over_seeds(rows, keys, ["miou"]), rows, keys)
 
 
-def area(metrics: "pd.DataFrame") -> "pd.DataFrame":
-    """The normalised area under each run's budget curve, over seeds; without the reference.
+def area_by_run(metrics: "pd.DataFrame") -> "pd.DataFrame":
+    """The normalised area under each run's budget curve, the primary endpoint; without the reference.
 
     The area is the trapezoid integral of mIoU over labelled pixels, divided by their range: a mean mIoU in [0, 1]. A
     run with one round, so without a range, counts with its mIoU.
 
     Returns:
-        Columns: dataset, features, budget, method, seeds, miou_area_mean, miou_area_std.
+        Columns: dataset, features, budget, method, seed, miou_area.
     """
     import numpy as np
     import pandas as pd
@@ -245,7 +246,135 @@ def area(metrics: "pd.DataFrame") -> "pd.DataFrame":
         pixels, miou = points["labelled_pixels"].to_numpy(float), points["miou"].to_numpy()
         span = pixels[-1] - pixels[0]
         rows.append([*run, np.trapezoid(miou, pixels) / span if span else miou.mean()])
-    return over_seeds(pd.DataFrame(rows, columns=[*RUN, "miou_area"]), METHOD, ["miou_area"])
+    return pd.DataFrame(rows, columns=[*RUN, "miou_area"])
+
+
+def area(metrics: "pd.DataFrame") -> "pd.DataFrame":
+    """:func:`area_by_run`, over seeds.
+
+    Returns:
+        Columns: dataset, features, budget, method, seeds, miou_area_mean, miou_area_std.
+    """
+    return over_seeds(area_by_run(metrics), METHOD, ["miou_area"])
+
+
+def areas_by_seed(metrics: "pd.DataFrame") -> Iterator[tuple[tuple, "pd.DataFrame"]]:
+    """For each (dataset, features, budget) the areas [seed, method], methods in their order, NaN for a missing run."""
+    for key, rows in area_by_run(metrics).groupby(METHOD[:3], sort=False):
+        yield key, rows.pivot(index="seed", columns="method", values="miou_area")[rows["method"].unique()]
+
+
+def comparison(metrics: "pd.DataFrame", against: str | None, confidence: float = 0.95) -> "pd.DataFrame":
+    """Each method's area under the budget curve against one method's, seed by seed over the seeds that both have.
+
+    p-values are corrected by Holm over the methods of one dataset, features and budget, each test for itself.
+
+    Args:
+        metrics: from :func:`read_metrics`.
+        against: the method to compare with; None makes an empty table.
+        confidence: coverage of the t-interval.
+
+    Returns:
+        Columns: dataset, features, budget, method, against, seeds (that both have), difference_mean and
+        difference_std (method minus ``against``, in [-1, 1]), difference_low and difference_high (t-interval), t_p,
+        t_p_holm, flip_p, flip_p_holm (sign-flip test), flip_p_smallest (that so many seeds can reach) and
+        flip_p_smallest_holm (the same, corrected as the best of all methods compared). NaN where seeds are too few.
+    """
+    import pandas as pd
+
+    tests = ["t_p", "t_p_holm", "flip_p", "flip_p_holm", "flip_p_smallest", "flip_p_smallest_holm"]
+    differences = [f"difference_{part}" for part in ("mean", "std", "low", "high")]
+    parts = []
+    for key, areas in areas_by_seed(metrics):
+        if against not in areas:
+            continue
+        rows = []
+        for method in areas.columns.drop(against):
+            both = areas[[method, against]].dropna()
+            found = statistics.paired(both[method], both[against], confidence)
+            rows.append(
+                {
+                    **dict(zip(METHOD, (*key, method), strict=True)),
+                    "against": against,
+                    "seeds": found.seeds,
+                    **dict(zip(differences, (found.mean, found.std, found.low, found.high), strict=True)),
+                    "t_p": found.t_p,
+                    "flip_p": found.flip_p,
+                    "flip_p_smallest": found.smallest_p,
+                }
+            )
+        if rows:
+            part = pd.DataFrame(rows)
+            for test in ("t_p", "flip_p"):
+                part[f"{test}_holm"] = statistics.holm(part[test])
+            compared = part["flip_p"].notna().sum()
+            part["flip_p_smallest_holm"] = (part["flip_p_smallest"] * compared).clip(upper=1)
+            parts.append(part)
+    columns = [*METHOD, "against", "seeds", *differences, *tests]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def wins(metrics: "pd.DataFrame") -> "pd.DataFrame":
+    """In how many seeds one method's area under the budget curve exceeds another's; equal areas are half a win.
+
+    Returns:
+        Columns: dataset, features, budget, method, opponent, seeds (that both have), wins, share (NaN without a
+        common seed).
+    """
+    import pandas as pd
+
+    rows = []
+    for key, areas in areas_by_seed(metrics):
+        for method in areas.columns:
+            for opponent in areas.columns.drop(method):
+                difference = (areas[method] - areas[opponent]).dropna()
+                won = float((difference > 0).sum() + (difference == 0).sum() / 2)
+                rows.append([*key, method, opponent, len(difference), won])
+    table = pd.DataFrame(rows, columns=[*METHOD, "opponent", "seeds", "wins"])
+    table["share"] = table["wins"] / table["seeds"].where(table["seeds"] > 0)
+    return table
+
+
+def labels_needed(metrics: "pd.DataFrame", fractions: Sequence[float]) -> "pd.DataFrame":
+    """Labelled pixels at which a run's mIoU first reaches a fraction of the fully supervised mIoU.
+
+    Nothing is interpolated: the count is that of the first round that reaches the fraction. A run that never does is
+    censored: it needs more than its last round has, and sorts behind all that reach it. The median over seeds is given
+    where more than half of them reach the fraction, so that no guess about censored runs enters it.
+
+    Args:
+        fractions: of the reference's mean mIoU over its seeds, in (0, 1].
+
+    Returns:
+        Columns: dataset, features, budget, method, fraction, target (mIoU), seeds, reached (seeds that do), median,
+        lowest, highest (NaN where it is beyond the last round), last (labelled pixels of the last round). Empty for
+        datasets and features without the reference.
+    """
+    import numpy as np
+    import pandas as pd
+
+    rows = []
+    for _, group in metrics.groupby(["dataset", "features"], sort=False):
+        supervised = last_round(group).loc[lambda table: table["method"] == REFERENCE, "miou"].mean()
+        if math.isnan(supervised):
+            continue
+        for key, runs in group[group["method"] != REFERENCE].groupby(METHOD, sort=False):
+            for fraction in fractions:
+                target = fraction * supervised
+                needed = np.sort(
+                    [
+                        run.loc[run["miou"] >= target, "labelled_pixels"].min()
+                        if (run["miou"] >= target).any()
+                        else np.inf
+                        for _, run in runs.groupby("seed")
+                    ]
+                )
+                middle = needed[[(len(needed) - 1) // 2, len(needed) // 2]].mean()
+                found = [value if np.isfinite(value) else np.nan for value in (middle, needed[0], needed[-1])]
+                reached = int(np.isfinite(needed).sum())
+                rows.append([*key, fraction, target, len(needed), reached, *found, int(runs["labelled_pixels"].max())])
+    columns = [*METHOD, "fraction", "target", "seeds", "reached", "median", "lowest", "highest", "last"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def classes(metrics: "pd.DataFrame") -> "pd.DataFrame":
@@ -292,8 +421,18 @@ def read_labels(folder: Path, rounds: int, classes: int) -> "pd.DataFrame":
                 f"{path} holds the label {unknown.iloc[0]}, but labels are 0 to {classes - 1}, or {IGNORED} for "
                 f"{CANNOT_TELL!r}; correct it"
             )
-        tables.append(table.astype({"row": int, "column": int, "label": int}))
+        tables.append(table.astype({"row": int, "column": int, "label": int}).assign(round=number))
     return pd.concat(tables, ignore_index=True)
+
+
+def labelled_runs(
+    folders: Iterable[Path | str], rounds: int, methods: Sequence[str]
+) -> Iterator[tuple[list, list[str], tuple[int, int], "pd.DataFrame"]]:
+    """Keys, class names, image size (height, width) and answers of every run but the reference's."""
+    for folder, facts in in_order(folders, methods):
+        run, names = facts["run"], [entry["name"] for entry in facts["classes"]]
+        if run["method"] != REFERENCE:
+            yield [run[key] for key in RUN], names, facts["image_size"], read_labels(folder, rounds, len(names))
 
 
 def labels_per_class(folders: Iterable[Path | str], rounds: int, methods: Sequence[str] = ()) -> "pd.DataFrame":
@@ -309,142 +448,7 @@ def labels_per_class(folders: Iterable[Path | str], rounds: int, methods: Sequen
     import pandas as pd
 
     rows = []
-    for folder, facts in in_order(folders, methods):
-        run, names = facts["run"], [entry["name"] for entry in facts["classes"]]
-        if run["method"] == REFERENCE:
-            continue
-        labels = read_labels(folder, rounds, len(names))["label"]
+    for run, names, _, labels in labelled_runs(folders, rounds, methods):
         for value, name in [*enumerate(names), (IGNORED, CANNOT_TELL)]:
-            rows.append([*(run[key] for key in RUN), name, int((labels == value).sum())])
+            rows.append([*run, name, int((labels["label"] == value).sum())])
     return over_seeds(pd.DataFrame(rows, columns=[*RUN, "class", "pixels"]), [*METHOD, "class"], ["pixels"])
-
-
-def write(folders: Iterable[Path | str], rounds: int, folder: Path | str, methods: Sequence[str] = ()) -> None:
-    """Write final, curves, area, classes and labels_per_class into ``folder``, as CSV and as Markdown.
-
-    The CSV files hold fractions with six decimals; the Markdown files percentages, mean ± standard deviation over
-    seeds. The bytes depend on neither the order of ``folders`` nor the clock.
-
-    Args:
-        folders: finished run folders of the study.
-        rounds: rounds that the study asks for.
-        methods: the study's order of methods.
-
-    Raises:
-        UserError: a file of a run is missing or malformed; nothing is written then.
-    """
-    folders, folder = list(folders), Path(folder)
-    metrics = read_metrics(folders, rounds, methods)
-    tables = {
-        "final": final(metrics),
-        "curves": curves(metrics),
-        "area": area(metrics),
-        "classes": classes(metrics),
-        "labels_per_class": labels_per_class(folders, rounds, methods),
-    }
-    pages = {
-        "final": final_page(tables["final"]),
-        "curves": curves_page(tables["curves"]),
-        "area": area_page(tables["area"]),
-        "classes": classes_page(tables["classes"]),
-        "labels_per_class": labels_page(tables["labels_per_class"]),
-    }
-    for name, table in tables.items():
-        write_text(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
-        write_text(folder / f"{name}.md", pages[name])
-
-
-def spread(table: "pd.DataFrame", name: str, scale: float = 100) -> list[str]:
-    """``name_mean ± name_std`` of every row with one decimal: percent by default, no ± with one seed, – for none."""
-    means, deviations = table[f"{name}_mean"] * scale, table[f"{name}_std"] * scale
-    alone = [("–" if math.isnan(mean) else f"{mean:.1f}") for mean in means]
-    return [
-        text if math.isnan(deviation) else f"{text} ± {deviation:.1f}"
-        for text, deviation in zip(alone, deviations, strict=True)
-    ]
-
-
-def method_names(table: "pd.DataFrame") -> list[str]:
-    """Method of every row, the reference in italics."""
-    return [f"*{method}*" if method == REFERENCE else method for method in table["method"]]
-
-
-def page(title: str, note: str, sections: Iterable[tuple[tuple, "pd.DataFrame"]]) -> str:
-    """A Markdown page with a table under a heading for each (dataset, features, budget)."""
-    blocks = [f"# {title}", note]
-    for (dataset, features, budget), table in sections:
-        align = ["left"] + ["right"] * (table.shape[1] - 1)
-        blocks.append(f"## {dataset} · {features} · budget {budget}")
-        blocks.append(table.to_markdown(index=False, disable_numparse=True, colalign=align))
-    return "\n\n".join(blocks) + "\n"
-
-
-def final_page(table: "pd.DataFrame") -> str:
-    import pandas as pd
-
-    def section(rows: pd.DataFrame) -> pd.DataFrame:
-        return pd.DataFrame(
-            {
-                "method": method_names(rows),
-                "labelled pixels": [f"{pixels:,.10g}" for pixels in rows["labelled_pixels"]],
-                "seeds": [str(seeds) for seeds in rows["seeds"]],
-                "mIoU (%)": spread(rows, "miou"),
-                "pixel accuracy (%)": spread(rows, "pixel_accuracy"),
-                "mean class accuracy (%)": spread(rows, "mean_class_accuracy"),
-            }
-        )
-
-    note = f"Test split, mean ± standard deviation over seeds. *{REFERENCE}* labels every training pixel."
-    return page("After the last round", note, ((key, section(rows)) for key, rows in by_budget(table)))
-
-
-def curves_page(table: "pd.DataFrame") -> str:
-    table = table[~table["reference"]]
-    table = table.assign(cell=spread(table, "miou"))
-
-    def section(rows: "pd.DataFrame") -> "pd.DataFrame":
-        wide = rows.drop_duplicates(["method", "labelled_pixels"], keep="last").pivot(
-            index="method", columns="labelled_pixels", values="cell"
-        )
-        wide = wide.reindex(index=rows["method"].unique()).fillna("")
-        wide.columns = [f"{pixels:,.10g}" for pixels in wide.columns]
-        return wide.reset_index(names="method")
-
-    note = "mIoU (%) on the test split over the number of labelled pixels, mean ± standard deviation over seeds."
-    return page("After each round", note, ((key, section(rows)) for key, rows in by_budget(table)))
-
-
-def area_page(table: "pd.DataFrame") -> str:
-    import pandas as pd
-
-    def section(rows: pd.DataFrame) -> pd.DataFrame:
-        seeds = [str(seeds) for seeds in rows["seeds"]]
-        return pd.DataFrame({"method": rows["method"], "seeds": seeds, "area (%)": spread(rows, "miou_area")})
-
-    note = (
-        "Area under mIoU over labelled pixels, divided by the range of labelled pixels: the mean mIoU (%) over the "
-        "rounds. Mean ± standard deviation over seeds."
-    )
-    return page("Area under the budget curve", note, ((key, section(rows)) for key, rows in by_budget(table)))
-
-
-def classes_page(table: "pd.DataFrame") -> str:
-    table = table.assign(method=method_names(table), cell=spread(table, "iou"))
-    note = "IoU (%) on the test split after the last round, mean ± standard deviation over seeds."
-    return page("IoU of each class", note, ((key, class_columns(rows)) for key, rows in by_budget(table)))
-
-
-def labels_page(table: "pd.DataFrame") -> str:
-    table = table.assign(cell=spread(table, "pixels", scale=1))
-    note = "Number of labelled pixels after the last round, mean ± standard deviation over seeds."
-    return page("Labelled pixels of each class", note, ((key, class_columns(rows)) for key, rows in by_budget(table)))
-
-
-def by_budget(table: "pd.DataFrame") -> Iterable[tuple[tuple, "pd.DataFrame"]]:
-    return table.groupby(["dataset", "features", "budget"], sort=False)
-
-
-def class_columns(rows: "pd.DataFrame") -> "pd.DataFrame":
-    """Turn a row per method and class into a row per method with a column per class, both in their order."""
-    wide = rows.pivot(index="method", columns="class", values="cell")
-    return wide.reindex(index=rows["method"].unique(), columns=rows["class"].unique()).reset_index(names="method")

@@ -39,9 +39,28 @@ POOL = f"{CACHE}/pools/{{step}}.npy"
 ROUND = f"{RESULTS}/runs/{{step}}"
 RUN = f"{RESULTS}/runs/{{run}}"
 
-TABLES = ("final", "curves", "area", "labels_per_class", "classes")
-RESULT_TABLES = expand(f"{RESULTS}/tables/{{table}}.{{kind}}", table=TABLES, kind=("csv", "md"))
+TABLES = (
+    "final",
+    "curves",
+    "area",
+    "comparison",
+    "wins",
+    "labels_needed",
+    "classes",
+    "labels_per_class",
+    "labels_per_round",
+    "queries",
+    "scores",
+    "correlations",
+)
+TABLE_SOURCE = ("tables.py", "choices.py", "pages.py", "statistics.py", "rankings.py")
+RESULT_TABLES = expand(f"{RESULTS}/tables/{{table}}.{{kind}}", table=TABLES, kind=("csv", "md", "tex"))
 RESULT_FIGURES = f"{RESULTS}/figures/manifest.json"
+REPORT = f"{RESULTS}/report.html"
+REPORT_PARTS = {
+    part: Path(workflow.basedir) / "workflow" / "report" / name
+    for part, name in {"template": "report.html.j2", "captions": "captions.yaml"}.items()
+}
 COST_TABLE = f"{RESULTS}/costs/costs.md"
 
 

@@ -48,7 +48,8 @@ rule write_tables:
     params:
         rounds=STUDY.rounds,
         methods=list(STUDY.methods),
-        source=source("write_tables", parts=("tables.py",)),
+        statistics=STUDY.statistics_settings(),
+        source=source("write_tables", parts=TABLE_SOURCE),
     message:
         "Write the tables"
     script:
@@ -70,17 +71,38 @@ rule write_figures:
     params:
         rounds=STUDY.rounds,
         methods=list(STUDY.methods),
-        source=source(
-            "write_figures",
-            parts=(
-                "figures.py",
-                "tables.py",
-            ),
-        ),
+        statistics=STUDY.statistics_settings(),
+        source=source("write_figures", parts=("figures.py", *TABLE_SOURCE)),
     message:
         "Draw the figures"
     script:
         "../scripts/write_figures.py"
+
+
+rule write_report:
+    input:
+        **{part: ancient(path) for part, path in REPORT_PARTS.items()},
+        seals=every_seal(),
+        figures=RESULT_FIGURES,
+    output:
+        REPORT,
+    log:
+        "logs/write_report.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        rounds=STUDY.rounds,
+        methods=list(STUDY.methods),
+        statistics=STUDY.statistics_settings(),
+        source=source("write_report", parts=("report.py", *TABLE_SOURCE)),
+        page=hash_of({part: path.read_text() for part, path in REPORT_PARTS.items()}),
+    message:
+        "Write the report"
+    script:
+        "../scripts/write_report.py"
 
 
 rule write_costs:

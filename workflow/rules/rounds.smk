@@ -26,7 +26,9 @@ rule score:
     input:
         unpack(score_input),
     output:
-        f"{ROUND}/queries.csv",
+        queries=f"{ROUND}/queries.csv",
+        scores=f"{ROUND}/scores.csv",
+        correlations=f"{ROUND}/correlations.csv",
     log:
         "logs/score/{step}.log",
     conda:

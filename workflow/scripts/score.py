@@ -7,7 +7,7 @@ from pixelherd.job import job
 with job(snakemake):
     import numpy as np
 
-    from pixelherd import head, queries, selection
+    from pixelherd import head, queries, rankings, selection
     from pixelherd.budget import pixels_a_round
     from pixelherd.candidates import read_union
     from pixelherd.datasets import Dataset
@@ -18,10 +18,11 @@ with job(snakemake):
     train, width = dataset.train, dataset.size[1]
     budget = pixels_a_round(settings["budget"], len(train))
     labelled = queries.read(files.get("labels", []), queries.LABEL_COLUMNS, train.ids, width)
+    ranking = rankings.Ranking()
     if files.get("pool"):
         union, rows = read_union(Path(files.union).parent), np.load(files.pool)
         draws = Shards.open(files.draws) if files.get("draws") else None
-        chosen = selection.by_score(union, rows, draws, head.load(files.head), budget, number, settings)
+        chosen, ranking = selection.by_score(union, rows, draws, head.load(files.head), budget, number, settings)
     elif files.get("union"):
         union = read_union(Path(files.union).parent)
         rows = union.rows_of(labelled.images, labelled.flat)
@@ -29,4 +30,6 @@ with job(snakemake):
     else:
         context = Shards.open(files.context)
         chosen = selection.at_random(context, train.labels, labelled, budget, number, settings)
-    queries.write(snakemake.output[0], queries.QUERY_COLUMNS, number, chosen, train.ids, width)
+    queries.write(snakemake.output.queries, queries.QUERY_COLUMNS, number, chosen, train.ids, width)
+    rankings.write_scores(snakemake.output.scores, number, ranking)
+    rankings.write_correlations(snakemake.output.correlations, number, ranking)

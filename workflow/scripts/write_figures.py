@@ -8,6 +8,6 @@ with job(snakemake):
     from pixelherd.figures import write
     from pixelherd.storage import writing
 
-    runs = [Path(seal).parent for seal in snakemake.input]
+    runs, params = [Path(seal).parent for seal in snakemake.input], snakemake.params
     with writing(Path(snakemake.output[0]).parent, {}) as folder:
-        write(runs, snakemake.params.rounds, folder, snakemake.params.methods)
+        write(runs, params.rounds, folder, params.methods, params.statistics)

@@ -5,7 +5,7 @@ from pathlib import Path
 from pixelherd.job import job
 
 with job(snakemake):
-    from pixelherd.tables import write
+    from pixelherd.pages import write
 
-    runs = [Path(seal).parent for seal in snakemake.input]
-    write(runs, snakemake.params.rounds, Path(snakemake.output[0]).parent, snakemake.params.methods)
+    runs, params = [Path(seal).parent for seal in snakemake.input], snakemake.params
+    write(runs, params.rounds, Path(snakemake.output[0]).parent, params.methods, params.statistics)

@@ -1,0 +1,116 @@
+"""Methods against each other, and labels needed: numbers worked out by hand, and every way to have too little."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pixelherd import pages, tables
+
+AREAS = {
+    "random": {0: 0.30, 1: 0.31, 2: 0.29, 3: 0.30},
+    "edald": {0: 0.33, 1: 0.33, 2: 0.33},
+    "margin": {0: 0.30, 1: 0.33, 2: 0.28, 5: 0.99},
+    "lonely": {7: 0.5},
+}
+
+
+def metrics_of(areas: dict, full: list[float] = (), rounds: int = 2) -> pd.DataFrame:
+    """Runs whose mIoU is the same in all rounds, so that this is their area; or one value a round."""
+    rows = []
+    for method, seeds in [*areas.items(), *([("full", dict(enumerate(full)))] if full else [])]:
+        for seed, values in seeds.items():
+            count = 1 if method == "full" else rounds
+            for number, miou in enumerate(np.broadcast_to(values, count)):
+                budget = "all" if method == "full" else "0.1"
+                pixels = 4000 if method == "full" else 10 * (number + 1)
+                rows.append(["toy", "ddpm", budget, method, seed, number, pixels, float(miou), 0.5, 0.5])
+    return pd.DataFrame(rows, columns=[*tables.RUN, "round", "labelled_pixels", *tables.MEASURES])
+
+
+def row(table: pd.DataFrame, **where) -> pd.Series:
+    for column, value in where.items():
+        table = table[table[column] == value]
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+def test_methods_are_paired_over_the_seeds_that_both_have():
+    table = tables.comparison(metrics_of(AREAS), "random")
+    assert table["method"].tolist() == ["edald", "margin", "lonely"]
+    assert table["seeds"].tolist() == [3, 3, 0]
+    edald = row(table, method="edald")
+    assert edald["difference_mean"] == pytest.approx(0.03)
+    assert edald["difference_std"] == pytest.approx(0.01)
+    assert (edald["flip_p"], edald["flip_p_smallest"]) == (0.25, 0.25)
+    margin = row(table, method="margin")
+    assert margin["difference_mean"] == pytest.approx(0.01 / 3), "seed 5, which random lacks, does not count"
+    # sums of ±0, ±2, ±1 hundredths that are at least 1 from 0: all
+    assert margin["flip_p"] == pytest.approx(1)
+    assert row(table, method="lonely")[["difference_mean", "t_p", "flip_p"]].isna().all()
+
+
+def test_p_values_are_corrected_over_the_methods_tested():
+    table = tables.comparison(metrics_of(AREAS), "random")
+    assert row(table, method="edald")["flip_p_holm"] == pytest.approx(0.5), "two methods are tested, the third is not"
+    assert row(table, method="edald")["flip_p_smallest_holm"] == pytest.approx(0.5)
+    t = table["t_p"].dropna()
+    assert table["t_p_holm"].min() == pytest.approx(2 * t.min())
+
+
+def test_every_dataset_is_a_family_of_its_own():
+    one = metrics_of({"random": AREAS["random"], "edald": AREAS["edald"]})
+    table = tables.comparison(pd.concat([one, one.assign(dataset="other")]), "random")
+    assert table["flip_p_holm"].tolist() == pytest.approx([0.25, 0.25])
+
+
+def test_the_fully_supervised_reference_is_not_compared():
+    metrics = metrics_of(AREAS, full=[0.6, 0.6])
+    assert "full" not in {*tables.comparison(metrics, "random")["method"], *tables.wins(metrics)["method"]}
+
+
+def test_one_seed_is_compared_without_tests_and_the_page_says_so():
+    table = tables.comparison(metrics_of({"random": {0: 0.3}, "edald": {0: 0.4}}), "random")
+    (only,) = table.to_dict("records")
+    assert only["difference_mean"] == pytest.approx(0.1) and np.isnan(only["t_p_holm"])
+    page = pages.comparison_page(table, "random", 0.95)
+    assert "there is no test" in page.markdown() and "nan" not in page.markdown()
+
+
+def test_the_page_tells_what_the_tests_cannot():
+    text = pages.comparison_page(tables.comparison(metrics_of(AREAS), "random"), "random", 0.95).markdown()
+    assert "do not cover the choice of training and test images" in text
+    assert "| edald    |       3 |        +3.00 |  +0.52 to +5.48 |" in text
+    assert "statistics.reference" in pages.comparison_page(tables.comparison(metrics_of(AREAS), None), None, 0.95).note
+
+
+def test_wins_count_common_seeds_and_halve_ties():
+    table = tables.wins(metrics_of(AREAS))
+    assert row(table, method="edald", opponent="random")[["seeds", "wins"]].tolist() == [3, 3]
+    assert row(table, method="margin", opponent="random")[["seeds", "wins"]].tolist() == [3, 1.5]
+    assert row(table, method="edald", opponent="margin")[["seeds", "wins"]].tolist() == [3, 2.5]
+    both = table.merge(table, left_on=["method", "opponent"], right_on=["opponent", "method"])
+    assert (both["wins_x"] + both["wins_y"] == both["seeds_x"]).all()
+    assert np.isnan(row(table, method="lonely", opponent="random")["share"])
+    markdown = pages.wins_page(table).markdown()
+    assert " 1.5 / 3 |" in markdown and "nan" not in markdown
+
+
+def test_labels_needed_are_those_of_the_first_round_that_reaches_the_fraction():
+    runs = {
+        "edald": {0: [0.2, 0.4, 0.5], 1: [0.4, 0.3, 0.5], 2: [0.1, 0.2, 0.3]},
+        "random": {0: [0.1, 0.1, 0.4], 1: [0.1, 0.1, 0.1]},
+    }
+    table = tables.labels_needed(metrics_of(runs, full=[0.7, 0.9], rounds=3), [0.5, 0.75])
+    assert table["target"].unique() == pytest.approx([0.4, 0.6])
+    edald = row(table, method="edald", fraction=0.5)
+    assert edald[["seeds", "reached", "median", "lowest", "last"]].tolist() == [3, 2, 20, 10, 30]
+    assert np.isnan(edald["highest"]), "one seed never reaches it"
+    random = row(table, method="random", fraction=0.5)
+    assert random["reached"] == 1 and np.isnan(random["median"]), "half of the seeds are censored"
+    markdown = pages.labels_needed_page(table).markdown()
+    assert "20 (2 / 3)" in markdown and "> 30 (1 / 2)" in markdown and "50 % is 40.0, 75 % is 60.0" in markdown
+
+
+def test_labels_needed_without_a_fully_supervised_reference():
+    table = tables.labels_needed(metrics_of(AREAS), [0.5])
+    assert table.empty and "`full`" in pages.labels_needed_page(table).markdown()

@@ -1,0 +1,422 @@
+"""Tables to read: text with percentages and ±, as Markdown and as LaTeX, beside CSV files with every digit.
+
+A :class:`Page` is one table of a study, cut into a section per dataset, features and budget. Cells and notes are plain
+text in which ``*method*`` is emphasised; each format writes that in its own way.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import choices, tables
+from .storage import write_text
+from .tables import METHOD, REFERENCE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SETTINGS = {"reference": None, "confidence": 0.95, "fractions": [0.7, 0.8, 0.9]}
+"""The settings of :func:`make` that a study without `statistics` has."""
+
+EMPHASIS = re.compile(r"\*([^*]+)\*")
+
+# what LaTeX needs packages for in text, or takes for something else
+LATEX = {"±": r"$\pm$", "·": r"$\cdot$", "–": "--", "×": r"$\times$", "λ": r"$\lambda$", "≥": r"$\geq$", "−": "$-$"}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table of text for one (dataset, features, budget), with a remark on it alone."""
+
+    key: tuple[str, str, str]
+    table: "pd.DataFrame"
+    remark: str = ""
+
+    @property
+    def heading(self) -> str:
+        dataset, features, budget = self.key
+        return f"{dataset} · {features} · budget {budget}"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A table of a study: its title, how to read it, and a section per dataset, features and budget."""
+
+    name: str
+    title: str
+    note: str
+    sections: tuple[Section, ...]
+
+    def markdown(self) -> str:
+        blocks = [f"# {self.title}", self.note]
+        for section in self.sections:
+            align = ["left"] + ["right"] * (section.table.shape[1] - 1)
+            blocks.append(f"## {section.heading}")
+            blocks += [section.remark] if section.remark else []
+            blocks.append(section.table.to_markdown(index=False, disable_numparse=True, colalign=align))
+        return "\n\n".join(blocks) + "\n"
+
+    def latex(self) -> str:
+        """A booktabs table per section, to be taken into a document that loads that package."""
+        blocks = ["% \\usepackage{booktabs}"]
+        for section in self.sections:
+            style = section.table.style.hide(axis="index").format(latex_text).format_index(latex_text, axis=1)
+            caption = " ".join(filter(None, [f"{self.title}: {section.heading}.", section.remark, self.note]))
+            blocks.append(
+                style.to_latex(
+                    hrules=True,
+                    column_format="l" + "r" * (section.table.shape[1] - 1),
+                    position_float="centering",
+                    caption=latex_text(caption),
+                    label=f"tab:{'-'.join([self.name, *section.key])}",
+                ).rstrip()
+            )
+        return "\n\n".join(blocks) + "\n"
+
+
+def latex_text(text: str) -> str:
+    """Text with LaTeX's special characters escaped and ``*…*`` emphasised."""
+    escaped = re.sub(r"[&%$#_{}]", lambda match: "\\" + match[0], text.replace("\\", "\0"))
+    escaped = escaped.replace("\0", r"\textbackslash{}").replace("~", r"\textasciitilde{}")
+    escaped = escaped.replace("^", r"\textasciicircum{}").replace("<", "$<$").replace(">", "$>$")
+    for character, code in LATEX.items():
+        escaped = escaped.replace(character, code)
+    return EMPHASIS.sub(r"\\emph{\1}", escaped)
+
+
+def make(
+    folders: Iterable[Path | str], rounds: int, methods: Sequence[str] = (), settings: dict[str, Any] = SETTINGS
+) -> tuple[dict[str, "pd.DataFrame"], list[Page]]:
+    """All tables of a study, by name with every digit, and as pages.
+
+    Args:
+        folders: finished run folders of the study.
+        rounds: rounds that the study asks for.
+        methods: the study's order of methods.
+        settings: ``reference`` (the method that others are compared with, or None), ``confidence`` of intervals,
+            ``fractions`` of the fully supervised mIoU.
+
+    Raises:
+        UserError: a file of a run is missing or malformed.
+    """
+    folders = list(folders)
+    metrics = tables.read_metrics(folders, rounds, methods)
+    reference, confidence = settings["reference"], settings["confidence"]
+    made = {
+        "final": tables.final(metrics),
+        "curves": tables.curves(metrics),
+        "area": tables.area(metrics),
+        "comparison": tables.comparison(metrics, reference, confidence),
+        "wins": tables.wins(metrics),
+        "labels_needed": tables.labels_needed(metrics, settings["fractions"]),
+        "classes": tables.classes(metrics),
+        "labels_per_class": tables.labels_per_class(folders, rounds, methods),
+        "labels_per_round": choices.labels_per_round(folders, rounds, methods),
+        "queries": choices.queries(folders, rounds, methods),
+        "scores": choices.scores(folders, rounds, methods),
+        "correlations": choices.correlations(folders, rounds, methods),
+    }
+    pages = [
+        final_page(made["final"]),
+        curves_page(made["curves"]),
+        area_page(made["area"]),
+        comparison_page(made["comparison"], reference, confidence),
+        wins_page(made["wins"]),
+        labels_needed_page(made["labels_needed"]),
+        classes_page(made["classes"]),
+        labels_per_class_page(made["labels_per_class"]),
+        labels_per_round_page(made["labels_per_round"]),
+        queries_page(made["queries"]),
+        scores_page(made["scores"]),
+        correlations_page(made["correlations"]),
+    ]
+    return made, pages
+
+
+def write(
+    folders: Iterable[Path | str],
+    rounds: int,
+    folder: Path | str,
+    methods: Sequence[str] = (),
+    settings: dict[str, Any] = SETTINGS,
+) -> None:
+    """Write all tables of a study into ``folder``, as CSV, Markdown and LaTeX.
+
+    The CSV files hold fractions with six decimals, scores with six digits; the others percentages, mean ± standard
+    deviation over seeds. The bytes depend on neither the order of ``folders`` nor the clock.
+
+    Args:
+        folders, rounds, methods, settings: as for :func:`make`.
+
+    Raises:
+        UserError: a file of a run is missing or malformed; nothing is written then.
+    """
+    made, pages = make(folders, rounds, methods, settings)
+    for page in pages:
+        digits = "%.6g" if page.name == "scores" else "%.6f"
+        text = made[page.name].to_csv(index=False, float_format=digits, lineterminator="\n")
+        write_text(Path(folder) / f"{page.name}.csv", text)
+        write_text(Path(folder) / f"{page.name}.md", page.markdown())
+        write_text(Path(folder) / f"{page.name}.tex", page.latex())
+
+
+# Text of numbers.
+
+
+def spread(table: "pd.DataFrame", name: str, scale: float = 100) -> list[str]:
+    """``name_mean ± name_std`` of every row with one decimal: percent by default, no ± with one seed, – for none."""
+    means, deviations = table[f"{name}_mean"] * scale, table[f"{name}_std"] * scale
+    return [
+        text if math.isnan(deviation) else f"{text} ± {deviation:.1f}"
+        for text, deviation in zip(numbers(means, ".1f"), deviations, strict=True)
+    ]
+
+
+def numbers(values: Iterable[float], digits: str) -> list[str]:
+    """Numbers in a format, – for NaN."""
+    return ["–" if math.isnan(value) else f"{value:{digits}}" for value in values]
+
+
+def probabilities(values: Iterable[float]) -> list[str]:
+    return [text if text != "0.000" else "< 0.001" for text in numbers(values, ".3f")]
+
+
+def method_names(table: "pd.DataFrame") -> list[str]:
+    """Method of every row, the reference emphasised."""
+    return [f"*{method}*" if method == REFERENCE else method for method in table["method"]]
+
+
+# Sections of tables.
+
+
+def by_budget(table: "pd.DataFrame") -> Iterable[tuple[tuple, "pd.DataFrame"]]:
+    return table.groupby(METHOD[:3], sort=False)
+
+
+def columns(table: "pd.DataFrame", **cells: Iterable[str]) -> tuple[Section, ...]:
+    """Sections with the given columns, whose cells belong to the table's rows; ``_`` in a name becomes a space."""
+    import pandas as pd
+
+    text = pd.DataFrame({name.replace("_", " "): list(values) for name, values in cells.items()}, index=table.index)
+    return tuple(Section(key, text.loc[rows.index]) for key, rows in by_budget(table))
+
+
+def wide(table: "pd.DataFrame", column: str, cells: Iterable[str], index: Sequence[str] = ("method",)) -> tuple:
+    """Sections with a row per ``index`` and a column per value of ``column``; numbers ascend, others as they come."""
+    sections, is_number = [], table[column].dtype.kind in "iuf"
+    for key, rows in by_budget(table.assign(cell=list(cells))):
+        grid = rows.pivot(index=list(index), columns=column, values="cell")
+        order = rows[list(index)].drop_duplicates().itertuples(index=False, name=None)
+        order = [entry[0] if len(index) == 1 else entry for entry in order]
+        names = sorted(rows[column].unique()) if is_number else rows[column].unique()
+        grid = grid.reindex(index=order, columns=names).fillna("").rename_axis(columns=None)
+        grid.columns = [f"{name:,.10g}" if is_number else name for name in names]
+        sections.append(Section(key, grid.reset_index(names=list(index)).astype(str)))
+    return tuple(sections)
+
+
+# The pages.
+
+
+def final_page(table: "pd.DataFrame") -> Page:
+    sections = columns(
+        table,
+        method=method_names(table),
+        labelled_pixels=(f"{pixels:,.10g}" for pixels in table["labelled_pixels"]),
+        seeds=table["seeds"].astype(str),
+        **{
+            "mIoU (%)": spread(table, "miou"),
+            "pixel accuracy (%)": spread(table, "pixel_accuracy"),
+            "mean class accuracy (%)": spread(table, "mean_class_accuracy"),
+        },
+    )
+    note = f"Test split, mean ± standard deviation over seeds. *{REFERENCE}* labels every training pixel."
+    return Page("final", "After the last round", note, sections)
+
+
+def curves_page(table: "pd.DataFrame") -> Page:
+    table = table[~table["reference"]].drop_duplicates([*METHOD, "labelled_pixels"], keep="last")
+    note = "mIoU (%) on the test split over the number of labelled pixels, mean ± standard deviation over seeds."
+    return Page("curves", "After each round", note, wide(table, "labelled_pixels", spread(table, "miou")))
+
+
+def area_page(table: "pd.DataFrame") -> Page:
+    sections = columns(
+        table,
+        method=table["method"],
+        seeds=table["seeds"].astype(str),
+        **{"area (%)": spread(table, "miou_area")},
+    )
+    note = (
+        "Area under mIoU over labelled pixels, divided by the range of labelled pixels: the mean mIoU (%) over the "
+        "rounds. Mean ± standard deviation over seeds."
+    )
+    return Page("area", "Area under the budget curve", note, sections)
+
+
+def comparison_page(table: "pd.DataFrame", reference: str | None, confidence: float) -> Page:
+    if reference is None:
+        note = "There is no method to compare others with; name one under statistics.reference."
+        return Page("comparison", "Differences between methods", note, ())
+    intervals = [
+        "–" if math.isnan(low) else f"{low:+.2f} to {high:+.2f}"
+        for low, high in zip(100 * table["difference_low"], 100 * table["difference_high"], strict=True)
+    ]
+    sections = columns(
+        table,
+        method=table["method"],
+        seeds=table["seeds"].astype(str),
+        difference=numbers(100 * table["difference_mean"], "+.2f"),
+        **{
+            f"{100 * confidence:g} % interval": intervals,
+            "t-test p": probabilities(table["t_p"]),
+            "Holm": probabilities(table["t_p_holm"]),
+            "sign-flip p": probabilities(table["flip_p"]),
+            "Holm (sign-flip)": probabilities(table["flip_p_holm"]),
+            "smallest p": probabilities(table["flip_p_smallest"]),
+            "smallest Holm": probabilities(table["flip_p_smallest_holm"]),
+        },
+    )
+    few = "Where two methods share fewer than two seeds there is no test; run more seeds."
+    seeds = {key: rows["seeds"].min() for key, rows in by_budget(table)}
+    sections = tuple(Section(each.key, each.table, few if seeds[each.key] < 2 else "") for each in sections)
+    note = (
+        f"Area under the budget curve (percentage points of mIoU): method minus *{reference}*, paired over the seeds "
+        "that both have, since runs of one seed share candidates, head initialisation and image order. Two-sided p of "
+        "the paired t-test, whose interval stands beside the difference, and of the exact sign-flip test; Holm: "
+        "corrected over the methods of one table, not over tables. The smallest p is what the sign-flip test can reach "
+        "at best with so many seeds, alone and corrected: where it is above 0.05, that test cannot call any difference "
+        "significant, however large. Seeds repeat the chance within a run; they do not cover the choice of training "
+        "and test images, so nothing here speaks about other images."
+    )
+    return Page("comparison", f"Differences from {reference}", note, sections)
+
+
+def wins_page(table: "pd.DataFrame") -> Page:
+    cells = [f"{won:g} / {seeds}" for won, seeds in zip(table["wins"], table["seeds"], strict=True)]
+    sections = []
+    for section in wide(table, "opponent", cells):
+        names = list(section.table["method"])
+        shares = table[table[METHOD[:3]].apply(tuple, axis=1) == section.key].groupby("method")["share"].mean()
+        grid = section.table.set_index("method")[names].replace("", "–")
+        grid["mean share (%)"] = numbers(100 * shares[names], ".0f")
+        sections.append(Section(section.key, grid.reset_index()))
+    note = (
+        "Seeds in which the row's area under the budget curve exceeds the column's, of those that both have; equal "
+        "areas are half a win. The last column is the mean share of wins over all opponents."
+    )
+    return Page("wins", "Wins of row over column", note, tuple(sections))
+
+
+def labels_needed_page(table: "pd.DataFrame") -> Page:
+    title = "Labels needed"
+    if table.empty:
+        note = f"There is no fully supervised reference to reach; add a method with the score `{REFERENCE}`."
+        return Page("labels_needed", title, note, ())
+    cells = [
+        f"{'> ' + format(row.last, ',') if math.isnan(row.median) else format(row.median, ',.10g')}"
+        f" ({row.reached} / {row.seeds})"
+        for row in table.itertuples()
+    ]
+    heads = [f"{100 * fraction:g} %" for fraction in table["fraction"]]
+    sections = []
+    for section in wide(table.assign(head=heads), "head", cells):
+        rows = table[table[METHOD[:3]].apply(tuple, axis=1) == section.key]
+        targets = rows.drop_duplicates("fraction")
+        remark = "mIoU to reach: " + ", ".join(
+            f"{100 * fraction:g} % is {100 * target:.1f}"
+            for fraction, target in zip(targets["fraction"], targets["target"], strict=True)
+        )
+        sections.append(Section(section.key, section.table, remark + "."))
+    note = (
+        f"Labelled pixels at the first round whose mIoU reaches a fraction of *{REFERENCE}*'s mean mIoU: the median "
+        "over seeds, and how many of them reach it. A > means that half of the seeds or more have not reached it by "
+        "the last round. Nothing is interpolated; a curve that goes up and down reaches a fraction early by luck."
+    )
+    return Page("labels_needed", title, note, tuple(sections))
+
+
+def classes_page(table: "pd.DataFrame") -> Page:
+    note = "IoU (%) on the test split after the last round, mean ± standard deviation over seeds."
+    table = table.assign(method=method_names(table))
+    return Page("classes", "IoU of each class", note, wide(table, "class", spread(table, "iou")))
+
+
+def labels_per_class_page(table: "pd.DataFrame") -> Page:
+    note = "Number of labelled pixels after the last round, mean ± standard deviation over seeds."
+    sections = wide(table, "class", spread(table, "pixels", scale=1))
+    return Page("labels_per_class", "Labelled pixels of each class", note, sections)
+
+
+def labels_per_round_page(table: "pd.DataFrame") -> Page:
+    note = "Number of pixels of each class among those that a round asked for, mean over seeds."
+    cells = numbers(table["pixels_mean"], ".1f")
+    sections = wide(table.assign(round=table["round"].astype(str)), "class", cells, ["method", "round"])
+    return Page("labels_per_round", "Classes asked for in each round", note, sections)
+
+
+def queries_page(table: "pd.DataFrame") -> Page:
+    groups = table.groupby(METHOD, sort=False)
+    total = groups[["pixels_mean", "cannot_tell_mean"]].sum()
+    mean = groups[["classes_mean", "images_mean", "spread_mean"]].mean()
+    last = groups[["classes_so_far_mean", "images_so_far_mean", "nearest_mean"]].last()
+    summary = total.join(mean).join(last).reset_index()
+    sections = columns(
+        summary,
+        method=summary["method"],
+        labelled_pixels=numbers(summary["pixels_mean"], ",.10g"),
+        cannot_tell=numbers(summary["cannot_tell_mean"], ".1f"),
+        classes_a_round=numbers(summary["classes_mean"], ".1f"),
+        classes=numbers(summary["classes_so_far_mean"], ".1f"),
+        images_a_round=numbers(summary["images_mean"], ".1f"),
+        images=numbers(summary["images_so_far_mean"], ".1f"),
+        spread=numbers(summary["spread_mean"], ".2f"),
+        nearest=numbers(summary["nearest_mean"], ".2f"),
+    )
+    note = (
+        "Means over seeds. Distinct classes and images among the pixels of a round (mean over rounds), and among all "
+        "pixels after the last round. Spread: mean distance between the places of every two pixels of a round, "
+        "whatever their images, height and width scaled to 1; uniform places have 0.52, less means that one part of "
+        "the frame is asked. Nearest: mean distance from a labelled pixel to the nearest other one of its image, as a "
+        "share of the image's diagonal, over images that have two; small means crowded."
+    )
+    return Page("queries", "What was asked", note, sections)
+
+
+def scores_page(table: "pd.DataFrame") -> Page:
+    title = "Scores of pool and chosen pixels"
+    if table.empty:
+        return Page("scores", title, "No run of this study ranked a pool by a score, or kept its scores.", ())
+    last = table[table["round"] == table.groupby(METHOD)["round"].transform("max")]
+    cells = [f"{row.q50:.3g} ({row.q5:.3g} to {row.q95:.3g})" for row in last.itertuples()]
+    note = (
+        "In the last round: median (5 % to 95 % quantile) of each score over the pool that stage 1 left and over the "
+        "pixels chosen from it, quantiles averaged over seeds. The first score of a method is its own; dald is the "
+        "mutual information between label and noise draw."
+    )
+    return Page("scores", title, note, wide(last, "group", cells, ["method", "score"]))
+
+
+def correlations_page(table: "pd.DataFrame") -> Page:
+    title = "Rank correlation between scores"
+    if table.empty:
+        return Page("correlations", title, "No run of this study ranked a pool by a score, or kept its scores.", ())
+    groups = table.groupby([*METHOD, "first", "second"], sort=False)["spearman_mean"]
+    summary = groups.agg(first_round="first", last_round="last", mean="mean").reset_index()
+    sections = columns(
+        summary,
+        method=summary["method"],
+        score=summary["first"],
+        and_score=summary["second"],
+        first_round=numbers(summary["first_round"], "+.2f"),
+        last_round=numbers(summary["last_round"], "+.2f"),
+        mean_over_rounds=numbers(summary["mean"], "+.2f"),
+    )
+    note = (
+        "Spearman's rank correlation over the pool, mean over seeds: 1 where two scores order the pool alike, 0 where "
+        "one says nothing about the other. First round: the first that ranked a pool."
+    )
+    return Page("correlations", title, note, sections)

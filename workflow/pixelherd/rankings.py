@@ -1,0 +1,73 @@
+"""How scores rank a pool: what a round keeps of it, in two small files beside its queries.
+
+``scores.csv`` holds quantiles of every score over the pool and over the chosen pixels; ``correlations.csv`` Spearman's
+rank correlation of every two scores over the pool. Rounds that rank no pool (round 0, coverage, random selection) have
+both files without rows.
+"""
+
+import csv
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+
+from .storage import write_text
+
+LEVELS = tuple(range(0, 101, 5))
+"""Levels of the quantiles that are kept, in percent."""
+QUANTILES = tuple(f"q{level}" for level in LEVELS)
+SCORE_COLUMNS = ("round", "score", "group", "pixels", *QUANTILES)
+CORRELATION_COLUMNS = ("round", "first", "second", "pixels", "spearman")
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Scores of a pool of n pixels, and the b of them that were chosen.
+
+    Attributes:
+        scores: by name ``[n]``, the method's own first; empty where no pool was ranked.
+        chosen: ``[b]`` positions in the pool.
+    """
+
+    scores: dict[str, np.ndarray] = field(default_factory=dict)
+    chosen: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+
+def spearman(first: np.ndarray, second: np.ndarray) -> float:
+    """Spearman's rank correlation of two scores [n], ties with their mean rank; NaN where one is constant."""
+    from scipy.stats import spearmanr
+
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return float("nan")
+    return float(spearmanr(first, second).statistic)
+
+
+def write_scores(path: Path | str, round_number: int, ranking: Ranking) -> None:
+    """Write quantiles of each score over the pool and over the chosen pixels."""
+    rows = []
+    for name, scores in ranking.scores.items():
+        for group, values in (("pool", scores), ("chosen", scores[ranking.chosen])):
+            quantiles = np.quantile(values, np.array(LEVELS) / 100)
+            rows.append([round_number, name, group, len(values), *(f"{value:.9g}" for value in quantiles)])
+    _write(path, SCORE_COLUMNS, rows)
+
+
+def write_correlations(path: Path | str, round_number: int, ranking: Ranking) -> None:
+    """Write the rank correlation of every two scores over the pool; an empty field where it is not defined."""
+    rows = []
+    for (first, a), (second, b) in itertools.combinations(ranking.scores.items(), 2):
+        correlation = spearman(a, b)
+        written = "" if np.isnan(correlation) else f"{correlation:.6f}"
+        rows.append([round_number, first, second, len(a), written])
+    _write(path, CORRELATION_COLUMNS, rows)
+
+
+def _write(path: Path | str, columns: Sequence[str], rows: Iterable[Sequence]) -> None:
+    text = StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(columns)
+    table.writerows(rows)
+    write_text(path, text.getvalue())

@@ -1,0 +1,23 @@
+"""Write the report of the study's finished runs."""
+
+from pathlib import Path
+
+from pixelherd.job import job
+
+with job(snakemake):
+    import yaml
+
+    from pixelherd.report import make_report
+    from pixelherd.storage import write_text
+
+    files, params = snakemake.input, snakemake.params
+    page = make_report(
+        [Path(seal).parent for seal in files.seals],
+        params.rounds,
+        Path(files.figures).parent,
+        Path(files.template).read_text(),
+        yaml.safe_load(Path(files.captions).read_text()),
+        params.methods,
+        params.statistics,
+    )
+    write_text(snakemake.output[0], page)
