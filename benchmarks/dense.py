@@ -21,8 +21,8 @@ import torch
 from torch.nn import functional as F
 
 from pixelherd import dense
+from pixelherd.allocator import keep_freed_memory
 from pixelherd.head import Head
-from pixelherd.job import keep_freed_memory
 from pixelherd.metrics import confusion, miou
 
 TIMESTEPS, CLASSES = 3, 11

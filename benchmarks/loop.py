@@ -23,9 +23,9 @@ import yaml
 from torch.nn import functional as F
 
 from pixelherd import acquisition, backbones, candidates, dense, features, head, herding
+from pixelherd.allocator import keep_freed_memory
 from pixelherd.backbones.noise import draw
 from pixelherd.datasets import Dataset
-from pixelherd.job import keep_freed_memory
 from pixelherd.randomness import torch_generator
 from pixelherd.study import Run, Study
 from pixelherd.training_settings import HeadSettings

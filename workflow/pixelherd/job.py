@@ -1,8 +1,6 @@
 """The frame around every job's script: threads, log, cost, and one line for a user's mistake."""
 
-import ctypes
 import errno
-import gc
 import os
 import sys
 import traceback
@@ -10,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from . import allocator
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -21,7 +21,7 @@ def job(snakemake: Any) -> Iterator[Any]:
     Import numerical libraries inside the body only: the number of threads, a setting of the study since sums differ
     with it, is fixed here before they start. A :class:`UserError` becomes one line and exit status 1.
     """
-    keep_freed_memory()
+    allocator.keep_freed_memory()
     threads = str(snakemake.params.get("threads", 1))
     os.environ |= dict.fromkeys(THREAD_VARIABLES, threads)
     from .costs import Meter
@@ -46,23 +46,3 @@ def job(snakemake: Any) -> Iterator[Any]:
     if cost := snakemake.params.get("cost"):
         meter.write(cost, snakemake.rule)
     log.write_text("done\n")
-
-
-def return_freed_memory() -> None:
-    """Have glibc return what is free by now, such as what loading a network took besides its weights."""
-    gc.collect()  # diffusers leaves the file of the weights mapped in a cycle of references
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def keep_freed_memory() -> None:
-    """Have glibc keep what is freed for the next array, where there is glibc.
-
-    It would return large arrays to the system at once, and the page faults of fetching them again take a seventh of a
-    network's forward pass and a fifth of a dense pass.
-    """
-    trim_threshold, mmap_threshold = -1, -3  # names of glibc's malloc.h
-    with suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(mmap_threshold, 2**30)
-        mallopt(trim_threshold, 2**31 - 1)

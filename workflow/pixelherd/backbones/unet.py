@@ -9,8 +9,8 @@ import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from diffusers.models.resnet import ResnetBlock2D
 
+from ..allocator import return_freed_memory
 from ..errors import UserError
-from ..job import return_freed_memory
 from .geometry import check_timesteps, decoder_blocks, read_scheduler, read_unet, shapes
 
 
