@@ -171,6 +171,19 @@ def test_results_do_not_depend_on_stored_maps(finished, tmp_path):
 
 
 @pytest.mark.slow
+def test_evaluation_at_the_original_resolution_redoes_no_features(finished, tmp_path):
+    study = finished.copy(tmp_path / "copy")
+    before = study.results()
+    street = {**finished.settings["datasets"]["street"], "evaluate_at": "original"}
+    study.settings["datasets"] = {"street": street}
+    ran = study.ran()
+    assert "original_labels/street" in ran
+    assert not rules(ran) & {"prepare", "extract", "herd", "perturb", "gather"}
+    name = f"runs/{EDALD}/metrics.csv"
+    assert study.results()[name] == before[name], "these images are prepared in the size of their files"
+
+
+@pytest.mark.slow
 def test_a_study_trains_its_own_backbone(finished, tmp_path):
     features = {**finished.settings["features"]["ddpm"], "backbone": {"pretrain": "small"}, "blocks": [1, 2]}
     pretraining = {

@@ -13,7 +13,7 @@ from .backbones.geometry import shapes
 from .backbones.settings import Checkpoint
 from .backbones.sources import unet_config
 from .budget import pixels_a_round
-from .datasets import counts
+from .datasets import counts, is_labelled
 from .errors import UserError
 from .study import Pretrained, Run, Study
 
@@ -41,13 +41,22 @@ class Item:
 
 
 def images_of(study: Study, datasets: Sequence[str]) -> Images:
-    """Images of datasets by split, from the prepared dataset where there is one, else from the raw files.
+    """Images of datasets by split: from the prepared dataset, else from the raw files, else as published.
 
     Raises:
-        UserError: there is neither.
+        UserError: there is none of them; or runs use the dataset and its training images have no masks.
     """
-    folder = Path(study.cache) / "datasets"
-    return {name: counts(study.datasets[name], prepared=folder / name) for name in datasets}
+    folder, found = Path(study.cache) / "datasets", {}
+    used = {run.dataset for run in study.runs()}
+    for name in datasets:
+        settings, prepared = study.datasets[name], folder / name
+        found[name] = counts(settings, prepared)
+        if name in used and not is_labelled(settings, prepared):
+            raise UserError(
+                f"datasets.{name}: the training images have no masks, and runs take their answers from masks; "
+                "give `train_masks`, or a `train_list` with a mask in every line"
+            )
+    return found
 
 
 def check_budgets(study: Study, runs: Iterable[Run], images: Images) -> None:
@@ -92,6 +101,8 @@ def items(study: Study, images: Images) -> list[Item]:
         height, width = study.datasets[dataset].size
         total = sum(images[dataset].values())
         found.append(Item("prepare", 1, 0, total * height * width * 4, used))
+        if study.evaluates_originals(dataset):
+            found.append(Item("original_labels", 1, 0, 0, used))  # compressed, of a size that the files decide
     for dataset, features in dict.fromkeys((run.dataset, run.features) for run in runs):
         found += _shared(study, dataset, features, images[dataset])
         for method in study.methods:

@@ -297,7 +297,11 @@ class Study(Settings):
 
     def preparation_settings(self, dataset: str) -> dict[str, Any]:
         """Settings that the prepared dataset depends on."""
-        return self.datasets[dataset].model_dump(mode="json")
+        return self.datasets[dataset].preparation()
+
+    def evaluates_originals(self, dataset: str) -> bool:
+        """Whether predictions are compared with labels in the resolution of their files."""
+        return getattr(self.datasets[dataset], "evaluate_at", "prepared") == "original"
 
     def feature_settings(self, dataset: str, features: str) -> dict[str, Any]:
         """Settings that native maps and context vectors depend on."""
@@ -355,6 +359,8 @@ class Study(Settings):
         }
         if self.needs_lists(run.method):
             settings["candidates"] = self.list_settings() | {"key": self.candidate_seed(run.seed)}
+        if self.evaluates_originals(run.dataset):
+            settings["evaluate_at"] = "original"
         return settings
 
     def identity(self, run: "Run") -> str:

@@ -22,6 +22,7 @@ CACHE = STUDY.cache
 RESULTS = STUDY.results
 
 DATASET = f"{CACHE}/datasets/{{dataset}}/manifest.json"
+ORIGINAL_LABELS = f"{CACHE}/original_labels/{{dataset}}/manifest.json"
 PRETRAINED = f"{CACHE}/pretrained/{{name}}/manifest.json"
 BACKBONE = f"{CACHE}/backbones/{{features}}.json"
 FEATURES_FOLDER = f"{CACHE}/features/{{dataset}}/{{features}}"
@@ -162,6 +163,8 @@ def evaluate_input(wildcards):
     needed = {"dataset": of_run(DATASET, run)}
     needed["heads"] = [f"{RESULTS}/runs/{run.path}/round-{number}/head.safetensors" for number in rounds]
     needed["labels"] = labels_until(run, rounds[-1])
+    if STUDY.evaluates_originals(run.dataset):
+        needed["original_labels"] = of_run(ORIGINAL_LABELS, run)
     for split in ("train", "test"):
         needed |= {f"{split}_{name}": path for name, path in maps_of(run.dataset, run.features, split).items()}
     if STUDY.needs_draws(run.method) and STUDY.pictures:
