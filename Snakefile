@@ -28,6 +28,7 @@ localrules:
     runs,
     tables,
     pretrain,
+    doctor,
 
 
 rule all:

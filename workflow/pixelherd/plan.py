@@ -115,7 +115,7 @@ def _shared(study: Study, dataset: str, features: str, images: dict[str, int]) -
     """What is computed once for all runs of a dataset × features."""
     settings, candidates = study.features[features], study.candidates
     steps, draws = len(settings.timesteps), settings.draws
-    native, dimension = _geometry(study, dataset, features)
+    native, dimension = geometry_of(study, dataset, features)
     train, test = images["train"], images["test"]
     pixels = study.datasets[dataset].size[0] * study.datasets[dataset].size[1]
     methods = tuple(study.methods)
@@ -158,7 +158,7 @@ def _rounds(study: Study, runs: list[Run], images: dict[str, int]) -> list[Item]
     method, settings = run.method, study.features[run.features]
     rounds, steps = study.rounds_of(method), len(settings.timesteps)
     asks = study.score(method) != "full"
-    _, dimension = _geometry(study, run.dataset, run.features)
+    _, dimension = geometry_of(study, run.dataset, run.features)
     training = study.training_settings(run)
     head = dimension * (training["hidden"] or [128, 32])[0] * FLOAT32
     found = []
@@ -180,8 +180,12 @@ def _rounds(study: Study, runs: list[Run], images: dict[str, int]) -> list[Item]
     return found
 
 
-def _geometry(study: Study, dataset: str, features: str) -> tuple[int, int]:
-    """Bytes of an image's native maps, and D."""
+def geometry_of(study: Study, dataset: str, features: str) -> tuple[int, int]:
+    """Bytes of an image's native maps, and D.
+
+    Raises:
+        UserError: the backbone is missing, lacks a block, or cannot halve the images evenly.
+    """
     settings = study.features[features]
     size = study.network_size(dataset, features)
     if isinstance(settings.backbone, Pretrained):  # which may still have to be trained

@@ -63,9 +63,12 @@ if workflow.is_main_process and (kept := [] if STUDY.refresh else sealing.made_b
     print(f"{message}, `--config refresh=true` redoes them", file=sys.stderr)
 
 
-# Images of the datasets that pending runs use; a finished study asks neither raw data nor cache.
-IMAGES = in_one_line(plan.images_of, STUDY, sorted({run.dataset for run in PENDING}))
-in_one_line(plan.check_budgets, STUDY, PENDING, IMAGES)
+# Images of the datasets that pending runs use; a finished study asks neither raw data nor cache, and the doctor tells
+# in its own table what is amiss. (Snakemake knows the targets only after parsing.)
+IMAGES = {}
+if not (workflow.is_main_process and "doctor" in sys.argv):
+    IMAGES = in_one_line(plan.images_of, STUDY, sorted({run.dataset for run in PENDING}))
+    in_one_line(plan.check_budgets, STUDY, PENDING, IMAGES)
 
 
 # Snakemake does not remake a missing shard behind an index that exists, so such an index is none.

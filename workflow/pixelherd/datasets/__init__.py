@@ -35,6 +35,7 @@ __all__ = [
     "Split",
     "counts",
     "is_labelled",
+    "is_prepared",
     "prepare",
     "published_counts",
     "samples_of",
@@ -87,6 +88,11 @@ def is_labelled(settings: DatasetSettings, prepared: Path | None = None) -> bool
     if facts := _prepared_splits(settings, prepared):
         return facts["train"].get("labelled", True)
     return settings.kind != "folder" or samples_of(settings)["train"][0].labelled
+
+
+def is_prepared(settings: DatasetSettings, prepared: Path) -> bool:
+    """Whether :func:`prepare` has written ``prepared`` under the same settings."""
+    return _prepared_splits(settings, prepared) is not None
 
 
 def _prepared_splits(settings: DatasetSettings, prepared: Path | None) -> dict[str, dict] | None:
