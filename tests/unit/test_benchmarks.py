@@ -15,6 +15,8 @@ from pixelherd.datasets.benchmarks import benchmark
 from pixelherd.datasets.settings import DatasetSettings
 from pixelherd.errors import UserError
 
+from .test_datasets import write_camvid
+
 SHARED = Path(os.environ.get("PIXELHERD_SHARED", Path(__file__).parents[2] / ".." / "shared"))
 KINDS = ("camvid", "cityscapes", "ade_bed", "pascal_context")
 
@@ -66,6 +68,12 @@ def test_classes_can_be_told_apart(kind):
     assert len({info.slug for info in found.classes}) == len({info.colour for info in found.classes})
     assert len(set(found.ids)) == len(found.ids) == len(found.classes)
     assert sorted(set(found.table.values())) == [*range(len(found.classes)), 255]
+
+
+@pytest.fixture
+def camvid(tmp_path):
+    write_camvid(tmp_path / "raw")
+    return tmp_path / "raw", None
 
 
 # Cityscapes
@@ -354,6 +362,17 @@ def only_void(root):
         Image.fromarray(np.zeros(SIZE, np.uint8)).save(path)
 
 
+CAMVID_MISTAKES = [
+    (unlink("test/test0.png"), r"test/test0\.png, listed in .*test\.txt, line 1, is missing; get it again from github"),
+    (unlink("trainannot/train1.png"), r"trainannot/train1\.png, listed in .*train\.txt, line 2, is missing"),
+    (truncate("train/train1.png"), r"image .*train/train1\.png is unreadable or truncated"),
+    (truncate("trainannot/train1.png"), r"mask .*trainannot/train1\.png is unreadable or truncated"),
+    (write("testannot/test0.png", np.zeros((36, 47), np.uint8)), r"test0\.png is 48x36 but its mask .* is 47x36"),
+    (write("testannot/test0.png", np.full((36, 48), 12, np.uint8)), r"test0\.png holds value 12 \(row 0, column 0\)"),
+    (write("train.txt", "train/train0.png\n"), r"train\.txt, line 1: must hold an image and its annotation"),
+    (write("test.txt", "\n"), r"the test split has no images"),
+    (unlink("test.txt"), r"test\.txt is missing, so .* is not the CamVid of github"),
+]
 CITY_IMAGE = "leftImg8bit/train/ulm/ulm_000001_000019_leftImg8bit.png"
 CITY_MASK = "gtFine/train/ulm/ulm_000001_000019_gtFine_labelIds.png"
 ADE_MASK = "annotations/training/ADE_train_00000203.png"
@@ -430,6 +449,7 @@ PASCAL_MISTAKES = [
     (move("trainval", "maps"), r"trainval is missing"),
 ]
 MISTAKES = {
+    "camvid": ("camvid", {}, CAMVID_MISTAKES),
     "cityscapes": ("cityscapes", {}, CITY_MISTAKES),
     "challenge": ("ade_bed", {"layout": "challenge"}, CHALLENGE_MISTAKES),
     "archive": ("ade_bed", {}, ARCHIVE_MISTAKES),

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from pixelherd import doctor
+from pixelherd.backbones.architecture import Architecture
 from pixelherd.datasets import prepare
 from pixelherd.errors import UserError
 from pixelherd.study import Study
@@ -218,3 +220,45 @@ def test_a_backbone_that_the_study_trains(content):
     assert not wrong(content)
     content["features"]["ddpm"]["timesteps"] = [1000]
     assert ("features.ddpm", "timesteps") in wrong(content)
+
+
+@pytest.fixture
+def adm(content, tmp_path):
+    """The study with a checkpoint of guided-diffusion."""
+    options = {"image_size": 32, "num_channels": 32, "channel_mult": [1, 2], "num_res_blocks": 1, "num_heads": 1}
+    options["attention_resolutions"] = []
+    state_dict = {}
+    for layer in Architecture.read(options).layers():
+        state_dict[f"{layer.source}.weight"] = torch.zeros(layer.shape)
+        state_dict[f"{layer.source}.bias"] = torch.zeros(layer.shape[:1])
+    torch.save(state_dict, tmp_path / "adm.pt")
+    backbone = {"checkpoint": str(tmp_path / "adm.pt"), "architecture": options}
+    content["features"]["ddpm"]["backbone"] = backbone
+    return content
+
+
+def test_a_checkpoint_of_guided_diffusion(adm):
+    checks = examine(adm)
+    assert not wrong(adm)
+    assert checks["features.ddpm", "backbone"].status == "ok"
+    assert "adm.pt" in checks["features.ddpm", "backbone"].detail
+    adm["features"]["ddpm"]["timesteps"] = [1000]
+    assert ("features.ddpm", "timesteps") in wrong(adm)
+
+
+def test_a_checkpoint_that_is_not_there(adm, tmp_path):
+    (tmp_path / "adm.pt").unlink()
+    check = wrong(adm)["features.ddpm", "backbone"]
+    assert "there is no checkpoint" in check.detail and "put the file there" in check.mend
+    adm["features"]["ddpm"]["backbone"]["url"] = "https://example.org/adm.pt"
+    check = examine(adm)["features.ddpm", "backbone"]
+    assert check.status == "note" and "will be downloaded from https://example.org/adm.pt" in check.detail
+    assert not wrong(adm) and not (tmp_path / "adm.pt").exists()
+
+
+def test_a_checkpoint_of_another_architecture(adm, tmp_path):
+    adm["features"]["ddpm"]["backbone"]["architecture"]["num_channels"] = 64
+    check = wrong(adm)["features.ddpm", "backbone"]
+    assert "does not fit the architecture" in check.detail
+    (tmp_path / "adm.pt").write_bytes(b"PK nothing")
+    assert "truncated or damaged" in wrong(adm)["features.ddpm", "backbone"].detail

@@ -150,7 +150,7 @@ def test_datasets_add_up(content):
     one = stages(content)
     content["datasets"]["other"] = content["datasets"]["demo"] | {"seed": 1}
     both = stages(content, IMAGES | {"other": IMAGES["demo"]})
-    assert all(item.jobs == 2 * one[stage].jobs for stage, item in both.items())
+    assert all(item.jobs == (1 if stage == "backbone" else 2 * one[stage].jobs) for stage, item in both.items())
     assert all(item.forwards == 2 * one[stage].forwards for stage, item in both.items())
 
 
@@ -226,6 +226,17 @@ def test_the_page_shows_stages_methods_and_the_sum(content):
     assert rows["total"].split("|")[3].strip() == f"{forwards(content):,}"
     assert int(rows["edald"].split("|")[4]) == T * 9 + T * M * 6 + T * M * 2
     assert int(rows["coverage"].split("|")[4]) == T * 9
+
+
+def test_the_page_shows_each_dataset_where_there_are_several(content):
+    assert "Each dataset alone" not in page(Study.read(content), IMAGES, 0)
+    alone = forwards(content)
+    content["datasets"]["other"] = content["datasets"]["demo"] | {"seed": 1}
+    text = page(Study.read(content), IMAGES | {"other": {"train": 12, "test": 6}}, 0)
+    rows = {line.split("|")[1].strip(): line.split("|") for line in text.splitlines() if line.startswith("|")}
+    assert int(rows["demo"][4]) == alone and rows["demo"][2].strip() == "5"
+    content["datasets"] = {"other": content["datasets"]["other"]}
+    assert int(rows["other"][4]) == forwards(content, {"other": {"train": 12, "test": 6}})
 
 
 def test_numbers_of_bytes_are_readable():

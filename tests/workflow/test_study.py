@@ -224,6 +224,19 @@ def test_a_users_mistake_is_one_line_and_status_one(finished, tmp_path):
     assert "write a larger budget" in failure({"budgets": [0.01]})
 
 
+def test_the_doctor_tells_what_is_missing_in_a_table(finished, tmp_path):
+    study = Workspace(tmp_path, finished.settings)
+    done = study.snakemake("doctor", check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr + done.stdout
+    (row,) = [line for line in done.stdout.splitlines() if line.startswith("| datasets.street")]
+    assert "wrong" in row and "data does not exist" in row and "set `root`" in row
+    assert "checks failed: datasets.street (files)" in done.stderr
+    assert not (tmp_path / "cache").exists() and not (tmp_path / "results").exists()
+    (tmp_path / "data").symlink_to(os.readlink(finished.folder / "data"))
+    done = study.snakemake("doctor")
+    assert "6 training, 4 test images" in done.stdout and "wrong" not in done.stdout
+
+
 def fresh(finished: Workspace, folder, **change) -> Workspace:
     """The tiny study with some settings changed, run from nothing."""
     (folder / "data").symlink_to(os.readlink(finished.folder / "data"))

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import plan
-from .backbones.geometry import check_timesteps, read_scheduler
+from .backbones.geometry import check_timesteps, decoder_blocks, read_scheduler
+from .backbones.settings import Checkpoint, HubModel
+from .backbones.sources import find_checkpoint, unet_config
 from .budget import pixels_a_round
 from .datasets import Dataset, DatasetSettings, counts, is_prepared, published_counts, samples_of
 from .datasets.classes import IGNORED
@@ -85,12 +87,13 @@ def check_dataset(study: Study, name: str) -> list[Check]:
 def check_backbone(study: Study, name: str) -> list[Check]:
     """Checkpoint readable and of its architecture; timesteps of its noise schedule."""
     subject, settings = f"features.{name}", study.features[name]
-    backbone = settings.backbone
     checks: list[Check] = []
     try:
-        checks.append(_backbone(study, subject, backbone))
-        check_timesteps(_scheduler(backbone), settings.timesteps, where=subject)
-        checks.append(Check(subject, "timesteps", "ok", ", ".join(map(str, settings.timesteps))))
+        checks.append(_backbone(study, name))
+        schedule = _schedule(study, name)
+        if schedule is not None:
+            check_timesteps(schedule, settings.timesteps, where=subject)
+            checks.append(Check(subject, "timesteps", "ok", ", ".join(map(str, settings.timesteps))))
     except UserError as error:
         checks.append(_mistake(subject, "timesteps" if checks else "backbone", error))
     return checks
@@ -114,6 +117,9 @@ def check_budgets(study: Study) -> Iterator[Check]:
     for dataset in dict.fromkeys(run.dataset for run in study.runs()):
         try:
             images = counts(study.datasets[dataset], Path(study.cache) / "datasets" / dataset)["train"]
+        except UserError:  # told among the dataset's files
+            continue
+        try:
             pixels = ", ".join(str(pixels_a_round(str(budget), images)) for budget in study.budgets)
         except UserError as error:
             yield _mistake("budgets", aspect, error)
@@ -213,26 +219,60 @@ def _labels(subject: str, read: "Sequence[tuple[Image, np.ndarray | None]]") -> 
     return Check(subject, "labels", "ok", detail)
 
 
-def _backbone(study: Study, subject: str, backbone: str | Pretrained) -> Check:
+def _backbone(study: Study, name: str) -> Check:
+    """Read the backbone as its job will, without converting or downloading anything."""
+    subject, backbone = f"features.{name}", study.features[name].backbone
+    if isinstance(backbone, Checkpoint):
+        return _checkpoint(study, name, backbone)
+    if isinstance(backbone, HubModel):
+        blocks = decoder_blocks(unet_config(backbone, _made(study, name)))
+        detail = f"{backbone.diffusers}: {blocks} decoder blocks; weights are read when the study runs"
+        return Check(subject, "backbone", "note", detail)
     if isinstance(backbone, Pretrained):
-        made = Path(study.cache) / "pretrained" / backbone.pretrain / "manifest.json"
-        if not made.is_file():
+        folder = Path(study.cache) / "pretrained" / backbone.pretrain
+        if not (folder / "manifest.json").is_file():
             return Check(subject, "backbone", "note", f"this study trains {backbone.pretrain} first")
-        backbone = str(made.parent)
+        backbone = str(folder)
     from .backbones import load
 
     network = load(backbone)
     parameters = sum(each.numel() for each in network.network.parameters())
-    detail = f"{backbone}: {parameters:,} parameters, {network.blocks} decoder blocks"
+    return Check(subject, "backbone", "ok", f"{backbone}: {parameters:,} parameters, {network.blocks} decoder blocks")
+
+
+def _checkpoint(study: Study, name: str, backbone: Checkpoint) -> Check:
+    from .backbones import adm
+
+    subject, path = f"features.{name}", Path(backbone.checkpoint)
+    if not path.is_file() and (_made(study, name) / "unet" / "config.json").is_file():
+        return Check(subject, "backbone", "note", f"converted already; checkpoint {path} is gone")
+    if not path.is_file() and backbone.url:
+        return Check(subject, "backbone", "note", f"checkpoint {path} will be downloaded from {backbone.url}")
+    find_checkpoint(backbone)
+    adm.check(adm.read_checkpoint(path), backbone.network, where=f"checkpoint {path}")
+    blocks = decoder_blocks(backbone.network.unet_config())
+    detail = f"{path}: {backbone.network.parameters:,} parameters, {blocks} decoder blocks"
     return Check(subject, "backbone", "ok", detail)
 
 
-def _scheduler(backbone: str | Pretrained) -> dict[str, Any]:
+def _schedule(study: Study, name: str) -> dict[str, Any] | None:
+    """The noise schedule as a scheduler's configuration; None for a model that is not here yet."""
+    backbone = study.features[name].backbone
+    if isinstance(backbone, Checkpoint):
+        return {"num_train_timesteps": backbone.network.diffusion_steps}
     if isinstance(backbone, Pretrained):
         from .pretraining import TRAINING_TIMESTEPS
 
-        return {"num_train_timesteps": TRAINING_TIMESTEPS, "beta_schedule": "linear"}
+        return {"num_train_timesteps": TRAINING_TIMESTEPS}
+    if isinstance(backbone, HubModel):
+        made = _made(study, name)
+        return read_scheduler(made) if made.is_dir() else None
     return read_scheduler(backbone)
+
+
+def _made(study: Study, features: str) -> Path:
+    """Where a checkpoint or a model of the hub becomes a diffusers folder."""
+    return Path(study.cache) / "backbones" / features
 
 
 def _stores(study: Study) -> Iterator[Path]:
@@ -243,6 +283,8 @@ def _stores(study: Study) -> Iterator[Path]:
             yield cache / kind / dataset / features
     for dataset in study.datasets:
         yield cache / "datasets" / dataset
+    for features in study.features:
+        yield _made(study, features)
 
 
 def _size(folder: Path) -> int:

@@ -103,6 +103,10 @@ def items(study: Study, images: Images) -> list[Item]:
         found.append(Item("prepare", 1, 0, total * height * width * 4, used))
         if study.evaluates_originals(dataset):
             found.append(Item("original_labels", 1, 0, 0, used))  # compressed, of a size that the files decide
+    for features in dict.fromkeys(run.features for run in runs):
+        backbone = study.features[features].backbone
+        stored = backbone.network.parameters * FLOAT32 if isinstance(backbone, Checkpoint) else 0
+        found.append(Item("backbone", 1, 0, stored, tuple(study.methods)))
     for dataset, features in dict.fromkeys((run.dataset, run.features) for run in runs):
         found += _shared(study, dataset, features, images[dataset])
         for method in study.methods:
@@ -128,8 +132,7 @@ def _shared(study: Study, dataset: str, features: str, images: dict[str, int]) -
 
     vector = dimension * FLOAT16
     context = train * min(settings.context, pixels) * (vector + INT32)
-    stored = settings.backbone.network.parameters * FLOAT32 if isinstance(settings.backbone, Checkpoint) else 0
-    found = [Item("backbone", 1, 0, stored, methods)]
+    found = []
     if keeps:
         jobs = sum(shards.values())
         found.append(Item("extract", jobs, steps * (train + test), native * (train + test) + context, methods))
@@ -220,7 +223,7 @@ def by_stage(planned: Iterable[Item]) -> dict[str, Item]:
 
 
 def page(study: Study, images: Images, sealed: int) -> str:
-    """The plan as Markdown: a table of stages and one of methods.
+    """The plan as Markdown: tables of stages, of methods and, where there are several, of datasets.
 
     Args:
         study: the study.
@@ -251,6 +254,17 @@ def page(study: Study, images: Images, sealed: int) -> str:
     lines.append(
         tabulate(methods, ["method", "runs", "jobs", "forwards", "disk"], "github", intfmt=",", stralign="right")
     )
+    if len(study.datasets) > 1:
+        rows = []
+        for dataset in study.datasets:
+            alone = study.model_copy(update={"datasets": {dataset: study.datasets[dataset]}})
+            mine = items(alone, images)
+            sums = [sum(getattr(item, key) for item in mine) for key in ("jobs", "forwards", "bytes")]
+            rows.append([dataset, len(alone.runs()), sums[0], sums[1], readable(sums[2])])
+        lines += ["", "Each dataset alone.", ""]
+        lines.append(
+            tabulate(rows, ["dataset", "runs", "jobs", "forwards", "disk"], "github", intfmt=",", stralign="right")
+        )
     if any(features.maps == "recompute" for features in study.features.values()):
         lines += ["", "`maps: recompute`: forwards of `train` are an upper bound (training may stop early)."]
     return "\n".join(lines)

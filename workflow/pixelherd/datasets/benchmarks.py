@@ -47,7 +47,7 @@ class Benchmark:
         root = Path(settings.root).expanduser()
         if not root.is_dir():
             raise UserError(
-                f"{self.title}'s raw folder {root} does not exist; get it from {self.source}, and set `root` to its"
+                f"{self.title}: the raw folder {root} does not exist; get it from {self.source}, and set `root` to its"
                 " place"
             )
         return root
