@@ -156,6 +156,10 @@ def ask_nothing(content, root):
     content["budgets"] = [0.01]
 
 
+def ask_much(content, root):
+    content["budgets"] = [999]
+
+
 def ask_device(content, root):
     content["device"] = "gpu"
 
@@ -178,6 +182,7 @@ def ask_device(content, root):
         (ask_block, ("features.ddpm", "blocks"), "no decoder block 4", "choose from 0 to 3"),
         (ask_size, ("features.ddpm", "blocks"), "do not fit backbone", "divisible by 2"),
         (ask_nothing, ("budgets", "0.01"), "is no pixel", "larger budget"),
+        (ask_much, ("budgets", "999"), "offer it", "lower `budgets`"),
         (ask_device, ("device", "gpu"), "'gpu' is not available here", "`device: auto`"),
     ],
 )

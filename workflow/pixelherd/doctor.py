@@ -15,7 +15,7 @@ from .backbones.geometry import check_timesteps, decoder_blocks, read_scheduler
 from .backbones.settings import Checkpoint, HubModel
 from .backbones.sources import find_checkpoint, unet_config
 from .budget import pixels_a_round
-from .datasets import Dataset, DatasetSettings, counts, is_prepared, published_counts, samples_of
+from .datasets import Dataset, DatasetSettings, is_prepared, published_counts, samples_of
 from .datasets.classes import IGNORED
 from .errors import UserError
 from .plan import readable
@@ -112,19 +112,21 @@ def check_maps(study: Study, dataset: str, features: str) -> Check:
 
 
 def check_budgets(study: Study) -> Iterator[Check]:
-    """Pixels a round."""
+    """Pixels a round, and whether the images can offer them."""
     aspect = ", ".join(map(str, study.budgets))
     for dataset in dict.fromkeys(run.dataset for run in study.runs()):
         try:
-            images = counts(study.datasets[dataset], Path(study.cache) / "datasets" / dataset)["train"]
+            images = plan.images_of(study, [dataset])
         except UserError:  # told among the dataset's files
             continue
+        train = images[dataset]["train"]
         try:
-            pixels = ", ".join(str(pixels_a_round(str(budget), images)) for budget in study.budgets)
+            plan.check_budgets(study, [run for run in study.runs() if run.dataset == dataset], images)
+            pixels = ", ".join(str(pixels_a_round(str(budget), train)) for budget in study.budgets)
         except UserError as error:
             yield _mistake("budgets", aspect, error)
         else:
-            yield Check("budgets", aspect, "ok", f"{pixels} pixels a round for {dataset}'s {images:,} training images")
+            yield Check("budgets", aspect, "ok", f"{pixels} pixels a round for {dataset}'s {train:,} training images")
 
 
 def check_disk(study: Study) -> Check:
