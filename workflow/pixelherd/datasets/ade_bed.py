@@ -9,6 +9,7 @@ their results do not compare.
 """
 
 import re
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -58,8 +59,7 @@ def _from_archive(root: Path) -> dict[str, list[Sample]]:
 def _from_challenge(root: Path) -> dict[str, list[Sample]]:
     if not (root / "sceneCategories.txt").is_file() and (root / "real").is_dir():
         raise UserError(f"{root} is the authors' archive and not ADEChallengeData2016; set `layout: archive`")
-    numbers = _object_numbers(ADE_BED.part(root, "objectInfo150.txt"))
-    table = ADE_BED.table | {number: label for label, number in enumerate(numbers)}
+    _check_numbers(ADE_BED.part(root, "objectInfo150.txt"))
     names = _bedrooms(ADE_BED.part(root, "sceneCategories.txt"))
     found = {}
     for split, (prefix, folder) in CHALLENGE_SPLITS.items():
@@ -76,19 +76,20 @@ def _from_challenge(root: Path) -> dict[str, list[Sample]]:
         missing = [name for name in wanted if not images[name].is_file()]
         if missing:
             raise UserError(f"{images[missing[0]]}, listed in sceneCategories.txt, is missing; {ADE_BED.mend}")
-        found[split] = _samples(pairs, table)
+        found[split] = _samples(pairs, ADE_BED.table)
     return found
 
 
-def _samples(pairs: list[tuple[str, Path, Path]], table: dict[int, int]) -> list[Sample]:
+def _samples(pairs: list[tuple[str, Path, Path]], table: Mapping[int, int]) -> list[Sample]:
     read = partial(read_labels, table=table, mend=ADE_BED.mend)
     return [Sample(name, partial(read_pair, image, mask, read), path=image) for name, image, mask in pairs]
 
 
-def _object_numbers(path: Path) -> list[int]:
-    """Number of each class in ``objectInfo150.txt``: columns between tabs, of which Idx and Name count.
+def _check_numbers(path: Path) -> None:
+    """Look each class up by name in ``objectInfo150.txt``, and compare its number with the one that it should have.
 
-    A name column holds alternatives (``windowpane, window``), and a class is the row that has it as one of them.
+    Columns stand between tabs, and Idx and Name count. A name column holds alternatives (``windowpane, window``); a
+    class is the row that has it as one of them.
     """
     lines = [line.split("\t") for line in path.read_text("utf-8", errors="replace").splitlines() if line.strip()]
     header = [cell.strip() for cell in lines[0]] if lines else []
@@ -107,7 +108,6 @@ def _object_numbers(path: Path) -> list[int]:
         if found != expected:
             place = "is not listed" if found is None else f"has the number {found}"
             raise UserError(f"{path}: {info.name} {place}, and should have {expected}; {ADE_BED.mend}")
-    return [number_of[info.name] for info in ADE_BED.classes]
 
 
 def _bedrooms(path: Path) -> list[str]:
