@@ -86,8 +86,8 @@ def test_lists_of_images_with_few_candidates_are_padded(three):
 
 
 def test_a_union_holds_the_listed_pixels_in_order(three, tmp_path):
-    with writing(tmp_path / "union", facts := {}) as folder:
-        facts["bandwidth"] = write_union(folder, three, SETTINGS["listed"], "0")
+    with writing(tmp_path / "union", facts := {"listed": 4, "kernel": "rbf"}) as folder:
+        facts["bandwidth"] = write_union(folder, three, SETTINGS["listed"], "rbf", "0")
     union = read_union(folder)
     assert union.bandwidth > 0
     expected = [(image, rank) for image, count in ((0, 7), (1, 3)) for rank in range(count)]
@@ -109,7 +109,7 @@ def test_a_dataset_that_ignores_everything(tmp_path):
     with writing(tmp_path / "00000-00000", {}) as folder:
         write_lists(folder, range(1), split, maps, "0", SETTINGS)
     with pytest.raises(UserError, match="avoid_ignored"), writing(tmp_path / "union", {}) as union:
-        write_union(union, Shards.open(folder / "manifest.json"), 4, "0")
+        write_union(union, Shards.open(folder / "manifest.json"), 4, "rbf", "0")
 
 
 def random_union(generator: np.random.Generator, lengths: list[int]) -> Union:

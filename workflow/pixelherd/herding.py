@@ -185,7 +185,7 @@ class _Greedy:
         count, look = BATCH, 1
 
         while len(self._picks) < self._budget:
-            evaluated, kept = 0, (-1, None)
+            evaluated, swept, kept = 0, False, (-1, None)
             while True:
                 best = float(bounds.where(fresh, -1).amax())
                 ties = fresh & (bounds >= best * (1 - TIE))
@@ -199,6 +199,11 @@ class _Greedy:
                     candidates = lower.nonzero()[:count, 0]
                 if not len(candidates):
                     break
+                if not (similarities.holds or swept) and evaluated >= n // 64 and int((stale > best).sum()) > n // 4:
+                    # Of so many rows each would be computed whole, and a sweep computes half the matrix.
+                    swept, upper = True, similarities.hold(c, self._weights) * SLACK
+                    bounds = torch.where(fresh, bounds, torch.minimum(bounds, upper))
+                    continue
                 if similarities.holds_bounds:
                     loose = candidates[~tight[candidates]]
                     for batch in loose.split(BATCH):

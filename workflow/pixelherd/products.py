@@ -42,18 +42,22 @@ class Products(Protocol):
 
 
 class VectorProducts:
-    """Inner products of gathered vectors ``[n, D]``, taken from their mean.
+    """Inner products of gathered vectors ``[n, D]``, taken from a centre.
 
     A shift leaves distances alone, and shorter vectors lose fewer digits in ``|x|² + |y|² - 2xy``.
+
+    Args:
+        features: the vectors, of any float type.
+        centre: ``[D]``, their mean by default.
 
     Raises:
         UserError: a vector is not finite.
         ValueError: features are not ``[n, D]`` with n > 0.
     """
 
-    def __init__(self, features: torch.Tensor | np.ndarray):
+    def __init__(self, features: torch.Tensor | np.ndarray, centre: torch.Tensor | np.ndarray | None = None):
         self._x = as_float32(features, "features")
-        self._centre = self._x.mean(dim=0)
+        self._centre = self._x.mean(dim=0) if centre is None else torch.as_tensor(np.array(centre)).to(self._x)
         self._x.sub_(self._centre)
         self.n, self.device = len(self._x), self._x.device
         self.norms = _norms(self._x)

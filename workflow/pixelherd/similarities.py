@@ -59,6 +59,12 @@ class Pairs:
         matrix.sort_indices()
         return cls(matrix.indptr, matrix.indices, matrix.data)
 
+    @classmethod
+    def sorted(cls, n: int, candidates: np.ndarray, terms: np.ndarray, values: np.ndarray) -> "Pairs":
+        """Pairs that are in order already."""
+        counts = np.bincount(candidates, minlength=n)
+        return cls(np.concatenate([[0], np.cumsum(counts)]), terms, values)
+
     def candidates(self) -> np.ndarray:
         """``[p]`` int32, the candidate of each pair."""
         return np.repeat(np.arange(len(self.starts) - 1, dtype=np.int32), np.diff(self.starts))
@@ -86,13 +92,17 @@ class Neighbours:
     pairs: Pairs
 
     def at(self, places: np.ndarray) -> "Neighbours":
-        """The same among other vectors: ``places [m]`` is the place here of each, or -1 for one that is not here."""
+        """The same among other vectors.
+
+        Args:
+            places: ``[m]`` the place here of each, or -1 for one that is not here; those that are here in order.
+        """
         thresholds = np.append(self.thresholds, np.float32(np.inf))[places]
         new = np.full(len(self.thresholds), -1, dtype=np.int32)
         new[places[places >= 0]] = np.flatnonzero(places >= 0)
         candidates, terms = new[self.pairs.candidates()], new[self.pairs.terms]
         kept = (candidates >= 0) & (terms >= 0)
-        pairs = Pairs.of(len(places), candidates[kept], terms[kept], self.pairs.values[kept])
+        pairs = Pairs.sorted(len(places), candidates[kept], terms[kept], self.pairs.values[kept])
         return Neighbours(thresholds, pairs)
 
 
@@ -131,8 +141,15 @@ class Similarities:
         square = self.n**2
         self._form = torch.float32 if memory >= 5 * square else torch.float16 if memory >= 3 * square else None
         held = square * self._form.itemsize if self._form else 0
-        self._capacity = max(min(square // 16, (memory - held) // BYTES_A_PAIR), 64 * self.n)
+        # Rows at hand are quick to look at, so that pairs pay later.
+        worth = square // 64 if held else square // 8
+        self._capacity = max(min(worth, (memory - held) // BYTES_A_PAIR), 64 * self.n)
         self._held: torch.Tensor | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the values or upper bounds of them are held."""
+        return self._held is not None
 
     @property
     def holds_bounds(self) -> bool:
@@ -240,6 +257,8 @@ class Similarities:
         terms = known.pairs.terms
         kept = (known.pairs.values > levels[terms]) & ~incomplete[terms]
         parts = [(known.pairs.candidates()[kept], terms[kept], known.pairs.values[kept])]
+        if not incomplete.any():
+            return Pairs.sorted(self.n, *parts[0])
         missing = torch.from_numpy(np.flatnonzero(incomplete))
         for batch in missing.to(self.device).split(ROWS):
             values, rows = self.rows(batch).cpu().numpy(), batch.cpu().numpy()
