@@ -1,5 +1,7 @@
 """Lists and unions against loops over images, also where images have few candidates or none."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -102,6 +104,25 @@ def test_a_union_holds_the_listed_pixels_in_order(three, tmp_path):
     # everything is labelled: nothing can be herded any more
     with pytest.raises(UserError, match="all listed pixels are labelled"):
         union.herd(np.arange(10), 4, "rbf", 1)
+
+
+def test_rounds_share_what_gather_computed(cache):
+    union = read_union(cache.union)
+    plain = dataclasses.replace(union, shared=None)
+    nothing = np.array([], dtype=np.int64)
+    opening, herding = union.herd(nothing, 4, "rbf", 6)
+    expected, plain_herding = plain.herd(nothing, 4, "rbf", 6)
+    assert np.array_equal(opening, expected)
+    torch.testing.assert_close(herding.coverage, plain_herding.coverage, rtol=0, atol=1e-6)
+    for labelled in (opening[:3], opening, np.array([0, 1, 2, 3])):
+        for budget in (0.5, 4):
+            rows, herding = union.herd(labelled, 4, "rbf", budget)
+            expected, plain_herding = plain.herd(labelled, 4, "rbf", budget)
+            assert len(rows) == len(expected)
+            torch.testing.assert_close(herding.coverage, plain_herding.coverage, rtol=0, atol=1e-6)
+    # Of another kernel or K nothing is shared.
+    for listed, kernel in ((4, "laplace"), (3, "rbf")):
+        assert np.array_equal(union.herd(opening, listed, kernel, 4)[0], plain.herd(opening, listed, kernel, 4)[0])
 
 
 def test_a_dataset_that_ignores_everything(tmp_path):

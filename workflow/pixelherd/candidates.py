@@ -211,21 +211,35 @@ def write_union(folder: Path, lists: Shards, listed: int, kernel: str, key: str)
     vectors.flush()
     for name, values in (("images", images), ("ranks", ranks), ("pixels", pixels[images, ranks])):
         _write(folder, name, values.astype(np.int32))
-    offered = vectors[ranks < listed]
-    bandwidth = median_bandwidth(offered, generator=torch_generator(key, "bandwidth", "union"))
-
-    centre = as_float32(offered, "features").mean(dim=0)
-    similarities = Similarities(VectorProducts(offered, centre), bandwidth, kernel, POOL_MEMORY)
-    _write(folder, "centre", centre.numpy())
-    opening = herd(similarities, len(pixels))
-    _write(folder, "opening", opening.indices.numpy())
-    _write(folder, "opening_coverage", opening.coverage.numpy())
-    neighbours = similarities.neighbours(NEIGHBOURS)
-    _write(folder, "neighbour_thresholds", neighbours.thresholds)
-    _write(folder, "neighbour_starts", neighbours.pairs.starts.astype(np.int64))
-    _write(folder, "neighbour_terms", neighbours.pairs.terms.astype(np.int32))
-    _write(folder, "neighbour_values", neighbours.pairs.values)
+    rows = np.flatnonzero(ranks < listed)
+    bandwidth = median_bandwidth(vectors[rows], generator=torch_generator(key, "bandwidth", "union"))
+    shared = share(vectors, rows, listed, kernel, bandwidth, len(pixels))
+    _write(folder, "centre", shared.centre)
+    _write(folder, "opening", shared.opening.indices.numpy())
+    _write(folder, "opening_coverage", shared.opening.coverage.numpy())
+    _write(folder, "neighbour_thresholds", shared.neighbours.thresholds)
+    _write(folder, "neighbour_starts", shared.neighbours.pairs.starts.astype(np.int64))
+    _write(folder, "neighbour_terms", shared.neighbours.pairs.terms.astype(np.int32))
+    _write(folder, "neighbour_values", shared.neighbours.pairs.values)
     return bandwidth
+
+
+def share(vectors: np.ndarray, rows: np.ndarray, listed: int, kernel: str, bandwidth: float, images: int) -> Shared:
+    """Compute what every round of a seed shares.
+
+    Args:
+        vectors: of the whole union, ``[n, D]``.
+        rows: those that are offered without labels, ascending.
+        listed: K.
+        kernel: name of the kernel.
+        bandwidth: σ.
+        images: how many pixels the opening has.
+    """
+    offered = as_float32(vectors[rows], "features")
+    centre = offered.mean(dim=0)
+    similarities = Similarities(VectorProducts(offered, centre), bandwidth, kernel, POOL_MEMORY)
+    opening = herd(similarities, images)
+    return Shared(rows, kernel, listed, opening, similarities.neighbours(NEIGHBOURS), centre.numpy())
 
 
 def read_union(folder: Path) -> Union:

@@ -213,7 +213,7 @@ class _Greedy:
                     count = min(2 * count, 256)
                     if len(loose):
                         continue
-                    candidates = candidates[:BATCH]  # exact rows cost far more than bounds
+                    candidates = candidates[:8]  # exact rows cost far more than bounds
                 for batch in candidates.split(BATCH):
                     rows = similarities.rows(batch)
                     bounds[batch] = gains = self._gains(rows)

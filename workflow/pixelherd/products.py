@@ -55,9 +55,9 @@ class VectorProducts:
         ValueError: features are not ``[n, D]`` with n > 0.
     """
 
-    def __init__(self, features: torch.Tensor | np.ndarray, centre: torch.Tensor | np.ndarray | None = None):
+    def __init__(self, features: torch.Tensor | np.ndarray, centre: np.ndarray | None = None):
         self._x = as_float32(features, "features")
-        self._centre = self._x.mean(dim=0) if centre is None else torch.as_tensor(np.array(centre)).to(self._x)
+        self._centre = self._x.mean(dim=0) if centre is None else torch.from_numpy(np.array(centre)).to(self._x)
         self._x.sub_(self._centre)
         self.n, self.device = len(self._x), self._x.device
         self.norms = _norms(self._x)
@@ -107,7 +107,7 @@ class MapProducts:
                 gram = _gram(stack.flatten(1))
                 for rows in slices(0, self.n, POSITIONS):
                     half = F.embedding_bag(taps[rows], gram, mode="sum", per_sample_weights=weights[rows])
-                    squares[rows] = (half.gather(1, taps[rows]) * weights[rows]).sum(dim=1)
+                    squares[rows] += (half.gather(1, taps[rows]) * weights[rows]).sum(dim=1)
                 self._grams.append(gram)
                 self._taps.append(taps)
                 self._weights.append(weights)

@@ -133,8 +133,8 @@ class Similarities:
         self._products = features if isinstance(features, Products) else VectorProducts(features)
         self._kernel, self._neighbours = KERNELS[kernel], neighbours
         self._scale = 1 / bandwidth**2 if bandwidth > 1e-150 else float("inf")
-        self._norms = self._products.norms * self._scale
-        if not self._norms.isfinite().all():
+        self._norms = self._products.norms
+        if not (self._norms * self._scale).isfinite().all():
             raise ValueError("the bandwidth is too small for features of this size: their squared ratio overflows")
         self.n, self.device = self._products.n, self._products.device
         memory = _half_of_free(self.device) if memory is None else memory
@@ -195,7 +195,6 @@ class Similarities:
         if not isinstance(self._products, VectorProducts):
             raise ValueError("covered vectors need features that are vectors")
         y, norms = self._products.outside(others)
-        norms = norms * self._scale
         best = torch.zeros(self.n, device=self.device)
         for rows in slices(0, len(y), ROWS):
             for columns in slices(0, self.n, COLUMNS):
@@ -292,10 +291,11 @@ class Similarities:
         """Kernel values ``[rows, columns]``."""
         squares = norms[:, None] + self._norms[columns]
         u = self._products.times(left, columns)
-        torch.sub(squares, u, alpha=2 * self._scale, out=u)
+        torch.sub(squares, u, alpha=2, out=u)
         # What rounding alone can make of distance 0 is distance 0; this also removes negative values.
         u.masked_fill_(u <= squares.mul_(4 * torch.finfo(torch.float32).eps), 0)
-        return self._kernel(u)
+        # Scaled last, so that equal distances stay equal.
+        return self._kernel(u.mul_(self._scale))
 
 
 def _both(piece: torch.Tensor, rows: slice, columns: slice) -> Iterator[tuple[torch.Tensor, slice, slice]]:
