@@ -35,7 +35,7 @@ ADM = {5: (1024, 32), 8: (512, 64), 12: (256, 128), 17: (256, 256)}  # channels 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 2000, 5000, 10000, 20000])
-    parser.add_argument("--dimensions", type=int, nargs="+", default=[64, 6144])
+    parser.add_argument("--dimensions", type=int, nargs="*", default=[64, 6144])
     parser.add_argument("--picks", nargs="+", default=["50", "half"])
     parser.add_argument("--sides", nargs="+", default=SIDES, choices=SIDES)
     parser.add_argument("--union", type=Path, help="folder of a union, for vectors of real images")

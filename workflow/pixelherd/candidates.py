@@ -236,10 +236,10 @@ def share(vectors: np.ndarray, rows: np.ndarray, listed: int, kernel: str, bandw
         images: how many pixels the opening has.
     """
     offered = as_float32(vectors[rows], "features")
-    centre = offered.mean(dim=0)
+    centre = offered.mean(dim=0).numpy()
     similarities = Similarities(VectorProducts(offered, centre), bandwidth, kernel, POOL_MEMORY)
     opening = herd(similarities, images)
-    return Shared(rows, kernel, listed, opening, similarities.neighbours(NEIGHBOURS), centre.numpy())
+    return Shared(rows, kernel, listed, opening, similarities.neighbours(NEIGHBOURS), centre)
 
 
 def read_union(folder: Path) -> Union:
