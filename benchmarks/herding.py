@@ -34,7 +34,7 @@ ADM = {5: (1024, 32), 8: (512, 64), 12: (256, 128), 17: (256, 256)}  # channels 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 2000, 5000, 10000, 20000])
+    parser.add_argument("--sizes", type=int, nargs="*", default=[1000, 2000, 5000, 10000, 20000])
     parser.add_argument("--dimensions", type=int, nargs="*", default=[64, 6144])
     parser.add_argument("--picks", nargs="+", default=["50", "half"])
     parser.add_argument("--sides", nargs="+", default=SIDES, choices=SIDES)
@@ -236,7 +236,7 @@ def smooth_maps() -> dict:
 
 
 def local(cell: dict, limit: float) -> dict:
-    """Candidates of one image; the rescan is given the gathered vectors, its memory counts them."""
+    """Candidates of one image, from its maps: the rescan's seconds and memory count the gathered vectors."""
     import torch
 
     from pixelherd import dense
@@ -250,9 +250,11 @@ def local(cell: dict, limit: float) -> dict:
         meter = Meter()
         herding = max_herding(MapProducts(maps, pixels, size), cell["picks"], memory=LIST_MEMORY)
         return meter.result(float(herding.coverage[-1]))
+    start = time.perf_counter()
     x = dense.vectors(maps, torch.as_tensor(pixels // size[1]), torch.as_tensor(pixels % size[1]), size).numpy()
+    seconds = time.perf_counter() - start
     result = rescan(np.ascontiguousarray(x), cell["picks"], limit)
-    return result | {"memory": result["memory"] + x.nbytes}
+    return result | {"seconds": seconds + result["seconds"], "memory": result["memory"] + x.nbytes}
 
 
 def round_of_union(kind: str, folder: Path) -> dict:
@@ -320,6 +322,8 @@ def picture(found: list[dict], out: Path) -> None:
     from matplotlib.figure import Figure
 
     kinds = list(dict.fromkeys(row["data"] for row in found if row["kind"] == "global"))
+    if not kinds:
+        return
     figure = Figure(figsize=(4 * len(kinds), 3.6), layout="constrained")
     for axes, kind in zip(np.atleast_1d(figure.subplots(1, len(kinds), sharey=True)), kinds, strict=True):
         for colour, side in enumerate(SIDES):

@@ -216,7 +216,7 @@ class _Greedy:
                     candidates = candidates[:8]  # exact rows cost far more than bounds
                 for batch in candidates.split(BATCH):
                     rows = similarities.rows(batch)
-                    bounds[batch] = gains = self._gains(rows)
+                    bounds[batch] = gains = self._gains(rows.clone())
                     if float(gains.amax()) > best:
                         best, kept = float(gains.amax()), (int(batch[gains.argmax()]), rows[gains.argmax()].clone())
                 fresh[candidates] = True
@@ -240,8 +240,8 @@ class _Greedy:
         return None
 
     def _gains(self, rows: torch.Tensor) -> torch.Tensor:
-        """Unnormalised gains ``[b]`` of candidates whose kernel rows are ``[b, n]``."""
-        values = (rows - self._c).clamp_(min=0)
+        """Unnormalised gains ``[b]`` of candidates whose kernel rows are ``[b, n]``, which are overwritten."""
+        values = rows.sub_(self._c).clamp_(min=0)
         return (values if self._weights is None else values.mul_(self._weights)).sum(dim=1)
 
     def _pick_from_pairs(self, pairs: Pairs) -> None:

@@ -10,10 +10,10 @@ from torch.nn import functional as F
 from . import dense
 from .errors import UserError
 
-CHANNELS = 64
+CHANNELS = 32
 """Channels of a map converted to float32 at a time."""
 
-POSITIONS = 1024
+POSITIONS = 256
 """Rows of a Gram matrix computed at a time."""
 
 
