@@ -109,6 +109,14 @@ def test_jobs(content):
     assert found["train"].jobs == runs * 5 + 2 and found["evaluate"].jobs == runs + 2
 
 
+def test_a_head_with_dropout_is_trained_for_every_round_that_it_ranks(content):
+    content |= {"methods": {"bald": None, "uherding": None, "k_center": None}, "seeds": [0, 1], "rounds": 5}
+    found = stages(content)
+    assert found["train_dropout"].jobs == 2 * 4 and found["pool"].jobs == 2 * 4 and found["train"].jobs == 6 * 5
+    assert found["train_dropout"].bytes * 30 == found["train"].bytes * 8
+    assert not {"perturb", "picture"} & set(found) and forwards(content) == T * 9
+
+
 def test_bytes_are_those_of_the_stores(cache):
     found = by_stage(items(cache.study, IMAGES))
 

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import cdist
 
 from pixelherd import acquisition, rankings, selection
 from pixelherd.candidates import read_union
 from pixelherd.errors import UserError
-from pixelherd.head import log_probabilities
+from pixelherd.head import Head, dropout_log_probabilities, log_probabilities
 from pixelherd.queries import Pixels
+from pixelherd.randomness import torch_generator
 from pixelherd.shards import Shards
 
 NOTHING = np.array([], dtype=np.int64)
@@ -88,6 +90,76 @@ def test_a_score_ranks_the_pool(cache, union, method):
     for name, values in ranking.scores.items():
         expected = acquisition.score(name, stack, base=base, weight=0.5).numpy()
         np.testing.assert_allclose(values, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["bald", "ebald", "power_bald", "balentacq"])
+def test_a_score_samples_the_head_with_dropout(cache, union, method):
+    options = {"score": method, "seed": 3, "samples": 4, "weight": 0.5}
+    head, rows = cache.head(), np.array([5, 2, 11, 30, 7])
+    sampled = Head(cache.dim, head.classes, hidden=[12, 8], dropout=0.3, generator=torch.Generator())
+    sampled.load_state_dict(cache.head(1).state_dict())
+    chosen, ranking = selection.by_score(union, rows, None, head, 3, 2, options, sampled)
+    vectors, generator = np.asarray(union.vectors[rows]), torch_generator(3, "dropout", 2)
+    samples = dropout_log_probabilities(sampled, vectors, 4, generator=generator)
+    generator = torch_generator(3, "score", 2)
+    base = log_probabilities(head, vectors)
+    expected = acquisition.score(method, samples, base=base, weight=0.5, generator=generator).numpy()
+    best = np.argsort(-expected, kind="stable")[:3]
+    assert np.array_equal(union.rows_of(chosen.images, chosen.flat), rows[best])
+    np.testing.assert_allclose(chosen.values, expected[best], rtol=1e-6)
+    assert {"entropy", "bald", "ebald", "balentacq", method} <= set(ranking.scores)
+
+
+def test_uncertainty_herding_weighs_the_terms_of_the_mean(cache, union):
+    options, head, labelled = settings_of(cache, "coverage") | {"score": "uherding"}, cache.head(), np.array([4, 17])
+    chosen = selection.together(union, labelled, 4, 1, options, head)
+    offered = union.offered(labelled, options["listed"])
+    x = torch.from_numpy(np.array(union.vectors)).double()
+    two = log_probabilities(head, np.asarray(union.vectors[offered])).double().exp().topk(2, dim=1).values
+    weights = 1 - (two[:, 0] - two[:, 1])
+    kernel = torch.exp(-((torch.cdist(x[offered], x) / union.bandwidth) ** 2))
+    rows = union.rows_of(chosen.images, chosen.flat)
+    covered = [
+        float((kernel[:, list(labelled) + list(rows[:count])].amax(1) * weights).sum() / weights.sum())
+        for count in range(5)
+    ]
+    np.testing.assert_allclose(chosen.values, np.diff(covered), atol=1e-5)
+    for count in range(4):  # no other pixel would have covered more
+        gains = torch.maximum(kernel[:, offered], kernel[:, list(labelled) + list(rows[:count])].amax(1, keepdim=True))
+        assert ((gains * weights[:, None]).sum(0) / weights.sum()).max() <= covered[count + 1] + 1e-5
+    plain = selection.together(union, labelled, 4, 1, options | {"score": "coverage"}, None)
+    assert chosen.values.tolist() != plain.values.tolist()
+
+
+def test_a_head_that_is_sure_everywhere_herds_for_coverage(cache, union):
+    options, head = settings_of(cache, "coverage") | {"score": "uherding"}, cache.head()
+    with torch.no_grad():
+        head.rest[-1].weight.zero_()
+        head.rest[-1].bias[0] = 1e6
+    sure = selection.together(union, np.array([4, 17]), 4, 1, options, head)
+    plain = selection.together(union, np.array([4, 17]), 4, 1, options | {"score": "coverage"}, None)
+    assert np.array_equal(sure.flat, plain.flat) and np.array_equal(sure.images, plain.images)
+
+
+def test_baselines_choose_among_what_the_images_offer(cache, union):
+    options, x = settings_of(cache, "coverage"), np.array(union.vectors, dtype=np.float64)
+    labelled = np.array([0, 1, 9])
+    offered = union.offered(labelled, options["listed"])
+    chosen = selection.together(union, labelled, 5, 1, options | {"score": "k_center"}, None)
+    rows = union.rows_of(chosen.images, chosen.flat)
+    for count, row in enumerate(rows):
+        nearest = cdist(x[offered], x[[*labelled, *rows[:count]]]).min(axis=1)
+        assert row == offered[nearest.argmax()] and chosen.values[count] == pytest.approx(nearest.max(), abs=1e-5)
+    opening = selection.together(union, NOTHING, 5, 0, options | {"score": "k_center"}, None)
+    plain = selection.together(union, NOTHING, 5, 0, options | {"score": "coverage"}, None)
+    assert np.array_equal(opening.flat, plain.flat), "coverage opens"
+    for already in (NOTHING, labelled):
+        chosen = selection.together(union, already, 5, 1, options | {"score": "typiclust"}, None)
+        rows = union.rows_of(chosen.images, chosen.flat)
+        assert len(set(rows)) == 5 and set(rows) <= set(union.offered(already, options["listed"]))
+    for selected in ("k_center", "typiclust"):
+        with pytest.raises(UserError, match="the images' lists offer 0"):
+            selection.together(union, np.arange(len(union.pixels)), 1, 1, options | {"score": selected}, None)
 
 
 def test_ties_go_to_what_was_herded_first(cache, union):

@@ -240,11 +240,31 @@ def test_what_a_method_needs(content):
     assert those(study.is_two_stage) == {"edald", "power_dald", "entropy"}
     assert those(study.needs_lists) == {"edald", "power_dald", "entropy", "coverage"}
     assert those(study.needs_draws) == {"edald", "power_dald"}
+    assert those(study.needs_head) == {"edald", "power_dald", "entropy"}
+    assert those(study.needs_dropout) == set()
     assert those(study.trains_densely) == {"full"}
     assert those(study.needs_context) == set(study.methods) - {"full"}
     dense = Study.read(content | {"head": {"context": "all"}})
     assert {method for method in study.methods if dense.trains_densely(method)} == set(study.methods)
     assert {method for method in study.methods if dense.needs_context(method)} == {"random"}
+
+
+@pytest.mark.parametrize("score", ["bald", "ebald", "power_bald", "balentacq"])
+def test_scores_of_dropout_need_a_head_and_no_draws(content, score):
+    study = Study.read(content | {"methods": {score: None}})
+    assert study.is_two_stage(score) and study.needs_head(score) and study.needs_dropout(score)
+    assert not study.needs_draws(score)
+    (run,) = study.runs()
+    assert study.selection_settings(run).items() >= {("dropout", 0.2), ("samples", 5)}
+    changed = Study.read(content | {"methods": {score: {"samples": 3}}})
+    assert changed.identity(run) != study.identity(run)
+
+
+@pytest.mark.parametrize(("score", "head"), [("uherding", True), ("k_center", False), ("typiclust", False)])
+def test_selections_that_are_no_scores(content, score, head):
+    study = Study.read(content | {"methods": {score: None}})
+    assert study.needs_lists(score) and study.needs_head(score) == head
+    assert not (study.is_two_stage(score) or study.needs_draws(score) or study.needs_dropout(score))
 
 
 def test_empty_methods_are_defaults(content):
@@ -278,6 +298,7 @@ LISTED = {"edald", "margin", "coverage"}
         ("pretraining.mine", PRETRAINING, set()),
         ("methods.edald", {"weight": 2}, {"edald"}),
         ("methods.margin", {"pool_fraction": 0.3}, {"margin"}),
+        ("methods.margin", {"dropout": 0.3, "samples": 9}, set()),  # margin needs no dropout
         ("methods.full", {"epochs": 3}, {"full"}),
         ("features.ddpm.draws", 3, {"edald"}),
         ("candidates.listed", 5, LISTED),

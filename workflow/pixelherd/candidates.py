@@ -3,7 +3,7 @@
 Pixels are flat positions ``row · width + column``; −1 fills lists of images with fewer candidates.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,7 +153,14 @@ class Union:
         first = np.searchsorted(self.images, self.images)
         return np.flatnonzero(free & (before - before[first] < listed))
 
-    def herd(self, labelled: np.ndarray, listed: int, kernel: str, budget: int | float) -> tuple[np.ndarray, Herding]:
+    def herd(
+        self,
+        labelled: np.ndarray,
+        listed: int,
+        kernel: str,
+        budget: int | float,
+        weigh: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> tuple[np.ndarray, Herding]:
         """Global MaxHerding over what the images offer, coverage credited to the labelled rows.
 
         Args:
@@ -161,6 +168,7 @@ class Union:
             listed: K.
             kernel: name of the kernel.
             budget: a number of pixels, or the fraction of the offered ones to keep (a float).
+            weigh: weights ``[m]`` of the terms of the mean, for the offered rows ``[m]``; all alike without it.
 
         Returns:
             rows in greedy order, and the herding itself.
@@ -176,7 +184,7 @@ class Union:
             )
         count = max(1, round(budget * len(offered))) if isinstance(budget, float) else budget
         shared = self.shared if self.shared and (self.shared.kernel, self.shared.listed) == (kernel, listed) else None
-        if shared and not len(labelled) and count <= len(shared.opening.indices):
+        if shared and not weigh and not len(labelled) and count <= len(shared.opening.indices):
             opening = Herding(shared.opening.indices[:count], shared.opening.coverage[:count])
             return offered[opening.indices.numpy()], opening
         neighbours = centre = None
@@ -186,7 +194,8 @@ class Union:
             neighbours = shared.neighbours.at(np.where(shared.rows[places] == offered, places, -1))
         products = VectorProducts(self.vectors[offered], centre)
         similarities = Similarities(products, self.bandwidth, kernel, POOL_MEMORY, neighbours)
-        herding = herd(similarities, count, covered=self.vectors[labelled] if len(labelled) else None)
+        weights = weigh(offered) if weigh else None
+        herding = herd(similarities, count, covered=self.vectors[labelled] if len(labelled) else None, weights=weights)
         return offered[herding.indices.numpy()], herding
 
 

@@ -165,26 +165,34 @@ def _rounds(study: Study, runs: list[Run], images: dict[str, int]) -> list[Item]
     method, settings = run.method, study.features[run.features]
     rounds, steps = study.rounds_of(method), len(settings.timesteps)
     asks = study.score(method) != "full"
-    _, dimension = geometry_of(study, run.dataset, run.features)
-    training = study.training_settings(run)
-    head = dimension * (training["hidden"] or [128, 32])[0] * FLOAT32
+    recomputes = settings.maps == "recompute"
     found = []
     if asks:
         for each in runs:
             pixels_a_round(each.budget, images["train"])
         if study.is_two_stage(method) and rounds > 1:
             found.append(Item("pool", len(runs) * (rounds - 1), 0, 0, (method,)))
+        if study.needs_dropout(method) and rounds > 1:
+            found.append(Item("train_dropout", *_training(study, runs, rounds - 1, images), (method,)))
         found.append(Item("score", len(runs) * rounds, 0, 0, (method,)))
         found.append(Item("label", len(runs) * rounds, 0, 0, (method,)))
-    recomputes = settings.maps == "recompute"
-    dense = recomputes and study.trains_densely(method)
-    at_most = len(runs) * rounds * (training["epochs"] * images["train"] + 1) * steps if dense else 0
-    found.append(Item("train", len(runs) * rounds, at_most, len(runs) * rounds * head, (method,)))
+    found.append(Item("train", *_training(study, runs, rounds, images), (method,)))
     # pictures show training images, some more that were asked about, and test images
     pictures = min((2 if asks else 1) * study.pictures, images["train"]) + min(study.pictures, images["test"])
     again = len(runs) * steps * (images["test"] + pictures) if recomputes else 0
     found.append(Item("evaluate", len(runs), again, 0, (method,)))
     return found
+
+
+def _training(study: Study, runs: list[Run], heads: int, images: dict[str, int]) -> tuple[int, int, int]:
+    """Jobs, forwards at most and bytes of so many heads in each run."""
+    run, jobs = runs[0], len(runs) * heads
+    settings, training = study.features[run.features], study.training_settings(run)
+    _, dimension = geometry_of(study, run.dataset, run.features)
+    size = dimension * (training["hidden"] or [128, 32])[0] * FLOAT32
+    dense = settings.maps == "recompute" and study.trains_densely(run.method)
+    forwards = (training["epochs"] * images["train"] + 1) * len(settings.timesteps) if dense else 0
+    return jobs, jobs * forwards, jobs * size
 
 
 def geometry_of(study: Study, dataset: str, features: str) -> tuple[int, int]:
@@ -270,7 +278,7 @@ def page(study: Study, images: Images, sealed: int) -> str:
             tabulate(rows, ["dataset", "runs", "jobs", "forwards", "disk"], "github", intfmt=",", stralign="right")
         )
     if any(features.maps == "recompute" for features in study.features.values()):
-        lines += ["", "`maps: recompute`: forwards of `train` are an upper bound (training may stop early)."]
+        lines += ["", "`maps: recompute`: forwards of training are an upper bound (it may stop early)."]
     return "\n".join(lines)
 
 

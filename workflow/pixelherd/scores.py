@@ -1,6 +1,7 @@
-"""What each acquisition score needs; light, so that a workflow can plan without importing torch.
+"""What each way to choose pixels needs; light, so that a workflow can plan without importing torch.
 
-The formulas are in :mod:`pixelherd.acquisition`.
+A score ranks pixels one by one; its formula is in :mod:`pixelherd.acquisition`. The other selections look at pixels
+together, or at nothing: :mod:`pixelherd.selection` has them.
 """
 
 import difflib
@@ -25,6 +26,33 @@ class Score:
     needs_base: bool = False
     needs_generator: bool = False
 
+
+@dataclass(frozen=True)
+class Selection:
+    """A way to choose pixels that is no score.
+
+    Attributes:
+        name: what a study calls it.
+        needs_lists: chooses among the images' lists.
+        needs_base: takes the prediction of the base draw, by the head of the round before.
+    """
+
+    name: str
+    needs_lists: bool = False
+    needs_base: bool = False
+
+
+SELECTIONS: dict[str, Selection] = {
+    selection.name: selection
+    for selection in (
+        Selection("coverage", needs_lists=True),
+        Selection("uherding", needs_lists=True, needs_base=True),
+        Selection("k_center", needs_lists=True),
+        Selection("typiclust", needs_lists=True),
+        Selection("random"),
+        Selection("full"),
+    )
+}
 
 SCORES: dict[str, Score] = {
     score.name: score

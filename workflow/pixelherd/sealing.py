@@ -27,6 +27,7 @@ STAGE_SOURCE = {
         "selection.py",
         "candidates.py",
         *HERDING,
+        "representation.py",
         "acquisition.py",
         "scores.py",
         "rankings.py",

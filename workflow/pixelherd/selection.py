@@ -8,25 +8,95 @@ import torch
 from . import acquisition
 from .candidates import IGNORED, Union
 from .errors import UserError
-from .head import Head, log_probabilities
+from .head import Head, dropout_log_probabilities, log_probabilities
 from .queries import Pixels
-from .randomness import numpy_generator, torch_generator
+from .randomness import numpy_generator, seed_of, torch_generator
 from .rankings import Ranking
+from .representation import farthest_first, typical
 from .scores import comparable
 from .shards import Shards
 
 
-def by_coverage(union: Union, labelled: np.ndarray, budget: int, settings: dict[str, Any]) -> Pixels:
-    """Global MaxHerding straight down to ``budget`` pixels; the score is the gain in coverage.
+def together(
+    union: Union, labelled: np.ndarray, budget: int, round_number: int, settings: dict[str, Any], head: Head | None
+) -> Pixels:
+    """The pixels of a round that no score ranks: by the method's selection, in round 0 mostly for coverage.
+
+    Coverage opens for k-center, which needs centres to start from, and for Uncertainty Herding, which needs a head.
+
+    Args:
+        union: the listed pixels and their base vectors.
+        labelled: union rows labelled already.
+        budget: b.
+        round_number: keys what is random.
+        settings: the run's selection settings.
+        head: the head of the round before, where the selection needs it.
 
     Raises:
         UserError: the images offer fewer pixels than the budget.
     """
-    rows, herding = union.herd(labelled, settings["listed"], settings["kernel"], budget)
+    selection = settings["score"]
+    if selection == "typiclust":
+        return by_typicality(union, labelled, budget, round_number, settings)
+    if selection == "k_center" and len(labelled):
+        return by_k_center(union, labelled, budget, settings)
+    return by_coverage(union, labelled, budget, settings, head)
+
+
+def by_coverage(
+    union: Union, labelled: np.ndarray, budget: int, settings: dict[str, Any], head: Head | None = None
+) -> Pixels:
+    """Global MaxHerding straight down to ``budget`` pixels; the score is the gain in coverage.
+
+    With a head this is Uncertainty Herding (Bae et al., ICLR 2025, without its temperature and bandwidth schedules):
+    each pixel's term of the mean weighs 1 - (p₁ - p₂) of the head's prediction there.
+
+    Raises:
+        UserError: the images offer fewer pixels than the budget.
+    """
+
+    def uncertainty(rows: np.ndarray) -> np.ndarray:
+        base = log_probabilities(head, np.asarray(union.vectors[rows]))
+        # a head that is sure of everything leaves weights that are equal, not zero
+        return (1 + acquisition.score("margin", None, base=base)).clamp(min=torch.finfo(torch.float32).tiny).numpy()
+
+    weigh = uncertainty if head else None
+    rows, herding = union.herd(labelled, settings["listed"], settings["kernel"], budget, weigh)
     _require(len(rows), budget, "the images' lists offer")
     coverage = np.asarray(herding.coverage, dtype=np.float64)
     gains = np.diff(coverage, prepend=herding.credited)
     return Pixels(union.images[rows], union.pixels[rows], gains)
+
+
+def by_k_center(union: Union, labelled: np.ndarray, budget: int, settings: dict[str, Any]) -> Pixels:
+    """Core-set (Sener & Savarese, ICLR 2018), greedy k-center over what the images offer.
+
+    The score of a pixel is its distance to the nearest one labelled or chosen before it.
+
+    Raises:
+        UserError: the images offer fewer pixels than the budget.
+    """
+    offered = union.offered(labelled, settings["listed"])
+    _require(len(offered), budget, "the images' lists offer")
+    chosen, distances = farthest_first(union.vectors[offered], union.vectors[labelled], budget)
+    return Pixels(union.images[offered[chosen]], union.pixels[offered[chosen]], distances)
+
+
+def by_typicality(
+    union: Union, labelled: np.ndarray, budget: int, round_number: int, settings: dict[str, Any]
+) -> Pixels:
+    """TypiClust (Hacohen et al., ICML 2022) over what the images offer and what is labelled; the score is typicality.
+
+    Raises:
+        UserError: the images offer fewer pixels than the budget.
+    """
+    offered = union.offered(labelled, settings["listed"])
+    _require(len(offered), budget, "the images' lists offer")
+    rows = np.concatenate([labelled, offered])
+    is_labelled = np.arange(len(rows)) < len(labelled)
+    seed = seed_of(settings["seed"], "typiclust", round_number) % 2**32
+    chosen, typicality = typical(union.vectors[rows], is_labelled, budget, seed)
+    return Pixels(union.images[rows[chosen]], union.pixels[rows[chosen]], typicality)
 
 
 def pool(union: Union, labelled: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
@@ -42,6 +112,7 @@ def by_score(
     budget: int,
     round_number: int,
     settings: dict[str, Any],
+    dropout_head: Head | None = None,
 ) -> tuple[Pixels, Ranking]:
     """Stage 2 of a round: the ``budget`` best of the pool by the method's score, ties to the first herded.
 
@@ -55,6 +126,7 @@ def by_score(
         budget: b.
         round_number: keys the noise of stochastic scores.
         settings: the run's selection settings.
+        dropout_head: a head trained with dropout, which scores that need dropout sample.
     """
     _require(len(rows), budget, "the pool holds")
     base = log_probabilities(head, np.asarray(union.vectors[rows]))
@@ -68,6 +140,10 @@ def by_score(
         )
         samples = log_probabilities(head, vectors.reshape(-1, vectors.shape[-1]))
         disagreement = samples.reshape(*vectors.shape[:2], -1)
+    elif dropout_head is not None:
+        generator = torch_generator(settings["seed"], "dropout", round_number)
+        vectors = np.asarray(union.vectors[rows])
+        disagreement = dropout_log_probabilities(dropout_head, vectors, settings["samples"], generator=generator)
     scores = {
         name: acquisition.score(
             name,

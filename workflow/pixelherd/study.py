@@ -31,7 +31,7 @@ from .backbones.settings import Checkpoint, HubModel, PretrainingSettings
 from .datasets.settings import DatasetSettings
 from .errors import UserError
 from .mistakes import explain, nearest
-from .scores import SCORES
+from .scores import SCORES, SELECTIONS
 from .training_settings import HeadSettings
 
 
@@ -47,8 +47,6 @@ def _budget(value: Any) -> int | float:
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 Budget = Annotated[int | float, PlainValidator(_budget, json_schema_input_type=Annotated[float, Field(gt=0)])]
 Kernel = Literal["rbf", "laplace", "cauchy", "student_t", "rational_quadratic", "top_hat"]
-
-SELECTIONS = ("coverage", "random", "full")
 
 
 class Settings(BaseModel):
@@ -140,12 +138,20 @@ class MethodSettings(Settings):
     """One selection method."""
 
     score: str | None = Field(
-        default=None, description="Score, `coverage`, `random` or `full` (the reference); by default the entry's name."
+        default=None,
+        description="Score, or one of `coverage`, `uherding`, `k_center`, `typiclust`, `random` and `full` (the "
+        "reference); by default the entry's name.",
     )
     pool_fraction: float = Field(
         default=0.5, gt=0, le=1, description="Share of the offered pixels that global herding keeps for the score."
     )
-    weight: float = Field(default=1.0, ge=0, description="λ, the weight of the base prediction's entropy in edald.")
+    weight: float = Field(
+        default=1.0, ge=0, description="λ, the weight of the base prediction's entropy in edald and ebald."
+    )
+    dropout: float = Field(
+        default=0.2, gt=0, lt=1, description="Probability in the head that is sampled by scores that need dropout."
+    )
+    samples: int = Field(default=5, ge=2, description="Samples of that head, with dropout on.")
     epochs: PositiveInt | None = Field(
         default=None, description="Epochs of this method's heads, instead of `head.epochs`."
     )
@@ -224,7 +230,7 @@ class Study(Settings):
     @model_validator(mode="after")
     def _names_are_known(self) -> "Study":
         for name in self.methods:
-            known = [*SELECTIONS, *(score for score, needs in SCORES.items() if not needs.needs_dropout)]
+            known = [*SELECTIONS, *SCORES]
             if self.score(name) not in known:
                 raise ValueError(
                     f"methods.{name}: unknown score {self.score(name)!r}{nearest(self.score(name), known)}"
@@ -273,11 +279,21 @@ class Study(Settings):
 
     def needs_lists(self, method: str) -> bool:
         """Whether the method chooses among the images' lists."""
-        return self.score(method) not in ("random", "full")
+        score = self.score(method)
+        return score not in SELECTIONS or SELECTIONS[score].needs_lists
+
+    def needs_head(self, method: str) -> bool:
+        """Whether the method asks the head of the round before."""
+        score = self.score(method)
+        return score not in SELECTIONS or SELECTIONS[score].needs_base
 
     def needs_draws(self, method: str) -> bool:
         """Whether the method's score needs predictions under noise draws 1…M."""
         return self.is_two_stage(method) and SCORES[self.score(method)].needs_draws
+
+    def needs_dropout(self, method: str) -> bool:
+        """Whether the method's score needs samples of a head of its own, trained with dropout."""
+        return self.is_two_stage(method) and SCORES[self.score(method)].needs_dropout
 
     def trains_densely(self, method: str) -> bool:
         """Whether heads see every pixel of their batches' images, and so need native maps."""
@@ -351,6 +367,8 @@ class Study(Settings):
             settings |= {"pool_fraction": method.pool_fraction, "weight": method.weight}
         if self.needs_draws(run.method):
             settings["draws"] = self.features[run.features].draws
+        if self.needs_dropout(run.method):
+            settings |= {"dropout": method.dropout, "samples": method.samples}
         return settings
 
     def training_settings(self, run: "Run") -> dict[str, Any]:

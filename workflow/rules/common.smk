@@ -160,16 +160,30 @@ def score_input(wildcards):
         needed["union"] = of_run(UNION, run)
     else:
         needed["context"] = of_run(FEATURES_INDEX, run, split="train")
-    if STUDY.is_two_stage(run.method) and number > 0:
-        needed["pool"] = POOL.format(step=wildcards.step)
+    if number == 0:
+        return needed
+    if STUDY.needs_head(run.method):
         needed["head"] = f"{RESULTS}/runs/{run.path}/round-{number - 1}/head.safetensors"
-        if STUDY.needs_draws(run.method):
-            needed["draws"] = of_run(DRAWS_INDEX, run)
+    if STUDY.needs_dropout(run.method):
+        needed["dropout_head"] = f"{RESULTS}/runs/{wildcards.step}/dropout_head.safetensors"
+    if STUDY.is_two_stage(run.method):
+        needed["pool"] = POOL.format(step=wildcards.step)
+    if STUDY.needs_draws(run.method):
+        needed["draws"] = of_run(DRAWS_INDEX, run)
     return needed
 
 
 def train_input(wildcards):
-    run, number = run_of(wildcards), round_of(wildcards)
+    return training_input(run_of(wildcards), round_of(wildcards))
+
+
+def train_dropout_input(wildcards):
+    """What the round before was trained on: the head with dropout ranks this round's pixels."""
+    return training_input(run_of(wildcards), round_of(wildcards) - 1)
+
+
+def training_input(run, number):
+    """Labels of rounds 0…number, and the features of their pixels."""
     needed = {"dataset": of_run(DATASET, run), "labels": labels_until(run, number)}
     if STUDY.trains_densely(run.method):
         return needed | maps_of(run.dataset, run.features, "train")

@@ -91,6 +91,7 @@ rule train:
         identity=lambda w: STUDY.identity(run_of(w)),
         checkpoint=lambda w: f"{CACHE}/training/{w.step}-{STUDY.identity(run_of(w))[:12]}.checkpoint",
         round=round_of,
+        dropout=0.0,
         dense=lambda w: STUDY.trains_densely(run_of(w).method),
         threads=STUDY.threads,
         device=STUDY.device,
@@ -100,6 +101,23 @@ rule train:
         "Train {wildcards.step}"
     script:
         "../scripts/train.py"
+
+
+use rule train as train_dropout with:
+    input:
+        unpack(train_dropout_input),
+    output:
+        head=f"{ROUND}/dropout_head.safetensors",
+        log=f"{ROUND}/dropout_training.csv",
+    log:
+        "logs/train_dropout/{step}.log",
+    params:
+        checkpoint=lambda w: f"{CACHE}/training/{w.step}-{STUDY.identity(run_of(w))[:12]}-dropout.checkpoint",
+        round=lambda w: round_of(w) - 1,
+        dropout=lambda w: STUDY.methods[run_of(w).method].dropout,
+        cost=cost("train_dropout", "{step}"),
+    message:
+        "Train with dropout {wildcards.step}"
 
 
 rule evaluate:

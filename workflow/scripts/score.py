@@ -19,17 +19,18 @@ with job(snakemake):
     budget = pixels_a_round(settings["budget"], len(train))
     labelled = queries.read(files.get("labels", []), queries.LABEL_COLUMNS, train.ids, width)
     ranking = rankings.Ranking()
-    if files.get("pool"):
-        union, rows = read_union(Path(files.union).parent), np.load(files.pool)
-        draws = Shards.open(files.draws) if files.get("draws") else None
-        chosen, ranking = selection.by_score(union, rows, draws, head.load(files.head), budget, number, settings)
-    elif files.get("union"):
-        union = read_union(Path(files.union).parent)
-        rows = union.rows_of(labelled.images, labelled.flat)
-        chosen = selection.by_coverage(union, rows, budget, settings)
-    else:
+    before, dropout_head = (head.load(files[name]) if files.get(name) else None for name in ("head", "dropout_head"))
+    if files.get("context"):
         context = Shards.open(files.context)
         chosen = selection.at_random(context, train.labels, labelled, budget, number, settings)
+    elif files.get("pool"):
+        union, rows = read_union(Path(files.union).parent), np.load(files.pool)
+        draws = Shards.open(files.draws) if files.get("draws") else None
+        chosen, ranking = selection.by_score(union, rows, draws, before, budget, number, settings, dropout_head)
+    else:
+        union = read_union(Path(files.union).parent)
+        rows = union.rows_of(labelled.images, labelled.flat)
+        chosen = selection.together(union, rows, budget, number, settings, before)
     queries.write(snakemake.output.queries, queries.QUERY_COLUMNS, number, chosen, train.ids, width)
     rankings.write_scores(snakemake.output.scores, number, ranking)
     rankings.write_correlations(snakemake.output.correlations, number, ranking)

@@ -29,9 +29,9 @@ with job(snakemake) as meter:
     else:
         source, dim = training.vector_source(dataset, files.labels, files.context, files.get("union"), device)
 
-    new = head.Head(
-        dim, len(dataset.classes), hidden=settings.hidden, generator=torch_generator(seed, "head", number)
-    ).to(device)
+    generator = torch_generator(seed, "head", number)
+    new = head.Head(dim, len(dataset.classes), hidden=settings.hidden, dropout=params.dropout, generator=generator)
+    new = new.to(device)
     checkpoint = Path(params.checkpoint) if params.dense else None
     if checkpoint:
         checkpoint.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,77 @@
+"""Every kind of method on the tiny study: what it runs, what it costs, and what its runs share with others'."""
+
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+
+MORE = {
+    "ebald": None,
+    "uherding": None,
+    "k_center": None,
+    "typiclust": None,
+}
+
+
+@pytest.fixture(scope="module")
+def methods(finished, tmp_path_factory):
+    """The finished tiny study with many methods added, and the jobs that this took."""
+    study = finished.copy(tmp_path_factory.mktemp("methods") / "copy")
+    study.settings["methods"] = {**study.settings["methods"], **MORE}
+    return study, study.ran()
+
+
+def folder_of(study, method):
+    return study.folder / "results" / "runs" / "street" / "ddpm" / method / "budget-4" / "seed-0"
+
+
+def asked_by(study, method):
+    return pd.concat([pd.read_csv(folder_of(study, method) / f"round-{r}" / "queries.csv") for r in range(2)])
+
+
+def test_added_methods_run_only_their_own_jobs(methods):
+    _, ran = methods
+    assert all(any(f"/{method}/" in job for method in MORE) for job in ran)
+    of = {method: {job.split("/")[0] for job in ran if f"/{method}/" in job} for method in MORE}
+    always = {"score", "label", "train", "evaluate"}
+    assert of["ebald"] == always | {"pool", "train_dropout"}
+    for selected in ("uherding", "k_center", "typiclust"):
+        assert of[selected] == always
+
+
+def test_forwards_are_those_that_the_plan_foresaw(methods):
+    study, _ = methods
+    costs = pd.read_csv(study.folder / "results" / "costs" / "costs.csv").set_index("stage")
+    assert costs["forwards"].equals(costs["planned_forwards"])
+
+
+def test_no_pixel_is_asked_twice(methods):
+    study, _ = methods
+    for method in MORE:
+        pixels = asked_by(study, method)[["image", "row", "column"]]
+        assert len(pixels) == 8 and not pixels.duplicated().any(), method
+
+
+def test_seeds_are_paired(methods):
+    """Round 0 asks the same pixels of the same lists, and the same labels give the same head to the last bit."""
+    study, _ = methods
+    first = {
+        name: (folder_of(study, name) / "round-0" / "queries.csv").read_bytes() for name in study.settings["methods"]
+    }
+    opened = [name for name in first if name not in ("random", "typiclust")]
+    assert len({first[name] for name in opened}) == 1 and len(set(first.values())) == 3
+    heads = [load_file(folder_of(study, name) / "round-0" / "head.safetensors") for name in opened]
+    for head in heads[1:]:
+        assert all((head[name] == values).all() for name, values in heads[0].items())
+
+
+def test_the_head_with_dropout_differs_and_is_sealed(methods):
+    study, _ = methods
+    folder = folder_of(study, "ebald")
+    assert not (folder / "round-0" / "dropout_head.safetensors").exists()
+    plain, dropout = (
+        load_file(folder / name) for name in ("round-0/head.safetensors", "round-1/dropout_head.safetensors")
+    )
+    assert plain.keys() == dropout.keys() and (plain["first.weight"] != dropout["first.weight"]).any()
+    assert '"round-1/dropout_head.safetensors"' in (folder / "run.json").read_text()
+    scores = pd.read_csv(folder / "round-1" / "scores.csv")
+    assert set(scores["score"]) == {"entropy", "margin", "least_confidence", "bald", "ebald", "balentacq"}
