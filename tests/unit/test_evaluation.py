@@ -42,6 +42,16 @@ def test_confusions_of_several_heads(cache):
             unsure += close.sum()
         assert np.abs(matrix - expected).sum() <= 2 * unsure <= 20
         assert len(np.flatnonzero(matrix.sum(0))) > 1  # the heads do not say the same everywhere
+    sizes = [(32, 32), (40, 56), (24, 32)]  # labels in the resolution of their files are predicted at their own size
+    rng = np.random.default_rng(0)
+    originals = [rng.integers(0, classes, size).astype(np.uint8) for size in sizes]
+    matrix = evaluation.confusions(heads[:1], range(3), maps_of, originals, classes)[0]
+    expected, unsure = np.zeros((classes, classes), dtype=int), 0
+    for image, size in enumerate(sizes):
+        prediction, close = naive_prediction(heads[0], maps_of(image), size)
+        np.add.at(expected, (originals[image], prediction), 1)
+        unsure += close.sum()
+    assert matrix.sum() == expected.sum() and np.abs(matrix - expected).sum() <= 2 * unsure <= 40
     alone = evaluation.confusions(heads[1:2], range(3), maps_of, truth, classes)
     assert np.array_equal(alone[0], found[1])
 

@@ -3,8 +3,10 @@
 import copy
 
 import pytest
+from PIL import Image
 
 from pixelherd import plan
+from pixelherd.datasets import prepare
 from pixelherd.errors import UserError
 from pixelherd.plan import by_stage, check_budgets, items, page, readable
 from pixelherd.study import Study
@@ -148,7 +150,7 @@ def test_datasets_add_up(content):
     one = stages(content)
     content["datasets"]["other"] = content["datasets"]["demo"] | {"seed": 1}
     both = stages(content, IMAGES | {"other": IMAGES["demo"]})
-    assert all(item.jobs == 2 * one[stage].jobs for stage, item in both.items())
+    assert all(item.jobs == (1 if stage == "backbone" else 2 * one[stage].jobs) for stage, item in both.items())
     assert all(item.forwards == 2 * one[stage].forwards for stage, item in both.items())
 
 
@@ -171,11 +173,46 @@ def test_blocks_that_the_network_does_not_have(content):
 
 
 def test_images_are_counted_without_raw_data(content, tmp_path):
-    content["datasets"]["elsewhere"] = {"kind": "camvid", "root": "absent"}
+    classes = [{"name": "a"}, {"name": "b"}]
+    lists = {"train_list": "a.txt", "test_list": "b.txt", "classes": classes}
+    content["datasets"] |= {
+        "camvid": {"kind": "camvid", "root": "absent"},
+        "bedrooms": {"kind": "ade_bed", "root": "absent", "images": {"train": 7, "test": 5}},
+        "mine": {"kind": "folder", "root": "absent", **lists},
+        "rooms": {"kind": "ade_bed", "root": "absent"},
+    }
     study = Study.read(content | {"cache": str(tmp_path)})
     assert plan.images_of(study, ["demo"]) == IMAGES
-    with pytest.raises(UserError, match="absent"):
-        plan.images_of(study, study.datasets)
+    published = {"camvid": {"train": 367, "test": 233}, "bedrooms": {"train": 7, "test": 5}}
+    assert plan.images_of(study, list(published)) == published
+    for name in ("mine", "rooms"):
+        with pytest.raises(UserError, match="absent does not exist"):
+            plan.images_of(study, [name])
+
+
+def test_runs_need_masks_of_the_training_images(content, tmp_path):
+    for path in ("train/a.png", "test/b.png", "masks/b.png"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        Image.new("L", (32, 32)).save(tmp_path / path)
+    folders = {"train_images": "train", "test_images": "test", "test_masks": "masks"}
+    content["datasets"]["mine"] = {"kind": "folder", "root": str(tmp_path), "size": [32, 32], **folders}
+    content["datasets"]["mine"]["classes"] = [{"name": "a"}, {"name": "b"}]
+    study = Study.read(content | {"cache": str(tmp_path / "cache")})
+    with pytest.raises(UserError, match=r"datasets\.mine: the training images have no masks.*give `train_masks`"):
+        plan.images_of(study, ["mine"])
+    prepare(study.datasets["mine"], tmp_path / "cache" / "datasets" / "mine", progress=False)
+    with pytest.raises(UserError, match="have no masks"):
+        plan.images_of(study, ["mine"])
+    content["features"]["ddpm"]["datasets"] = ["demo"]  # a backbone may still be trained on them
+    study = Study.read(content | {"cache": str(tmp_path / "cache")})
+    assert plan.images_of(study, ["mine"]) == {"mine": {"train": 1, "test": 1}}
+
+
+def test_original_labels_are_a_job(content):
+    content["datasets"]["demo"] = {"kind": "camvid", "root": "absent", "size": [32, 32]}
+    assert "original_labels" not in stages(content)
+    content["datasets"]["demo"]["evaluate_at"] = "original"
+    assert stages(content)["original_labels"].jobs == 1
 
 
 def test_the_page_shows_stages_methods_and_the_sum(content):
@@ -189,6 +226,17 @@ def test_the_page_shows_stages_methods_and_the_sum(content):
     assert rows["total"].split("|")[3].strip() == f"{forwards(content):,}"
     assert int(rows["edald"].split("|")[4]) == T * 9 + T * M * 6 + T * M * 2
     assert int(rows["coverage"].split("|")[4]) == T * 9
+
+
+def test_the_page_shows_each_dataset_where_there_are_several(content):
+    assert "Each dataset alone" not in page(Study.read(content), IMAGES, 0)
+    alone = forwards(content)
+    content["datasets"]["other"] = content["datasets"]["demo"] | {"seed": 1}
+    text = page(Study.read(content), IMAGES | {"other": {"train": 12, "test": 6}}, 0)
+    rows = {line.split("|")[1].strip(): line.split("|") for line in text.splitlines() if line.startswith("|")}
+    assert int(rows["demo"][4]) == alone and rows["demo"][2].strip() == "5"
+    content["datasets"] = {"other": content["datasets"]["other"]}
+    assert int(rows["other"][4]) == forwards(content, {"other": {"train": 12, "test": 6}})
 
 
 def test_numbers_of_bytes_are_readable():

@@ -201,6 +201,19 @@ def test_results_do_not_depend_on_stored_maps(finished, tmp_path):
 
 
 @pytest.mark.slow
+def test_evaluation_at_the_original_resolution_redoes_no_features(finished, tmp_path):
+    study = finished.copy(tmp_path / "copy")
+    before = study.results()
+    street = {**finished.settings["datasets"]["street"], "evaluate_at": "original"}
+    study.settings["datasets"] = {"street": street}
+    ran = study.ran()
+    assert "original_labels/street" in ran
+    assert not rules(ran) & {"prepare", "extract", "herd", "perturb", "gather"}
+    name = f"runs/{EDALD}/metrics.csv"
+    assert study.results()[name] == before[name], "these images are prepared in the size of their files"
+
+
+@pytest.mark.slow
 def test_a_study_trains_its_own_backbone(finished, tmp_path):
     features = {**finished.settings["features"]["ddpm"], "backbone": {"pretrain": "small"}, "blocks": [1, 2]}
     pretraining = {
@@ -239,6 +252,19 @@ def test_a_users_mistake_is_one_line_and_status_one(finished, tmp_path):
     assert "data" in failure({}, "features"), "there is no raw data here"
     (tmp_path / "data").symlink_to(os.readlink(finished.folder / "data"))
     assert "write a larger budget" in failure({"budgets": [0.01]})
+
+
+def test_the_doctor_tells_what_is_missing_in_a_table(finished, tmp_path):
+    study = Workspace(tmp_path, finished.settings)
+    done = study.snakemake("doctor", check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr + done.stdout
+    (row,) = [line for line in done.stdout.splitlines() if line.startswith("| datasets.street")]
+    assert "wrong" in row and "data does not exist" in row and "set `root`" in row
+    assert "checks failed: datasets.street (files)" in done.stderr
+    assert not (tmp_path / "cache").exists() and not (tmp_path / "results").exists()
+    (tmp_path / "data").symlink_to(os.readlink(finished.folder / "data"))
+    done = study.snakemake("doctor")
+    assert "6 training, 4 test images" in done.stdout and "wrong" not in done.stdout
 
 
 def fresh(finished: Workspace, folder, **change) -> Workspace:

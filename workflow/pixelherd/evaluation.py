@@ -11,7 +11,7 @@ import torch
 
 from . import dense
 from .candidates import IGNORED
-from .datasets import ClassInfo
+from .datasets import ClassInfo, OriginalLabels
 from .errors import UserError
 from .features import MapSource
 from .head import Head, load, read_metadata
@@ -40,7 +40,7 @@ def confusions(
     heads: Sequence[Head],
     images: Iterable[int],
     maps_of: MapSource,
-    truth: np.ndarray,
+    truth: np.ndarray | OriginalLabels,
     classes: int,
     *,
     workers: int = 1,
@@ -54,7 +54,8 @@ def confusions(
         heads: trained heads, sharing one pass over the maps.
         images: positions in the split.
         maps_of: native maps by position.
-        truth: ``[N, H, W]`` labels, 255 ignored.
+        truth: ``[N, H, W]`` labels, 255 ignored; or ``[H, W]`` by position, of sizes of their own. Predictions are made
+            at the size of the labels.
         classes: C.
         workers: images looked at together, each with numerical threads of its own.
         progress: called after each image.

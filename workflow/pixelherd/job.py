@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from . import allocator
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -19,6 +21,7 @@ def job(snakemake: Any) -> Iterator[Any]:
     Import numerical libraries inside the body only: the number of threads, a setting of the study since sums differ
     with it, is fixed here before they start. A :class:`UserError` becomes one line and exit status 1.
     """
+    allocator.keep_freed_memory()
     threads = str(snakemake.params.get("threads", 1))
     os.environ |= dict.fromkeys(THREAD_VARIABLES, threads)
     from .costs import Meter

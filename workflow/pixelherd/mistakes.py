@@ -11,13 +11,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {matches[0]!r}?)" if matches else f" (known: {', '.join(map(str, known))})"
 
 
-def explain(errors: list[Any], content: Any, schema: dict[str, Any]) -> str:
+def explain(errors: list[Any], content: Any, schema: dict[str, Any], subject: str = "study") -> str:
     """One line for Pydantic's errors: where, what, and the nearest name for an unknown key.
 
     Args:
         errors: of Pydantic's ``ValidationError``.
         content: what was checked.
         schema: JSON schema of the models that checked it.
+        subject: what the content is, to begin the line with.
     """
     found: dict[str, list[str]] = {}  # what the members of a union say about the same value goes together
     for error in errors:
@@ -30,7 +31,7 @@ def explain(errors: list[Any], content: Any, schema: dict[str, Any]) -> str:
             found[f"{where}.{key}".removeprefix(".")] = ["this key is required"]
         else:
             found.setdefault(where, []).append(error["msg"].removeprefix("Value error, "))
-    return "; ".join(": ".join(filter(None, ("study", where, " or ".join(what)))) for where, what in found.items())
+    return "; ".join(": ".join(filter(None, (subject, where, " or ".join(what)))) for where, what in found.items())
 
 
 def _keys(location: tuple[int | str, ...], content: Any) -> Iterator[str]:

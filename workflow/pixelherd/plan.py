@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
-from .backbones.geometry import geometry, shapes
+from .backbones.geometry import shapes
+from .backbones.settings import Checkpoint
+from .backbones.sources import unet_config
 from .budget import pixels_a_round
-from .datasets import counts
+from .datasets import counts, is_labelled
 from .errors import UserError
 from .study import Pretrained, Run, Study
 
@@ -39,13 +41,22 @@ class Item:
 
 
 def images_of(study: Study, datasets: Sequence[str]) -> Images:
-    """Images of datasets by split, from the prepared dataset where there is one, else from the raw files.
+    """Images of datasets by split: from the prepared dataset, else from the raw files, else as published.
 
     Raises:
-        UserError: there is neither.
+        UserError: there is none of them; or runs use the dataset and its training images have no masks.
     """
-    folder = Path(study.cache) / "datasets"
-    return {name: counts(study.datasets[name], prepared=folder / name) for name in datasets}
+    folder, found = Path(study.cache) / "datasets", {}
+    used = {run.dataset for run in study.runs()}
+    for name in datasets:
+        settings, prepared = study.datasets[name], folder / name
+        found[name] = counts(settings, prepared)
+        if name in used and not is_labelled(settings, prepared):
+            raise UserError(
+                f"datasets.{name}: the training images have no masks, and runs take their answers from masks; "
+                "give `train_masks`, or a `train_list` with a mask in every line"
+            )
+    return found
 
 
 def check_budgets(study: Study, runs: Iterable[Run], images: Images) -> None:
@@ -90,6 +101,12 @@ def items(study: Study, images: Images) -> list[Item]:
         height, width = study.datasets[dataset].size
         total = sum(images[dataset].values())
         found.append(Item("prepare", 1, 0, total * height * width * 4, used))
+        if study.evaluates_originals(dataset):
+            found.append(Item("original_labels", 1, 0, 0, used))  # compressed, of a size that the files decide
+    for features in dict.fromkeys(run.features for run in runs):
+        backbone = study.features[features].backbone
+        stored = backbone.network.parameters * FLOAT32 if isinstance(backbone, Checkpoint) else 0
+        found.append(Item("backbone", 1, 0, stored, tuple(study.methods)))
     for dataset, features in dict.fromkeys((run.dataset, run.features) for run in runs):
         found += _shared(study, dataset, features, images[dataset])
         for method in study.methods:
@@ -102,7 +119,7 @@ def _shared(study: Study, dataset: str, features: str, images: dict[str, int]) -
     """What is computed once for all runs of a dataset × features."""
     settings, candidates = study.features[features], study.candidates
     steps, draws = len(settings.timesteps), settings.draws
-    native, dimension = _geometry(study, dataset, features)
+    native, dimension = geometry_of(study, dataset, features)
     train, test = images["train"], images["test"]
     pixels = study.datasets[dataset].size[0] * study.datasets[dataset].size[1]
     methods = tuple(study.methods)
@@ -115,7 +132,7 @@ def _shared(study: Study, dataset: str, features: str, images: dict[str, int]) -
 
     vector = dimension * FLOAT16
     context = train * min(settings.context, pixels) * (vector + INT32)
-    found = [Item("backbone", 1, 0, 0, methods)]
+    found = []
     if keeps:
         jobs = sum(shards.values())
         found.append(Item("extract", jobs, steps * (train + test), native * (train + test) + context, methods))
@@ -144,7 +161,7 @@ def _rounds(study: Study, runs: list[Run], images: dict[str, int]) -> list[Item]
     method, settings = run.method, study.features[run.features]
     rounds, steps = study.rounds_of(method), len(settings.timesteps)
     asks = study.score(method) != "full"
-    _, dimension = _geometry(study, run.dataset, run.features)
+    _, dimension = geometry_of(study, run.dataset, run.features)
     training = study.training_settings(run)
     head = dimension * (training["hidden"] or [128, 32])[0] * FLOAT32
     found = []
@@ -166,17 +183,23 @@ def _rounds(study: Study, runs: list[Run], images: dict[str, int]) -> list[Item]
     return found
 
 
-def _geometry(study: Study, dataset: str, features: str) -> tuple[int, int]:
-    """Bytes of an image's native maps, and D."""
+def geometry_of(study: Study, dataset: str, features: str) -> tuple[int, int]:
+    """Bytes of an image's native maps, and D.
+
+    Raises:
+        UserError: the backbone is missing, lacks a block, or cannot halve the images evenly.
+    """
     settings = study.features[features]
     size = study.network_size(dataset, features)
     if isinstance(settings.backbone, Pretrained):  # which may still have to be trained
         name = settings.backbone.pretrain
         trained = study.pretraining[name]
         network = {"block_out_channels": trained.channels, "layers_per_block": trained.layers_per_block}
-        maps = shapes(network, size, settings.blocks, where=f"pretraining.{name}").values()
+        where = f"pretraining.{name}"
     else:
-        maps = geometry(settings.backbone, size, settings.blocks).values()
+        network = unet_config(settings.backbone, Path(study.cache) / "backbones" / features)
+        where = settings.backbone if isinstance(settings.backbone, str) else f"of features.{features}"
+    maps = shapes(network, size, settings.blocks, where=where).values()
     steps = len(settings.timesteps)
     return (
         sum(channels * height * width for channels, height, width in maps) * steps * FLOAT16,
@@ -200,7 +223,7 @@ def by_stage(planned: Iterable[Item]) -> dict[str, Item]:
 
 
 def page(study: Study, images: Images, sealed: int) -> str:
-    """The plan as Markdown: a table of stages and one of methods.
+    """The plan as Markdown: tables of stages, of methods and, where there are several, of datasets.
 
     Args:
         study: the study.
@@ -231,6 +254,17 @@ def page(study: Study, images: Images, sealed: int) -> str:
     lines.append(
         tabulate(methods, ["method", "runs", "jobs", "forwards", "disk"], "github", intfmt=",", stralign="right")
     )
+    if len(study.datasets) > 1:
+        rows = []
+        for dataset in study.datasets:
+            alone = study.model_copy(update={"datasets": {dataset: study.datasets[dataset]}})
+            mine = items(alone, images)
+            sums = [sum(getattr(item, key) for item in mine) for key in ("jobs", "forwards", "bytes")]
+            rows.append([dataset, len(alone.runs()), sums[0], sums[1], readable(sums[2])])
+        lines += ["", "Each dataset alone.", ""]
+        lines.append(
+            tabulate(rows, ["dataset", "runs", "jobs", "forwards", "disk"], "github", intfmt=",", stralign="right")
+        )
     if any(features.maps == "recompute" for features in study.features.values()):
         lines += ["", "`maps: recompute`: forwards of `train` are an upper bound (training may stop early)."]
     return "\n".join(lines)

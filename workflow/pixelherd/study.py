@@ -4,6 +4,7 @@ The models are the one description of the configuration: they check it, the JSON
 workflow stage takes from them exactly the settings that it uses. Reading a study touches no data and imports no torch.
 """
 
+import difflib
 import hashlib
 import json
 import math
@@ -16,15 +17,17 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     NonNegativeInt,
     PlainValidator,
     PositiveInt,
+    Tag,
     ValidationError,
     model_validator,
 )
 
-from .backbones.settings import PretrainingSettings
+from .backbones.settings import Checkpoint, HubModel, PretrainingSettings
 from .datasets.settings import DatasetSettings
 from .errors import UserError
 from .mistakes import explain, nearest
@@ -60,11 +63,36 @@ class Pretrained(Settings):
     pretrain: Name = Field(description="Name of an entry of `pretraining`.")
 
 
+def _origin(backbone: Any) -> str | None:
+    """Which of the kinds of backbones is meant, by the key that names it, misspelt or not."""
+    if not isinstance(backbone, dict):
+        return "folder" if isinstance(backbone, str) else type(backbone).__name__
+    kinds = {"checkpoint": "Checkpoint", "diffusers": "HubModel", "pretrain": "Pretrained"}
+    named = [key for key in kinds if key in backbone]
+    named += [match for key in backbone for match in difflib.get_close_matches(str(key), kinds, n=1)]
+    return kinds[named[0]] if named else None
+
+
+BackboneSettings = Annotated[
+    Annotated[str, Tag("folder")]
+    | Annotated[Checkpoint, Tag("Checkpoint")]
+    | Annotated[HubModel, Tag("HubModel")]
+    | Annotated[Pretrained, Tag("Pretrained")],
+    Discriminator(
+        _origin,
+        custom_error_type="backbone",
+        custom_error_message="give a diffusers folder, or a mapping with `checkpoint`, `diffusers` or `pretrain`",
+    ),
+]
+
+
 class FeatureSettings(Settings):
     """Where pixel vectors come from: a frozen diffusion backbone, its timesteps and decoder blocks."""
 
-    backbone: str | Pretrained = Field(
-        description="Folder with a diffusers `unet` and `scheduler`, or `{pretrain: NAME}` for one this study trains."
+    backbone: BackboneSettings = Field(
+        description="Folder with a diffusers `unet` and `scheduler`; `{checkpoint: FILE, architecture: …}` for a "
+        "checkpoint of guided-diffusion; `{diffusers: ID}` for a model of the Hugging Face hub; or `{pretrain: NAME}` "
+        "for one this study trains."
     )
     timesteps: list[NonNegativeInt] = Field(
         default=[50, 150, 250], min_length=1, description="Diffusion timesteps t at which activations are read."
@@ -294,7 +322,11 @@ class Study(Settings):
 
     def preparation_settings(self, dataset: str) -> dict[str, Any]:
         """Settings that the prepared dataset depends on."""
-        return self.datasets[dataset].model_dump(mode="json")
+        return self.datasets[dataset].preparation()
+
+    def evaluates_originals(self, dataset: str) -> bool:
+        """Whether predictions are compared with labels in the resolution of their files."""
+        return getattr(self.datasets[dataset], "evaluate_at", "prepared") == "original"
 
     def feature_settings(self, dataset: str, features: str) -> dict[str, Any]:
         """Settings that native maps and context vectors depend on."""
@@ -336,11 +368,18 @@ class Study(Settings):
         return settings | {"reference": self.statistics.reference or next(iter(found), None)}
 
     def backbone_settings(self, features: str) -> dict[str, Any]:
-        """Where the backbone comes from."""
+        """Where the backbone comes from, as far as results depend on it."""
         backbone = self.features[features].backbone
         if isinstance(backbone, Pretrained):
             return {"pretrain": self.pretraining[backbone.pretrain].model_dump(mode="json")}
-        return {"path": backbone}
+        return {"path": backbone} if isinstance(backbone, str) else backbone.identity()
+
+    def backbone_request(self, features: str) -> dict[str, Any]:
+        """:meth:`backbone_settings`, with what it takes to fetch the backbone and to check what came."""
+        backbone = self.features[features].backbone
+        if isinstance(backbone, str | Pretrained):
+            return self.backbone_settings(features)
+        return backbone.model_dump(mode="json", exclude_none=True)
 
     def result_settings(self, run: "Run") -> dict[str, Any]:
         """Everything that affects a run's results; how many rounds it has affects none of those before."""
@@ -353,6 +392,8 @@ class Study(Settings):
         }
         if self.needs_lists(run.method):
             settings["candidates"] = self.list_settings() | {"key": self.candidate_seed(run.seed)}
+        if self.evaluates_originals(run.dataset):
+            settings["evaluate_at"] = "original"
         return settings
 
     def identity(self, run: "Run") -> str:

@@ -33,10 +33,11 @@ rule backbone:
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=6000,
+        runtime=240,
     params:
-        settings=lambda w: STUDY.backbone_settings(w.features),
+        settings=lambda w: STUDY.backbone_request(w.features),
+        source=source("backbone", parts=("backbones",)),
         cost=cost("backbone", "{features}"),
     message:
         "Find the backbone of {wildcards.features}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pixelherd import plan, sealing, shards
 from pixelherd.errors import UserError
-from pixelherd.study import Run, Study, hash_of
+from pixelherd.study import Pretrained, Run, Study, hash_of
 
 
 def in_one_line(function, *arguments):
@@ -22,6 +22,7 @@ CACHE = STUDY.cache
 RESULTS = STUDY.results
 
 DATASET = f"{CACHE}/datasets/{{dataset}}/manifest.json"
+ORIGINAL_LABELS = f"{CACHE}/original_labels/{{dataset}}/manifest.json"
 PRETRAINED = f"{CACHE}/pretrained/{{name}}/manifest.json"
 BACKBONE = f"{CACHE}/backbones/{{features}}.json"
 FEATURES_FOLDER = f"{CACHE}/features/{{dataset}}/{{features}}"
@@ -81,9 +82,12 @@ if workflow.is_main_process and (kept := [] if STUDY.refresh else sealing.made_b
     print(f"{message}, `--config refresh=true` redoes them", file=sys.stderr)
 
 
-# Images of the datasets that pending runs use; a finished study asks neither raw data nor cache.
-IMAGES = in_one_line(plan.images_of, STUDY, sorted({run.dataset for run in PENDING}))
-in_one_line(plan.check_budgets, STUDY, PENDING, IMAGES)
+# Images of the datasets that pending runs use; a finished study asks neither raw data nor cache, and the doctor tells
+# in its own table what is amiss. (Snakemake knows the targets only after parsing.)
+IMAGES = {}
+if not (workflow.is_main_process and "doctor" in sys.argv):
+    IMAGES = in_one_line(plan.images_of, STUDY, sorted({run.dataset for run in PENDING}))
+    in_one_line(plan.check_budgets, STUDY, PENDING, IMAGES)
 
 
 # Snakemake does not remake a missing shard behind an index that exists, so such an index is none.
@@ -181,6 +185,8 @@ def evaluate_input(wildcards):
     needed = {"dataset": of_run(DATASET, run)}
     needed["heads"] = [f"{RESULTS}/runs/{run.path}/round-{number}/head.safetensors" for number in rounds]
     needed["labels"] = labels_until(run, rounds[-1])
+    if STUDY.evaluates_originals(run.dataset):
+        needed["original_labels"] = of_run(ORIGINAL_LABELS, run)
     for split in ("train", "test"):
         needed |= {f"{split}_{name}": path for name, path in maps_of(run.dataset, run.features, split).items()}
     if STUDY.needs_draws(run.method) and STUDY.pictures:
@@ -214,7 +220,7 @@ def every_pretrained_backbone():
 def backbone_source(wildcards):
     """The manifest of the backbone that this study trains, where it trains one."""
     backbone = STUDY.features[wildcards.features].backbone
-    return [] if isinstance(backbone, str) else PRETRAINED.format(name=backbone.pretrain)
+    return PRETRAINED.format(name=backbone.pretrain) if isinstance(backbone, Pretrained) else []
 
 
 def cost(*parts):

@@ -10,7 +10,7 @@ rule extract:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=4000,
+        mem_mb=8000,
         runtime=240,
     params:
         settings=lambda w: STUDY.feature_settings(w.dataset, w.features),
@@ -56,7 +56,7 @@ rule picture:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=4000,
+        mem_mb=8000,
         runtime=60,
     params:
         settings=lambda w: STUDY.feature_settings(w.dataset, w.features),

@@ -39,7 +39,7 @@ rule perturb:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=4000,
+        mem_mb=8000,
         runtime=480,
     params:
         settings=lambda w: STUDY.feature_settings(w.dataset, w.features),

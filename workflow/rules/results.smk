@@ -15,6 +15,24 @@ rule plan:
         "../scripts/plan.py"
 
 
+rule doctor:
+    log:
+        "logs/doctor.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    threads: STUDY.threads
+    resources:
+        mem_mb=6000,
+        runtime=60,
+    params:
+        study=STUDY.model_dump(mode="json"),
+        threads=STUDY.threads,
+    message:
+        "Examine the study"
+    script:
+        "../scripts/doctor.py"
+
+
 rule write_tables:
     input:
         every_seal(),

@@ -9,7 +9,7 @@ with job(snakemake) as meter:
     from tqdm import tqdm
 
     from pixelherd import queries, sealing
-    from pixelherd.datasets import Dataset
+    from pixelherd.datasets import Dataset, OriginalLabels
     from pixelherd.devices import resolve
     from pixelherd.evaluation import confusions, labelled_pixels, load_heads, write_metrics
     from pixelherd.features import open_maps
@@ -29,13 +29,15 @@ with job(snakemake) as meter:
         splits[name] = split, open_maps(stored, backbone, split.images, params.settings, params.device)
 
     test, maps_of = splits["test"]
+    original = files.get("original_labels")
+    truth = OriginalLabels.open(Path(original).parent) if original else test.labels
     workers = max(snakemake.threads // params.threads, 1)
     with tqdm(total=len(test), desc="evaluate", unit="image", disable=None) as bar:
         matrices = confusions(
             heads,
             range(len(test)),
             maps_of,
-            test.labels,
+            truth,
             len(dataset.classes),
             workers=workers,
             progress=bar.update,

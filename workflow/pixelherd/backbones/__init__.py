@@ -68,6 +68,8 @@ def open_manifest(path: Path | str, *, device: str = "cpu") -> "Backbone":
         UserError: as :func:`load`, or the folder holds other files by now.
     """
     recorded = json.loads(Path(path).read_text())
+    if "source" in recorded and not Path(recorded["path"]).is_dir():
+        raise UserError(f"backbone {recorded['path']} was deleted; delete {path} too and run again")
     if manifest(recorded["path"])["files"] != recorded["files"]:
         raise UserError(f"backbone {recorded['path']} changed since features were made; delete {path} and run again")
     return load(recorded["path"], device=device)

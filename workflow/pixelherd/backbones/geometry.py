@@ -73,8 +73,11 @@ def read_unet(path: Path | str) -> dict:
     Raises:
         UserError: it is missing, unreadable, or of a network whose decoder we do not know how to walk.
     """
-    config = _read(path, "unet", "config.json")
-    file = Path(path) / "unet" / "config.json"
+    return check_unet(_read(path, "unet", "config.json"), Path(path) / "unet" / "config.json")
+
+
+def check_unet(config: dict, file: Path | str) -> dict:
+    """:func:`read_unet` of a configuration at hand; ``file`` is named in errors."""
     kind = config.get("_class_name")
     if kind != "UNet2DModel":
         raise UserError(f"{file} describes a {kind}; pixelherd needs an unconditional UNet2DModel")
@@ -112,7 +115,10 @@ def read_scheduler(path: Path | str) -> dict:
 
 def _read(path: Path | str, part: str, name: str) -> dict:
     if not Path(path).is_dir():
-        raise UserError(f"there is no backbone folder {path}; give a diffusers folder with unet/ and scheduler/")
+        raise UserError(
+            f"there is no backbone folder {path}; give a diffusers folder with unet/ and scheduler/, or a mapping with "
+            "`checkpoint` and `architecture` for a file of guided-diffusion, or with `diffusers` for a model of the hub"
+        )
     file = Path(path) / part / name
     if not file.is_file():
         raise UserError(f"backbone {path} has no {part}/{name}; give a diffusers folder with unet/ and scheduler/")

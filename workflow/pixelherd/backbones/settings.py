@@ -1,10 +1,75 @@
-"""Settings of the pretraining of a backbone; light, so that a study is checked without importing torch."""
+"""Where backbones come from, and how they are pretrained; light, so that a study is checked without importing torch."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    model_validator,
+)
+
+from .architecture import PRESETS, Architecture
 
 Size = tuple[PositiveInt, PositiveInt]
+
+
+PresetName = Annotated[Literal["imagenet_256", "lsun_bedroom"], Tag("preset")]
+
+
+class Checkpoint(BaseModel):
+    """A checkpoint of guided-diffusion, converted to a diffusers folder in the cache."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    checkpoint: str = Field(description="File of the state dict, `.pt` or `.safetensors`; a download is put there.")
+    architecture: Annotated[
+        PresetName | Annotated[Architecture, Tag("Architecture")],
+        Discriminator(lambda value: "preset" if isinstance(value, str) else "Architecture"),
+    ] = Field(description="A published network, or guided-diffusion's options of another one.")
+    url: str | None = Field(
+        None, pattern="^https?://", description="Where the file is downloaded from if it is not there."
+    )
+    bytes: PositiveInt | None = Field(None, description="Size of the file; another one is an error.")
+    sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="SHA-256 of the file in small letters; another one is an error."
+    )
+
+    @property
+    def network(self) -> Architecture:
+        """The architecture, whether it was named or written out."""
+        return Architecture.read(self.architecture)
+
+    def identity(self) -> dict[str, Any]:
+        """What results depend on: neither where the file is fetched from, nor what the training alone needed."""
+        options = self.network.model_dump(
+            mode="json", exclude_defaults=True, exclude={"out_channels", "dropout", "use_fp16"}
+        )
+        return {"checkpoint": self.checkpoint, "architecture": options}
+
+    def published(self) -> str | None:
+        """Where the authors of a named network keep its checkpoint."""
+        return PRESETS[self.architecture].url if isinstance(self.architecture, str) else None
+
+
+class HubModel(BaseModel):
+    """A model of the Hugging Face hub, downloaded by diffusers unless it is in the hub's local cache."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    diffusers: str = Field(
+        pattern=r"^[\w.-]+/[\w.-]+$", description="Id of the model, such as `google/ddpm-ema-church-256`."
+    )
+    revision: str | None = Field(None, description="Branch, tag or commit; by default the main branch.")
+
+    def identity(self) -> dict[str, Any]:
+        """What results depend on."""
+        return self.model_dump(mode="json")
 
 
 class Stage(BaseModel):

@@ -9,6 +9,7 @@ import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from diffusers.models.resnet import ResnetBlock2D
 
+from ..allocator import return_freed_memory
 from ..errors import UserError
 from .geometry import check_timesteps, decoder_blocks, read_scheduler, read_unet, shapes
 
@@ -35,6 +36,7 @@ class Backbone:
         self.alphas_cumprod = _alphas_cumprod(self._scheduler, self.path).to(self.device)
         # channels last is a tenth faster on CPUs, and what tensor cores want
         self.network = _load_network(self.path).to(self.device, memory_format=torch.channels_last)
+        return_freed_memory()  # a large network leaves twice its size
 
     def channels(self, blocks: Sequence[int]) -> dict[int, int]:
         """Number of channels of each of ``blocks``. Raises UserError for a block that the network does not have."""

@@ -2,7 +2,8 @@
 
 A reader is a module with two functions: ``classes(settings)`` gives the :class:`ClassInfo` in label order, and
 ``samples(settings)`` the :class:`~pixelherd.datasets.samples.Sample` of each split without opening an image. To add a
-dataset, write its settings in ``settings.py`` and its reader, and enter both in ``READERS``.
+dataset, write its settings in ``settings.py`` and its reader, and enter both in ``READERS``. What is published about a
+benchmark (classes, colours, ids) stands in a data file, see :mod:`.benchmarks`.
 """
 
 import json
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from ..storage import MANIFEST, read_manifest, writing
-from .classes import ClassInfo
+from .benchmarks import benchmark
+from .classes import IGNORED, ClassInfo
 from .settings import DatasetSettings
 
 if TYPE_CHECKING:
@@ -24,9 +26,31 @@ if TYPE_CHECKING:
 
     from .samples import Sample
 
-__all__ = ["READERS", "ClassInfo", "Dataset", "DatasetSettings", "Split", "counts", "prepare"]
+__all__ = [
+    "READERS",
+    "ClassInfo",
+    "Dataset",
+    "DatasetSettings",
+    "OriginalLabels",
+    "Split",
+    "counts",
+    "is_labelled",
+    "is_prepared",
+    "prepare",
+    "published_counts",
+    "samples_of",
+    "write_original_labels",
+]
 
-READERS = {"demo": "demo", "camvid": "camvid", "folder": "folder"}  # kind -> module, imported when it is needed
+#: kind -> module, imported when it is needed
+READERS = {
+    "demo": "demo",
+    "camvid": "camvid",
+    "cityscapes": "cityscapes",
+    "ade_bed": "ade_bed",
+    "pascal_context": "pascal_context",
+    "folder": "folder",
+}
 ARRAYS = "arrays.zarr"
 
 
@@ -35,16 +59,70 @@ def counts(settings: DatasetSettings, prepared: Path | None = None) -> dict[str,
 
     Args:
         settings: the dataset's settings.
-        prepared: where :func:`prepare` writes; what it wrote under the same settings is asked before the raw files.
+        prepared: where :func:`prepare` writes; what it wrote under the same settings is asked before the raw files, and
+            where there are neither, what is published about a benchmark.
 
     Raises:
         UserError: raw files are missing, or do not fit together.
     """
-    if prepared is not None and (prepared / MANIFEST).is_file():
-        manifest = json.loads((prepared / MANIFEST).read_text())
-        if manifest["settings"] == settings.model_dump(mode="json"):
-            return {split: len(facts["ids"]) for split, facts in manifest["splits"].items()}
-    return {split: len(found) for split, found in _samples(settings, _reader(settings)).items()}
+    if facts := _prepared_splits(settings, prepared):
+        return {split: len(each["ids"]) for split, each in facts.items()}
+    root = getattr(settings, "root", None)
+    if root and not Path(root).expanduser().exists() and (published := published_counts(settings)):
+        return published
+    return {split: len(found) for split, found in samples_of(settings).items()}
+
+
+def published_counts(settings: DatasetSettings) -> dict[str, int] | None:
+    """Images per split that a benchmark is known to have, or that its settings tell; None for other datasets."""
+    if told := getattr(settings, "images", None):
+        return told.model_dump()
+    if settings.kind in ("demo", "folder"):
+        return None
+    known = benchmark(settings.kind).images
+    return dict(known) if known else None
+
+
+def is_labelled(settings: DatasetSettings, prepared: Path | None = None) -> bool:
+    """Whether the training images have masks; ``prepared`` as in :func:`counts`."""
+    if facts := _prepared_splits(settings, prepared):
+        return facts["train"].get("labelled", True)
+    return settings.kind != "folder" or samples_of(settings)["train"][0].labelled
+
+
+def is_prepared(settings: DatasetSettings, prepared: Path) -> bool:
+    """Whether :func:`prepare` has written ``prepared`` under the same settings."""
+    return _prepared_splits(settings, prepared) is not None
+
+
+def _prepared_splits(settings: DatasetSettings, prepared: Path | None) -> dict[str, dict] | None:
+    """What the manifest tells of the splits, where :func:`prepare` has run under the same settings."""
+    if prepared is None or not (prepared / MANIFEST).is_file():
+        return None
+    manifest = json.loads((prepared / MANIFEST).read_text())
+    return manifest["splits"] if manifest["settings"] == settings.preparation() else None
+
+
+def samples_of(settings: DatasetSettings) -> "dict[str, list[Sample]]":
+    """The raw images of each split with their masks; every split has some, and their ids differ. Opens no image.
+
+    Raises:
+        UserError: raw files are missing, or do not fit together.
+    """
+    found_in = _reader(settings).samples(settings)
+    for split, found in found_in.items():
+        if not found:
+            raise UserError(
+                f"dataset {_place(settings)}: the {split} split has no images; add some or correct the settings"
+            )
+        seen: set[str] = set()
+        for sample in found:
+            if sample.id in seen:
+                raise UserError(
+                    f"dataset {_place(settings)}: two {split} images have the id {sample.id!r}; rename or remove one"
+                )
+            seen.add(sample.id)
+    return found_in
 
 
 def prepare(settings: DatasetSettings, folder: Path | str, progress: bool = True) -> None:
@@ -53,24 +131,27 @@ def prepare(settings: DatasetSettings, folder: Path | str, progress: bool = True
     Images are resized by Pillow's BILINEAR, which is antialiased, and labels by NEAREST.
 
     Raises:
-        UserError: raw files are missing, unreadable, do not fit together, or hold labels outside the classes.
+        UserError: raw files are missing, unreadable, do not fit together, or hold labels outside the classes; or a
+            split has masks without a single labelled pixel.
     """
     import zarr
     from PIL import Image
     from tqdm import tqdm
 
-    reader = _reader(settings)
-    samples = _samples(settings, reader)
+    found_in = samples_of(settings)
     height, width = settings.size
     facts = {
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.preparation(),
         "size": [height, width],
-        "classes": [{"name": info.name, "colour": list(info.colour)} for info in reader.classes(settings)],
-        "splits": {split: {"ids": [sample.id for sample in found]} for split, found in samples.items()},
+        "classes": [{"name": info.name, "colour": list(info.colour)} for info in _reader(settings).classes(settings)],
+        "splits": {
+            split: {"ids": [sample.id for sample in found], "labelled": found[0].labelled}
+            for split, found in found_in.items()
+        },
     }
     with writing(folder, facts) as folder:
         group = zarr.open_group(folder / ARRAYS, mode="w", zarr_format=3)
-        for split, found in samples.items():
+        for split, found in found_in.items():
             shapes = {"images": (height, width, 3)}
             if found[0].labelled:
                 shapes["labels"] = (height, width)
@@ -84,12 +165,61 @@ def prepare(settings: DatasetSettings, folder: Path | str, progress: bool = True
                 )
                 for name, shape in shapes.items()
             }
+            any_label = not found[0].labelled
             bar = tqdm(found, desc=f"prepare {split}", unit="image", disable=None if progress else True)
             for number, sample in enumerate(bar):
                 image, labels = sample.load()
                 arrays["images"][number] = _fit(image, settings, Image.Resampling.BILINEAR)
                 if labels is not None:
-                    arrays["labels"][number] = _fit(Image.fromarray(labels), settings, Image.Resampling.NEAREST)
+                    fitted = _fit(Image.fromarray(labels), settings, Image.Resampling.NEAREST)
+                    arrays["labels"][number] = fitted
+                    any_label = any_label or bool((fitted != IGNORED).any())
+            if not any_label:
+                raise UserError(
+                    f"dataset {_place(settings)}: the {split} split has no labelled pixel, all its masks are ignored;"
+                    " correct the masks or the settings"
+                )
+
+
+def write_original_labels(settings: DatasetSettings, folder: Path | str) -> None:
+    """Store the test images' labels in the resolution of their files, for :meth:`OriginalLabels.open`.
+
+    Where preparation crops, they are cropped to the same part of the image.
+
+    Raises:
+        UserError: as :func:`prepare`.
+    """
+    from PIL import Image
+
+    found = samples_of(settings)["test"]
+    with writing(folder, {"images": len(found)}) as folder:
+        for number, sample in enumerate(found):
+            _, labels = sample.load()
+            Image.fromarray(_crop_original(labels, settings)).save(folder / f"{number:06}.png")
+
+
+@dataclass(frozen=True)
+class OriginalLabels:
+    """Labels of the test images in the resolution of their files; ``labels[number]`` is [H, W] uint8."""
+
+    folder: Path
+
+    @classmethod
+    def open(cls, folder: Path | str) -> "OriginalLabels":
+        """Open what :func:`write_original_labels` wrote.
+
+        Raises:
+            UserError: the folder is incomplete.
+        """
+        read_manifest(folder)
+        return cls(Path(folder))
+
+    def __getitem__(self, number: int) -> "np.ndarray":
+        import numpy as np
+        from PIL import Image
+
+        with Image.open(self.folder / f"{number:06}.png") as image:
+            return np.array(image)
 
 
 @dataclass(frozen=True)
@@ -142,27 +272,30 @@ def _reader(settings: DatasetSettings) -> ModuleType:
     return import_module(f".{READERS[settings.kind]}", __name__)
 
 
-def _samples(settings: DatasetSettings, reader: ModuleType) -> "dict[str, list[Sample]]":
-    """The samples of a reader; every split has some, and their ids differ."""
-    samples = reader.samples(settings)
-    for split, found in samples.items():
-        place = getattr(settings, "root", settings.kind)
-        if not found:
-            raise UserError(f"dataset {place}: the {split} split has no images; add some or correct the settings")
-        seen: set[str] = set()
-        for sample in found:
-            if sample.id in seen:
-                raise UserError(f"dataset {place}: two {split} images have the id {sample.id!r}; rename or remove one")
-            seen.add(sample.id)
-    return samples
+def _place(settings: DatasetSettings) -> str:
+    return getattr(settings, "root", settings.kind)
+
+
+def _crop_of(settings: DatasetSettings) -> tuple[tuple[int, int], int, int]:
+    """(height, width) that images are resized to, and top and left of the part of ``settings.size`` that is kept."""
+    full = getattr(settings, "resize", None) or settings.size
+    return tuple(full), (full[0] - settings.size[0]) // 2, (full[1] - settings.size[1]) // 2
 
 
 def _fit(image: "Image.Image", settings: DatasetSettings, resampling: "Image.Resampling") -> "np.ndarray":
     """Resize to the size of the settings, or to the larger ``resize`` with a central crop."""
     import numpy as np
 
+    (full_height, full_width), top, left = _crop_of(settings)
     height, width = settings.size
-    full_height, full_width = getattr(settings, "resize", None) or settings.size
     resized = image.resize((full_width, full_height), resampling)
-    top, left = (full_height - height) // 2, (full_width - width) // 2
     return np.asarray(resized)[top : top + height, left : left + width]
+
+
+def _crop_original(labels: "np.ndarray", settings: DatasetSettings) -> "np.ndarray":
+    """The part of original labels [H, W] that the prepared image shows."""
+    (full_height, full_width), top, left = _crop_of(settings)
+    vertical, horizontal = labels.shape[0] / full_height, labels.shape[1] / full_width
+    rows = slice(round(top * vertical), round((top + settings.size[0]) * vertical))
+    columns = slice(round(left * horizontal), round((left + settings.size[1]) * horizontal))
+    return labels[rows, columns]

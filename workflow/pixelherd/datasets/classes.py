@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 Colour = tuple[int, int, int]
+IGNORED = 255  # label of a pixel of no class
 
 
 def slug_of(name: str) -> str:

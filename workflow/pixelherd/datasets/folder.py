@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from .classes import ClassInfo, default_colour
-from .samples import IMAGE_SUFFIXES, MASK_SUFFIXES, Sample, read_labels, read_pair
+from .samples import IMAGE_SUFFIXES, MASK_SUFFIXES, Sample, matched, read_labels, read_pair
 from .settings import FolderSettings
 
 
@@ -58,19 +58,12 @@ def _from_folders(root: Path, images: str, masks: str | None) -> Iterable[tuple[
         return [(name, image, None) for name, image in image_files.items()]
     mask_folder = root / masks
     mask_files = _by_id(mask_folder, MASK_SUFFIXES, "mask")
-    for name, image in image_files.items():
-        if name not in mask_files:
-            raise UserError(
-                f"image {image} has no mask {mask_folder / name} ({', '.join(MASK_SUFFIXES)});"
-                " add it or remove the image"
-            )
-    for name, mask in mask_files.items():
-        if name not in image_files:
-            raise UserError(
-                f"mask {mask} has no image {image_folder / name} ({', '.join(IMAGE_SUFFIXES)});"
-                " add it or remove the mask"
-            )
-    return [(name, image, mask_files[name]) for name, image in image_files.items()]
+    return matched(
+        image_files,
+        mask_files,
+        lambda name: f"{image_folder / name} ({', '.join(IMAGE_SUFFIXES)})",
+        lambda name: f"{mask_folder / name} ({', '.join(MASK_SUFFIXES)})",
+    )
 
 
 def _by_id(folder: Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path]:

@@ -8,13 +8,12 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ..errors import UserError
-from .classes import Colour
+from .classes import IGNORED, Colour
 
-IGNORED = 255
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".npy")
 
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,32 @@ class Sample:
     load: Callable[[], tuple[Image.Image, np.ndarray | None]]
     labelled: bool = True
     path: Path | None = None
+
+
+def matched(
+    images: Mapping[str, Path],
+    masks: Mapping[str, Path],
+    image_of: Callable[[str], object],
+    mask_of: Callable[[str], object],
+) -> list[tuple[str, Path, Path]]:
+    """Name, image and mask of everything that has both, in the order of the images.
+
+    Args:
+        images: image files by name.
+        masks: mask files by name.
+        image_of: where the image of a name should be, for messages.
+        mask_of: where its mask should be.
+
+    Raises:
+        UserError: an image has no mask, or a mask no image.
+    """
+    for name, image in images.items():
+        if name not in masks:
+            raise UserError(f"image {image} has no mask {mask_of(name)}; add it or remove the image")
+    for name, mask in masks.items():
+        if name not in images:
+            raise UserError(f"mask {mask} has no image {image_of(name)}; add it or remove the mask")
+    return [(name, image, masks[name]) for name, image in images.items()]
 
 
 def read_pair(
@@ -65,15 +90,21 @@ def read_image(path: Path) -> Image.Image:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image)
             upright.load()
-    except _UNREADABLE as error:
-        raise _unreadable("image", path, error) from None
+    except UNREADABLE as error:
+        raise unreadable("image", path, error) from None
     if upright.mode.startswith(("I", "F")):
         raise UserError(f"image {path} has more than 8 bits per channel (mode {upright.mode}); convert it to 8-bit RGB")
     return upright.convert("RGB")
 
 
 def read_labels(
-    path: Path, table: Mapping[int | Colour, int], *, colours: bool = False, strict: bool = True
+    path: Path,
+    table: Mapping[int | Colour, int],
+    *,
+    colours: bool = False,
+    strict: bool = True,
+    read: Callable[[Path], np.ndarray] | None = None,
+    mend: str = "add it to a class or to `ignore`, or set `unlisted: ignore`, or mend the mask",
 ) -> np.ndarray:
     """A mask file as labels.
 
@@ -82,6 +113,8 @@ def read_labels(
         table: label of every pixel value, or of every RGB colour.
         colours: whether the keys of ``table`` are colours.
         strict: whether a value that ``table`` lacks is an error; otherwise it gives 255.
+        read: gives the values [H, W] of a file of another kind.
+        mend: what the user can do about a value that ``table`` lacks.
 
     Returns:
         The labels [H, W] uint8.
@@ -90,7 +123,7 @@ def read_labels(
         UserError: the file is unreadable, has values where colours are due or the reverse, or holds an unlisted value.
     """
     keys = sorted(table)
-    mask = _read_mask(path, colours)
+    mask = read(path).astype(np.int64) if read else _read_mask(path, colours)
     if colours:
         codes = np.array([_code(np.array(key)) for key in keys])
         mask = _code(mask)
@@ -102,10 +135,7 @@ def read_labels(
         row, column = np.argwhere(unlisted)[0]
         value = int(mask[row, column])
         found = f"colour {[value >> 16, value >> 8 & 255, value & 255]}" if colours else f"value {value}"
-        raise UserError(
-            f"mask {path} holds {found} (row {row}, column {column}), which belongs to no class;"
-            " add it to a class or to `ignore`, or set `unlisted: ignore`, or mend the mask"
-        )
+        raise UserError(f"mask {path} holds {found} (row {row}, column {column}), which belongs to no class; {mend}")
     labels = np.array([table[key] for key in keys], np.uint8)[place]
     labels[unlisted] = IGNORED
     return labels
@@ -120,8 +150,8 @@ def _read_mask(path: Path, colours: bool) -> np.ndarray:
             with Image.open(path) as image:
                 mode = image.mode
                 mask = np.asarray(image.convert("RGB") if colours else image)
-    except _UNREADABLE as error:
-        raise _unreadable("mask", path, error) from None
+    except UNREADABLE as error:
+        raise unreadable("mask", path, error) from None
     if not colours and mask.ndim == 3 and mode == "RGB" and (mask == mask[:, :, :1]).all():
         mask = mask[:, :, 0]  # grey, saved as RGB
     if mask.ndim != (3 if colours else 2) or mask.dtype.kind not in "uib" or (colours and mask.shape[2] != 3):
@@ -137,7 +167,8 @@ def _code(colours: np.ndarray) -> np.ndarray:
     return colours @ np.array([1 << 16, 1 << 8, 1])
 
 
-def _unreadable(what: str, path: Path, error: Exception) -> UserError:
+def unreadable(what: str, path: Path, error: Exception) -> UserError:
+    """The mistake behind ``error``, which reading an image or a mask raised."""
     if isinstance(error, FileNotFoundError):
         return UserError(f"{what} {path} does not exist; put it there or remove it from the list")
     reason = " ".join(str(error).split()) or type(error).__name__

