@@ -106,6 +106,16 @@ def test_curves_differ_without_their_colours(monkeypatch):
     assert len(drawn) == 18
 
 
+def test_many_methods_are_spread_over_panels(tmp_path):
+    folders = [write_run(tmp_path, f"method-{number}", rounds=2) for number in range(7)]
+    heights = []
+    for count in (6, 7):
+        figures.learning_curves(tables.read_metrics(folders[:count], 2), tmp_path / str(count))
+        (path,) = (tmp_path / str(count)).rglob("learning_curves.png")
+        heights.append(Image.open(path).height)
+    assert heights[1] == 2 * heights[0]
+
+
 def test_only_the_rounds_asked_for_are_drawn(study, tmp_path):
     longer = [write_run(tmp_path / "longer", "random", rounds=5), write_run(tmp_path / "short", "random", rounds=3)]
     for name in ("metrics.csv", "round-0/labels.csv", "round-1/labels.csv", "round-2/labels.csv"):
