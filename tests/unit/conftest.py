@@ -131,8 +131,9 @@ def cache(tmp_path_factory, settings) -> Cache:
             folder, images, dataset.train, lists, network, options, 2, dataset.size, progress=nothing
         ),
     )
-    facts = {}
+    options = study.list_settings()
+    facts = {"listed": options["listed"], "kernel": options["kernel"]}
     with writing(root / "union", facts) as folder:
-        facts["bandwidth"] = candidates.write_union(folder, lists, study.candidates.listed, "0")
+        facts["bandwidth"] = candidates.write_union(folder, lists, options["listed"], options["kernel"], "0")
     indices = {name: root / name / "index.json" for name in ("train", "test", "draws")}
     return Cache(study, dataset, lists=made["lists"], union=root / "union", **indices)

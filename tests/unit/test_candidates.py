@@ -1,5 +1,7 @@
 """Lists and unions against loops over images, also where images have few candidates or none."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -86,8 +88,8 @@ def test_lists_of_images_with_few_candidates_are_padded(three):
 
 
 def test_a_union_holds_the_listed_pixels_in_order(three, tmp_path):
-    with writing(tmp_path / "union", facts := {}) as folder:
-        facts["bandwidth"] = write_union(folder, three, SETTINGS["listed"], "0")
+    with writing(tmp_path / "union", facts := {"listed": 4, "kernel": "rbf"}) as folder:
+        facts["bandwidth"] = write_union(folder, three, SETTINGS["listed"], "rbf", "0")
     union = read_union(folder)
     assert union.bandwidth > 0
     expected = [(image, rank) for image, count in ((0, 7), (1, 3)) for rank in range(count)]
@@ -104,12 +106,31 @@ def test_a_union_holds_the_listed_pixels_in_order(three, tmp_path):
         union.herd(np.arange(10), 4, "rbf", 1)
 
 
+def test_rounds_share_what_gather_computed(cache):
+    union = read_union(cache.union)
+    plain = dataclasses.replace(union, shared=None)
+    nothing = np.array([], dtype=np.int64)
+    opening, herding = union.herd(nothing, 4, "rbf", 6)
+    expected, plain_herding = plain.herd(nothing, 4, "rbf", 6)
+    assert np.array_equal(opening, expected)
+    torch.testing.assert_close(herding.coverage, plain_herding.coverage, rtol=0, atol=1e-6)
+    for labelled in (opening[:3], opening, np.array([0, 1, 2, 3])):
+        for budget in (0.5, 4):
+            rows, herding = union.herd(labelled, 4, "rbf", budget)
+            expected, plain_herding = plain.herd(labelled, 4, "rbf", budget)
+            assert len(rows) == len(expected)
+            torch.testing.assert_close(herding.coverage, plain_herding.coverage, rtol=0, atol=1e-6)
+    # Of another kernel or K nothing is shared.
+    for listed, kernel in ((4, "laplace"), (3, "rbf")):
+        assert np.array_equal(union.herd(opening, listed, kernel, 4)[0], plain.herd(opening, listed, kernel, 4)[0])
+
+
 def test_a_dataset_that_ignores_everything(tmp_path):
     split = Split(["a"], None, labels_with()[None])
     with writing(tmp_path / "00000-00000", {}) as folder:
         write_lists(folder, range(1), split, maps, "0", SETTINGS)
     with pytest.raises(UserError, match="avoid_ignored"), writing(tmp_path / "union", {}) as union:
-        write_union(union, Shards.open(folder / "manifest.json"), 4, "0")
+        write_union(union, Shards.open(folder / "manifest.json"), 4, "rbf", "0")
 
 
 def random_union(generator: np.random.Generator, lengths: list[int]) -> Union:

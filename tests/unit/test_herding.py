@@ -73,13 +73,47 @@ def test_equals_brute_force_on_clusters(n):
     np.testing.assert_allclose(herding.coverage, coverage, atol=1e-6)
 
 
-@pytest.mark.parametrize("rows", [0, 33, 200])
-def test_little_memory_changes_nothing(rows):
-    x, covered, weights = vectors(600, 24), vectors(300, 24, seed=1), torch.arange(600.0)
-    full = max_herding(x, 300, covered=covered, weights=weights)
-    small = max_herding(x, 300, covered=covered, weights=weights, memory=rows * 4 * 600)
+@pytest.mark.parametrize("bytes_a_value", [0, 1, 3, 4.99])  # 3 hold upper bounds in float16, less holds nothing
+@pytest.mark.parametrize("credited", [False, True])
+def test_little_memory_changes_nothing(bytes_a_value, credited):
+    x, weights = vectors(900, 24), torch.arange(900.0)
+    covered = vectors(300, 24, seed=1) if credited else None
+    full = max_herding(x, 450, covered=covered, weights=weights, memory=5 * 900**2)
+    small = max_herding(x, 450, covered=covered, weights=weights, memory=int(bytes_a_value * 900**2))
     assert torch.equal(full.indices, small.indices)
     torch.testing.assert_close(full.coverage, small.coverage, rtol=0, atol=1e-7)
+
+
+def adversarial(case: str) -> torch.Tensor:
+    x = vectors(260, 6, seed=len(case))
+    return {
+        "random": lambda: x,
+        "duplicates": lambda: x[:40].repeat(7, 1),
+        "clusters": lambda: 5 * vectors(6, 6)[torch.arange(260) % 6] + 0.05 * x,
+        "nearly the same": lambda: 1 + 1e-3 * x,
+        "a lattice": lambda: torch.cartesian_prod(*[torch.arange(4.0)] * 4),
+        "orthogonal": lambda: torch.eye(260),
+        "heavy tails": lambda: x / vectors(260, 1, seed=9).abs(),
+        "unit length": lambda: torch.nn.functional.normalize(x, dim=1),
+        "on a line": lambda: torch.linspace(0, 1, 260)[:, None].repeat(1, 6),
+    }[case]()
+
+
+CASES = ["random", "duplicates", "clusters", "nearly the same", "a lattice", "orthogonal", "heavy tails"]
+
+
+@pytest.mark.parametrize("case", [*CASES, "unit length", "on a line"])
+@pytest.mark.parametrize("credited", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_coverage_of_adversarial_inputs_is_that_of_brute_force(case, credited, weighted):
+    x = adversarial(case)
+    bandwidth = median_bandwidth(x)
+    covered = x[5:9] + 0.1 if credited else None
+    weights = torch.rand(len(x), generator=torch.Generator().manual_seed(3)) if weighted else None
+    _, coverage = brute_force(x, 60, bandwidth, covered=covered, weights=weights)
+    for memory in (5 * len(x) ** 2, 3 * len(x) ** 2, 0):
+        herding = max_herding(x, 60, bandwidth=bandwidth, covered=covered, weights=weights, memory=memory)
+        np.testing.assert_allclose(herding.coverage, coverage, atol=1e-5)
 
 
 @settings(max_examples=25, deadline=None)

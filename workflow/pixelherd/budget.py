@@ -1,6 +1,13 @@
-"""How many pixels a round labels."""
+"""How many pixels a round labels, and how many neighbours of a pixel matter after it."""
 
 from .errors import UserError
+
+NEIGHBOURS = 512
+"""Neighbours of each offered pixel that the rounds of a seed share.
+
+After p picks about one pair in p still matters. A first round of one pixel per ten images, of which each offers 50,
+leaves 500 neighbours a pixel, whatever the number of images; herded picks leave fewer.
+"""
 
 
 def pixels_a_round(budget: str, images: int) -> int:

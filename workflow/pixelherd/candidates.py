@@ -11,14 +11,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from .budget import NEIGHBOURS
 from .errors import UserError
 from .features import ImageMaps, MapSource, vectors_at
-from .herding import Herding, max_herding, median_bandwidth
+from .herding import Herding, herd, max_herding, median_bandwidth
+from .products import MapProducts, VectorProducts, as_float32
 from .randomness import numpy_generator, torch_generator
 from .shards import Shards
+from .similarities import Neighbours, Pairs, Similarities
 from .storage import create_array, open_array, read_manifest
 
 IGNORED = 255
+
+LIST_MEMORY, POOL_MEMORY = 400 * 10**6, 4 * 10**9
+"""Bytes for kernel values of an image and of a union: fixed, so that results do not follow what is free."""
 
 
 def candidate_pixels(labels: np.ndarray, key: str, image_id: str, settings: dict[str, Any]) -> np.ndarray:
@@ -51,12 +57,15 @@ def local_list(
     length = settings["listed"] + settings["reserve"]
     if len(pixels) == 0:
         return pixels, torch.zeros(0, sum(m.shape[0] * m.shape[1] for m in maps.values()))
-    vectors = vectors_at(maps, pixels, labels.shape)
     herding = max_herding(
-        vectors, length, kernel=settings["kernel"], generator=torch_generator(key, "bandwidth", image_id)
+        MapProducts(maps, pixels, labels.shape),
+        length,
+        kernel=settings["kernel"],
+        generator=torch_generator(key, "bandwidth", image_id),
+        memory=LIST_MEMORY,
     )
-    order = torch.as_tensor(herding.indices)
-    return pixels[order.numpy()], vectors[order]
+    listed = pixels[herding.indices.numpy()]
+    return listed, vectors_at(maps, listed, labels.shape)
 
 
 def write_lists(
@@ -80,6 +89,28 @@ def write_lists(
 
 
 @dataclass(frozen=True)
+class Shared:
+    """What every round of a seed shares of the kernel over the ``m`` pixels that are offered without labels.
+
+    Attributes:
+        rows: ``[m]`` their union rows, ascending.
+        kernel: name of the kernel.
+        listed: K.
+        opening: the herding that starts without labels, as far as one pixel an image.
+        neighbours: of the m pixels.
+        centre: ``[D]`` float32, their mean vector, from which all rounds take inner products: kernel values are then
+            the same in every round, to the last bit.
+    """
+
+    rows: np.ndarray
+    kernel: str
+    listed: int
+    opening: Herding
+    neighbours: Neighbours
+    centre: np.ndarray
+
+
+@dataclass(frozen=True)
 class Union:
     """The listed pixels of all training images of a seed, one row each, images in order.
 
@@ -89,6 +120,7 @@ class Union:
         pixels: ``[n]`` flat pixel.
         ranks: ``[n]`` place in the image's list, from 0.
         bandwidth: σ of the kernel over the union.
+        shared: what herding the first K places of all lists has in common with every round.
     """
 
     vectors: np.ndarray
@@ -96,6 +128,7 @@ class Union:
     pixels: np.ndarray
     ranks: np.ndarray
     bandwidth: float
+    shared: "Shared | None" = None
 
     def rows_of(self, images: np.ndarray, pixels: np.ndarray) -> np.ndarray:
         """Rows of given pixels ``[m]``.
@@ -142,18 +175,26 @@ class Union:
                 "`candidates.reserve`"
             )
         count = max(1, round(budget * len(offered))) if isinstance(budget, float) else budget
-        herding = max_herding(
-            torch.from_numpy(np.asarray(self.vectors[offered])).float(),
-            count,
-            bandwidth=self.bandwidth,
-            kernel=kernel,
-            covered=torch.from_numpy(np.asarray(self.vectors[labelled])).float() if len(labelled) else None,
-        )
-        return offered[np.asarray(herding.indices)], herding
+        shared = self.shared if self.shared and (self.shared.kernel, self.shared.listed) == (kernel, listed) else None
+        if shared and not len(labelled) and count <= len(shared.opening.indices):
+            opening = Herding(shared.opening.indices[:count], shared.opening.coverage[:count])
+            return offered[opening.indices.numpy()], opening
+        neighbours = centre = None
+        if shared:
+            centre = shared.centre
+            places = np.searchsorted(shared.rows, offered).clip(max=len(shared.rows) - 1)
+            neighbours = shared.neighbours.at(np.where(shared.rows[places] == offered, places, -1))
+        products = VectorProducts(self.vectors[offered], centre)
+        similarities = Similarities(products, self.bandwidth, kernel, POOL_MEMORY, neighbours)
+        herding = herd(similarities, count, covered=self.vectors[labelled] if len(labelled) else None)
+        return offered[herding.indices.numpy()], herding
 
 
-def write_union(folder: Path, lists: Shards, listed: int, key: str) -> float:
-    """Gather the lists of all images into one memory-mapped union; returns the bandwidth of its first K places.
+def write_union(folder: Path, lists: Shards, listed: int, kernel: str, key: str) -> float:
+    """Gather the lists of all images into one memory-mapped union, with what every pool shares of the kernel.
+
+    Returns:
+        the bandwidth of the first K places.
 
     Raises:
         UserError: no image has a candidate.
@@ -169,15 +210,56 @@ def write_union(folder: Path, lists: Shards, listed: int, key: str) -> float:
         vectors[start:end] = lists.image("vectors", image)[: end - start]
     vectors.flush()
     for name, values in (("images", images), ("ranks", ranks), ("pixels", pixels[images, ranks])):
-        array = create_array(folder, name, values.shape, "int32")
-        array[:] = values
-        array.flush()
-    offered = torch.from_numpy(np.asarray(vectors[ranks < listed]))
-    return median_bandwidth(offered, generator=torch_generator(key, "bandwidth", "union"))
+        _write(folder, name, values.astype(np.int32))
+    rows = np.flatnonzero(ranks < listed)
+    bandwidth = median_bandwidth(vectors[rows], generator=torch_generator(key, "bandwidth", "union"))
+    shared = share(vectors, rows, listed, kernel, bandwidth, len(pixels))
+    _write(folder, "centre", shared.centre)
+    _write(folder, "opening", shared.opening.indices.numpy())
+    _write(folder, "opening_coverage", shared.opening.coverage.numpy())
+    _write(folder, "neighbour_thresholds", shared.neighbours.thresholds)
+    _write(folder, "neighbour_starts", shared.neighbours.pairs.starts.astype(np.int64))
+    _write(folder, "neighbour_terms", shared.neighbours.pairs.terms.astype(np.int32))
+    _write(folder, "neighbour_values", shared.neighbours.pairs.values)
+    return bandwidth
+
+
+def share(vectors: np.ndarray, rows: np.ndarray, listed: int, kernel: str, bandwidth: float, images: int) -> Shared:
+    """Compute what every round of a seed shares.
+
+    Args:
+        vectors: of the whole union, ``[n, D]``.
+        rows: those that are offered without labels, ascending.
+        listed: K.
+        kernel: name of the kernel.
+        bandwidth: σ.
+        images: how many pixels the opening has.
+    """
+    offered = as_float32(vectors[rows], "features")
+    centre = offered.mean(dim=0).numpy()
+    similarities = Similarities(VectorProducts(offered, centre), bandwidth, kernel, POOL_MEMORY)
+    opening = herd(similarities, images)
+    return Shared(rows, kernel, listed, opening, similarities.neighbours(NEIGHBOURS), centre)
 
 
 def read_union(folder: Path) -> Union:
     """Open what :func:`write_union` wrote."""
-    bandwidth = read_manifest(folder)["bandwidth"]
+    manifest = read_manifest(folder)
     arrays = {name: open_array(folder, name) for name in ("vectors", "images", "pixels", "ranks")}
-    return Union(**arrays, bandwidth=bandwidth)
+    pairs = Pairs(*(open_array(folder, f"neighbour_{name}") for name in ("starts", "terms", "values")))
+    opening, coverage = (torch.from_numpy(np.array(open_array(folder, n))) for n in ("opening", "opening_coverage"))
+    shared = Shared(
+        rows=np.flatnonzero(arrays["ranks"] < manifest["listed"]),
+        kernel=manifest["kernel"],
+        listed=manifest["listed"],
+        opening=Herding(opening, coverage),
+        neighbours=Neighbours(open_array(folder, "neighbour_thresholds"), pairs),
+        centre=open_array(folder, "centre"),
+    )
+    return Union(**arrays, bandwidth=manifest["bandwidth"], shared=shared)
+
+
+def _write(folder: Path, name: str, values: np.ndarray) -> None:
+    array = create_array(folder, name, values.shape, values.dtype.name)
+    array[:] = values
+    array.flush()

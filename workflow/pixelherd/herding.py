@@ -1,43 +1,34 @@
-"""MaxHerding: exact lazy greedy selection of the vectors that cover a set best.
+"""MaxHerding: exact greedy selection of the vectors that cover a set best, at any size.
 
 The generalised coverage of S is ``C(S) = Σ_i w_i max_{s in S} k(x_i, x_s) / Σ_i w_i`` (Bae et al., *Generalized
 Coverage for More Robust Low-Budget Active Learning*, ECCV 2024; with weights, *Uncertainty Herding*, ICLR 2025). It is
 monotone and submodular: a gain found for fewer picks bounds the gain for more picks from above, so most candidates
-need no second look before a pick (Minoux, *Accelerated greedy algorithms*, 1978). The bounds hold in floating point
-too: each term of a sum can only shrink, the order of summation is fixed, and rounding keeps order.
+need no second look before a pick (Minoux, *Accelerated greedy algorithms*, 1978).
+
+Coverage only rises, and a candidate j is worth something to a vector i only where ``k(x_i, x_j)`` exceeds the coverage
+that i has. After p picks that is about one pair in p. So the selection has two parts: a dense one, lazy greedy on rows
+of the kernel matrix, which may be held or computed when needed; and, as soon as the pairs that still matter are few, a
+sparse one on those pairs alone, which needs neither vectors nor kernel. Both are exact.
 """
 
-import itertools
 import operator
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import psutil
 import torch
 
 from .errors import UserError
+from .products import Products, VectorProducts, as_float32
 from .randomness import torch_generator
+from .similarities import BATCH, KERNELS, Pairs, Similarities
 
-KERNELS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "rbf": lambda u: u.neg_().exp_(),
-    "laplace": lambda u: u.sqrt_().neg_().exp_(),
-    "cauchy": lambda u: u.add_(1).reciprocal_(),
-    "student_t": lambda u: u.div_(3).add_(1).pow_(-2),
-    "rational_quadratic": lambda u: u.div_(4).add_(1).pow_(-2),
-    "top_hat": lambda u: u.le_(1),
-}
-"""Kernels as functions of ``u = d² / σ²`` that overwrite it; all are 1 at distance 0 and never rise with distance.
-
-``rbf`` exp(-u); ``laplace`` exp(-√u); ``cauchy`` 1 / (1 + u); ``student_t`` (1 + u/ν)^(-(ν+1)/2) with ν = 3;
-``rational_quadratic`` (1 + u/(2α))^(-α) with α = 2; ``top_hat`` 1 where d <= σ, else 0.
-"""
+__all__ = ["KERNELS", "TIE", "Herding", "herd", "max_herding", "median_bandwidth"]
 
 TIE = 1e-6
 """Gains closer to the best than this fraction of it are ties: float32 sums do not tell them apart."""
 
-ROWS, COLUMNS = 256, 512
-"""Size of the pieces in which kernel values are computed, so that they are still in the cache when they are used."""
+SLACK = 1 + 1e-5
+"""Factor that makes a float32 sum an upper bound of the same sum in another order."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +47,7 @@ class Herding:
 
 
 def max_herding(
-    features: torch.Tensor | np.ndarray,
+    features: torch.Tensor | np.ndarray | Products,
     budget: int,
     *,
     bandwidth: float | None = None,
@@ -70,18 +61,23 @@ def max_herding(
 
     Gains are sums of float32 kernel values; those within a fraction :data:`TIE` of the best are ties, and ties go to
     the lowest index. Where no pick can add anything (duplicates, everything covered) the lowest indices left follow.
+    A kernel value is within about ``1e-6 · (|x|² + |y|²) / σ²`` of the exact one, x and y taken from the mean vector.
 
     Args:
-        features: ``[n, D]`` of any float type; computed in float32 on the tensor's device (arrays on the CPU).
+        features: ``[n, D]`` of any float type, computed in float32 on the tensor's device (arrays on the CPU); or
+            inner products of vectors that are never gathered, such as :class:`pixelherd.products.MapProducts`.
         budget: how many to pick.
         bandwidth: σ > 0, a distance; ``None`` takes :func:`median_bandwidth` of the features.
         kernel: a name in :data:`KERNELS`.
         covered: ``[m, D]`` vectors whose coverage is credited from the start, such as labelled pixels.
         weights: ``[n]``, not negative: the weight of each vector's term in the mean.
         generator: draws the subset behind the bandwidth.
-        memory: bytes for kernel rows, by default half of what is free on the device. Where ``4 n²`` do not fit, the
-            rows used last are kept and others are computed again when needed: slower, with the same picks (on a GPU,
-            up to the rounding of matrix products of another shape). The float32 features come on top.
+        memory: bytes for kernel values, by default half of what is free on the device; the ``4 n D`` bytes of the
+            float32 features come on top. ``5 n²`` bytes hold the kernel in float32. ``3 n²`` hold upper bounds of it
+            in float16, and the rows that these cannot rule out are computed again. With less, rows are computed
+            whenever they are needed. The picks are the same (up to the rounding of matrix products of another shape);
+            at least 1.5 kB a vector are used for pairs that still matter. Half of Cityscapes' union, n = 148,750 and
+            D = 6144, takes 44 GB of float16 and 3.7 GB of features: one GPU of 80 GB with ``memory=70 * 10**9``.
 
     Raises:
         UserError: features or covered vectors are not finite, or the kernel is unknown.
@@ -92,28 +88,26 @@ def max_herding(
         raise UserError(f"unknown kernel {kernel!r}: choose one of {', '.join(KERNELS)}")
     if operator.index(budget) < 0:
         raise ValueError(f"budget must not be negative, got {budget}")
-    x = _as_float32(features, "features")
+    products = features if isinstance(features, Products) else VectorProducts(features)
     if bandwidth is None:
-        bandwidth = median_bandwidth(x, generator=generator)
-    if not 0 < bandwidth < float("inf"):
-        raise ValueError(f"bandwidth must be positive and finite, got {bandwidth}")
-    weights = _normalised(weights, x)
-    # A shift leaves distances alone, and shorter vectors lose fewer digits in |x|² + |y|² - 2xy.
-    centre = x.mean(dim=0)
-    x.sub_(centre).div_(bandwidth)
-    if covered is not None and len(covered) == 0:
-        covered = None
-    if covered is not None:
-        covered = _as_float32(covered, "covered").to(x.device)
-        if covered.shape[1] != x.shape[1]:
-            raise ValueError(f"covered vectors have {covered.shape[1]} dimensions, features have {x.shape[1]}")
-        covered.sub_(centre).div_(bandwidth)
-    rows = _KernelRows(x, KERNELS[kernel], memory)
-    c = torch.zeros(len(x), device=x.device)
-    if covered is not None:
-        for block in covered.split(ROWS):
-            c = torch.maximum(c, rows.between(block).amax(dim=0))
-    return _greedy(rows, c, weights, min(budget, len(x)))
+        bandwidth = _bandwidth_of(products.vectors(_subset(products.n, generator)))
+    similarities = Similarities(products, bandwidth, kernel, memory)
+    return herd(similarities, budget, covered=covered, weights=weights)
+
+
+def herd(
+    similarities: Similarities,
+    budget: int,
+    *,
+    covered: torch.Tensor | np.ndarray | None = None,
+    weights: torch.Tensor | np.ndarray | None = None,
+) -> Herding:
+    """:func:`max_herding` on similarities that are there already; arguments and errors as there."""
+    weights = _normalised(weights, similarities)
+    c = torch.zeros(similarities.n, device=similarities.device)
+    if covered is not None and len(covered):
+        c = similarities.best_with(covered)
+    return _Greedy(similarities, c, weights, min(budget, similarities.n)).run()
 
 
 def median_bandwidth(
@@ -133,10 +127,18 @@ def median_bandwidth(
         UserError: a vector of the subset is not finite.
         ValueError: features are not ``[n, D]`` with n > 0.
     """
-    size = min(max(len(features) // 100, 10), 2000)
+    subset = _subset(len(features), generator)
+    chosen = features[subset.to(features.device) if torch.is_tensor(features) else subset.numpy()]
+    return _bandwidth_of(as_float32(chosen, "features"))
+
+
+def _subset(n: int, generator: torch.Generator | None) -> torch.Tensor:
     generator = torch_generator("bandwidth") if generator is None else generator
-    subset = torch.randperm(len(features), generator=generator)[:size].sort().values
-    x = _as_float32(features[subset.to(features.device) if torch.is_tensor(features) else subset.numpy()], "features")
+    size = min(max(n // 100, 10), 2000)
+    return torch.randperm(n, generator=generator)[:size].sort().values
+
+
+def _bandwidth_of(x: torch.Tensor) -> float:
     x = x.double()
     x -= x.mean(dim=0)
     norms = (x * x).sum(dim=1)
@@ -147,175 +149,157 @@ def median_bandwidth(
     return 2 * float(distances.quantile(0.5)) if len(distances) else 1.0
 
 
-def _greedy(rows: "_KernelRows", c: torch.Tensor, weights: torch.Tensor | None, budget: int) -> Herding:
-    """Pick ``budget`` vectors, given the kernel, the coverage ``c [n]`` credited already and weights of mean 1."""
-    n = len(c)
-    positions = torch.arange(n, device=c.device)
+class _Greedy:
+    """One selection: the picks so far, the coverage ``c [n]`` that they give, and weights of mean 1."""
 
-    def gains(values: torch.Tensor) -> torch.Tensor:
-        """Unnormalised gains ``[b]`` of kernel rows ``[b, n]``, which are overwritten."""
-        values.sub_(c).clamp_(min=0)
-        return (values if weights is None else values.mul_(weights)).sum(dim=1)
+    def __init__(self, similarities: Similarities, c: torch.Tensor, weights: torch.Tensor | None, budget: int):
+        self._similarities, self._c, self._weights, self._budget = similarities, c, weights, budget
+        self._n = similarities.n
+        self._picks: list[int] = []
+        self._increments: list[float] = []
 
-    covered = float(c.double().sum() if weights is None else c.double() @ weights.double())
-    bounds = torch.cat([gains(values) for values in rows.sweep()]) if budget else c
-    fresh = torch.ones_like(positions, dtype=torch.bool)
-    picks, increments, count = [], [], rows.batch
-    while len(picks) < budget:
-        evaluated = 0
-        while True:
-            best = float(bounds.where(fresh, -1).amax())
-            ties = fresh & (bounds >= best * (1 - TIE))
-            pick = int(ties.byte().argmax()) if best > 0 else n
-            # A stale bound matters while it may beat the best, then where it may be a tie of a lower index.
-            stale = bounds.masked_fill(fresh, -1)
-            top = stale.topk(min(count, n))
-            candidates = top.indices[top.values > max(best, 0)]
-            if not len(candidates):
-                lower = (stale > 0) & (stale >= best * (1 - TIE)) & (positions < pick)
-                candidates = lower.nonzero()[:count, 0]
-            if not len(candidates):
+    def run(self) -> Herding:
+        c, weights = self._c.double(), None if self._weights is None else self._weights.double()
+        credited = float(c.sum() if weights is None else c @ weights)
+        total = self._n if weights is None else float(weights.sum())
+        if self._budget:
+            pairs = self._similarities.pairs_above(self._c)
+            if pairs is None:
+                pairs = self._pick_from_rows()
+            if pairs is not None:
+                self._pick_from_pairs(pairs)
+        left = torch.ones(self._n, dtype=torch.bool)
+        left[self._picks] = False
+        chosen = torch.cat([torch.tensor(self._picks, dtype=torch.int64), left.nonzero()[:, 0]])[: self._budget]
+        increments = self._increments + [0.0] * (self._budget - len(self._picks))
+        coverage = (credited + torch.tensor(increments, dtype=torch.float64).cumsum(0)) / total
+        return Herding(chosen, coverage.clamp(max=1), min(credited / total, 1.0))
+
+    def _pick_from_rows(self) -> Pairs | None:
+        """Pick with rows of the kernel matrix until the budget is spent, or return the few pairs that still matter."""
+        similarities, n, c = self._similarities, self._n, self._c
+        positions = torch.arange(n, device=c.device)
+        bounds = similarities.hold(c, self._weights) * SLACK
+        fresh = torch.zeros_like(positions, dtype=torch.bool)  # the bound is the gain, given c
+        tight = fresh.clone()  # the bound comes from the held upper bounds, given c
+        count, look = BATCH, 1
+
+        while len(self._picks) < self._budget:
+            evaluated, swept, kept = 0, False, (-1, None)
+            while True:
+                best = float(bounds.where(fresh, -1).amax())
+                ties = fresh & (bounds >= best * (1 - TIE))
+                pick = int(ties.byte().argmax()) if best > 0 else n
+                # A stale bound matters while it may beat the best, then where it may be a tie of a lower index.
+                stale = bounds.masked_fill(fresh, -1)
+                top = stale.topk(min(count, n))
+                candidates = top.indices[top.values > max(best, 0)]
+                if not len(candidates):
+                    lower = (stale > 0) & (stale >= best * (1 - TIE)) & (positions < pick)
+                    candidates = lower.nonzero()[:count, 0]
+                if not len(candidates):
+                    break
+                if not (similarities.holds or swept) and evaluated >= n // 64 and int((stale > best).sum()) > n // 4:
+                    # Of so many rows each would be computed whole, and a sweep computes half the matrix.
+                    swept, upper = True, similarities.hold(c, self._weights) * SLACK
+                    bounds = torch.where(fresh, bounds, torch.minimum(bounds, upper))
+                    continue
+                if similarities.holds_bounds:
+                    loose = candidates[~tight[candidates]]
+                    for batch in loose.split(BATCH):
+                        upper = self._gains(similarities.upper_rows(batch)) * SLACK
+                        bounds[batch] = torch.minimum(bounds[batch], upper)
+                    tight[loose] = True
+                    count = min(2 * count, 256)
+                    if len(loose):
+                        continue
+                    candidates = candidates[:8]  # exact rows cost far more than bounds
+                for batch in candidates.split(BATCH):
+                    rows = similarities.rows(batch)
+                    bounds[batch] = gains = self._gains(rows.clone())
+                    if float(gains.amax()) > best:
+                        best, kept = float(gains.amax()), (int(batch[gains.argmax()]), rows[gains.argmax()].clone())
+                fresh[candidates] = True
+                evaluated += len(candidates)
+                count = min(2 * count, 256)
+            if best <= 0:
                 break
-            for batch in candidates.split(rows.batch):
-                bounds[batch] = gains(rows[batch])
-            fresh[candidates] = True
-            evaluated += len(candidates)
-            count = min(2 * count, ROWS)
-        if best <= 0:
-            break
-        picks.append(pick)
-        increments.append(float(bounds[pick]))
-        c = torch.maximum(c, rows[positions[pick : pick + 1]][0])
-        bounds[pick] = -1
-        fresh.fill_(False)
-        count = max(rows.batch, evaluated // 2)
+            row = kept[1] if kept[0] == pick else similarities.rows(positions[pick : pick + 1])[0]
+            self._add(pick, float(bounds[pick]))
+            c = self._c = torch.maximum(c, row)
+            bounds[pick] = -1
+            fresh.fill_(False)
+            tight.fill_(False)
+            count = max(BATCH, evaluated // 2)
+            # Looking costs some rows, and collecting the pairs about as much as n rows.
+            left = self._budget - len(self._picks)
+            if len(self._picks) >= look and left * BATCH >= n // 2:
+                look = 2 * len(self._picks)
+                if (pairs := similarities.pairs_above(c)) is not None:
+                    return pairs
+        return None
 
-    left = torch.ones(n, dtype=torch.bool)
-    left[picks] = False
-    indices = torch.cat([torch.tensor(picks, dtype=torch.int64), left.nonzero()[:, 0]])[:budget]
-    increments += [0.0] * (budget - len(picks))
-    total = n if weights is None else float(weights.double().sum())
-    coverage = (covered + torch.tensor(increments, dtype=torch.float64).cumsum(0)) / total
-    return Herding(indices, coverage.clamp(max=1), min(covered / total, 1.0))
+    def _gains(self, rows: torch.Tensor) -> torch.Tensor:
+        """Unnormalised gains ``[b]`` of candidates whose kernel rows are ``[b, n]``, which are overwritten."""
+        values = rows.sub_(self._c).clamp_(min=0)
+        return (values if self._weights is None else values.mul_(self._weights)).sum(dim=1)
 
+    def _pick_from_pairs(self, pairs: Pairs) -> None:
+        """Pick with the pairs that still matter, on the CPU: columns are short, and each pick looks at few."""
+        c = self._c.cpu().numpy().copy()
+        weights = None if self._weights is None else self._weights.cpu().numpy()
+        starts, terms, values = pairs.starts, pairs.terms, pairs.values
+        columns: list[tuple[np.ndarray, np.ndarray] | None] = [None] * self._n
+        bounds = pairs.gains(c, weights)
+        bounds[self._picks] = -1
+        evaluated_at = np.full(self._n, len(self._picks))
 
-class _KernelRows:
-    """Rows of the symmetric kernel matrix of ``x [n, D]``, which has been divided by σ: all kept, or those used last.
+        def evaluate(j: int) -> float:
+            """The gain of j; of its column only what still matters is kept."""
+            column = columns[j]
+            if column is None:
+                column = terms[starts[j] : starts[j + 1]], values[starts[j] : starts[j + 1]]
+            over = column[1] - c[column[0]]
+            alive = over > 0
+            if 2 * np.count_nonzero(alive) < len(over):
+                columns[j] = column[0][alive], column[1][alive]
+            over[~alive] = 0
+            if weights is not None:
+                over *= weights[column[0]]
+            bounds[j] = gain = over.sum(dtype=np.float64)
+            evaluated_at[j] = len(self._picks)
+            return gain
 
-    Columns would be as good, but rows are contiguous.
-    """
+        while len(self._picks) < self._budget:
+            now = len(self._picks)
+            while evaluated_at[pick := int(bounds.argmax())] < now:
+                evaluate(pick)
+            best = bounds[pick]
+            if best <= 0:
+                break
+            for j in np.flatnonzero(bounds[:pick] >= best * (1 - TIE)):
+                if evaluated_at[j] == now or evaluate(j) >= best * (1 - TIE):
+                    pick = int(j)
+                    break
+            self._add(pick, float(bounds[pick]))
+            rows = slice(starts[pick], starts[pick + 1])
+            c[terms[rows]] = np.maximum(c[terms[rows]], values[rows])
+            bounds[pick] = -1
 
-    batch = 32  # rows looked at together: few enough for the cache, enough for a fast matrix product
-
-    def __init__(self, x: torch.Tensor, kernel: Callable[[torch.Tensor], torch.Tensor], memory: int | None):
-        n = len(x)
-        self._x, self._kernel = x, kernel
-        # Norms come from the same product as the rest, so that duplicates are at distance 0 without rounding.
-        self._norms = torch.cat([(block @ block.T).diagonal() for block in x.split(64)])
-        if not self._norms.isfinite().all():
-            raise ValueError("the bandwidth is too small for features of this size: their squared ratio overflows")
-        self._capacity = min(n, max((_half_of_free(x.device) if memory is None else memory) // (4 * n), self.batch))
-        self._values = torch.empty(self._capacity, n, device=x.device)
-        self._complete = self._capacity == n
-        if self._complete:
-            self._fill()
-        else:
-            self._slot = torch.full((n,), -1, device=x.device)
-            self._owner = torch.full((self._capacity,), -1, device=x.device)
-            self._used = torch.zeros(self._capacity, dtype=torch.int64, device=x.device)
-            self._clock = 0
-
-    def __getitem__(self, indices: torch.Tensor) -> torch.Tensor:
-        """A copy ``[b, n]`` of the rows at ``indices [b]``, b <= ``batch``."""
-        if self._complete:
-            return self._values.index_select(0, indices)
-        self._clock += 1
-        slots = self._slot[indices]
-        self._used[slots[slots >= 0]] = self._clock
-        missing = indices[slots < 0]
-        if len(missing):
-            free = self._used.topk(len(missing), largest=False).indices
-            evicted = self._owner[free]
-            self._slot[evicted[evicted >= 0]] = -1
-            self._owner[free], self._slot[missing], self._used[free] = missing, free, self._clock
-            self._values[free] = self._rows(missing)
-        return self._values.index_select(0, self._slot[indices])
-
-    def sweep(self) -> Iterator[torch.Tensor]:
-        """Copies of all rows in order, ``[b, n]`` at a time."""
-        for indices in torch.arange(len(self._x), device=self._x.device).split(self.batch):
-            yield self._values[indices] if self._complete else self._rows(indices)
-
-    def between(self, y: torch.Tensor) -> torch.Tensor:
-        """Kernel values ``[b, n]`` of vectors ``y [b, D]`` (divided by σ) with all of ``x``."""
-        norms = torch.cat([(block @ block.T).diagonal() for block in y.split(64)])
-        return torch.cat([self._piece(y, norms, columns) for columns in _slices(0, len(self._x), COLUMNS)], dim=1)
-
-    def _rows(self, indices: torch.Tensor) -> torch.Tensor:
-        # A product of very few rows takes another path in BLAS and is rounded differently: repeat a row.
-        padded = torch.cat([indices, indices[:1].expand(max(8 - len(indices), 0))])
-        y, norms = self._x[padded], self._norms[padded]
-        columns = _slices(0, len(self._x), COLUMNS)
-        values = torch.cat([self._piece(y, norms, piece) for piece in columns], dim=1)[: len(indices)]
-        values[torch.arange(len(indices), device=indices.device), indices] = 1
-        return values
-
-    def _fill(self) -> None:
-        """Compute the upper triangle piece by piece and mirror each while it is in the cache."""
-        for rows in _slices(0, len(self._x), ROWS):
-            for columns in _slices(rows.start, len(self._x), COLUMNS):
-                piece = self._piece(self._x[rows], self._norms[rows], columns)
-                self._values[rows, columns] = piece
-                self._values[columns, rows] = piece.T
-        self._values.fill_diagonal_(1)
-
-    def _piece(self, y: torch.Tensor, norms: torch.Tensor, columns: slice) -> torch.Tensor:
-        squares = norms[:, None] + self._norms[columns]
-        u = y @ self._x[columns].T
-        torch.sub(squares, u, alpha=2, out=u)
-        # What rounding alone can make of distance 0 is distance 0; this also removes negative values.
-        u.masked_fill_(u <= squares.mul_(4 * torch.finfo(torch.float32).eps), 0)
-        return self._kernel(u)
+    def _add(self, pick: int, gain: float) -> None:
+        self._picks.append(pick)
+        self._increments.append(gain)
 
 
-def _slices(start: int, stop: int, size: int) -> list[slice]:
-    """Cut ``start:stop`` into pieces of nearly equal length, at most ``size``: no piece is tiny unless all is."""
-    pieces = max(-(-(stop - start) // size), 1)
-    edges = [start + (stop - start) * piece // pieces for piece in range(pieces + 1)]
-    return [slice(low, high) for low, high in itertools.pairwise(edges)]
-
-
-def _as_float32(vectors: torch.Tensor | np.ndarray, name: str) -> torch.Tensor:
-    """A float32 copy, made block by block so that a memory-mapped float16 array is never held in a third form."""
-    if vectors.ndim != 2 or 0 in vectors.shape:
-        raise ValueError(f"{name} must be [n, D] with at least one vector, got shape {tuple(vectors.shape)}")
-    device = vectors.device if torch.is_tensor(vectors) else "cpu"
-    copy = torch.empty(tuple(vectors.shape), dtype=torch.float32, device=device)
-    for rows in _slices(0, len(copy), 4096):
-        block = vectors[rows]
-        copy[rows] = block if torch.is_tensor(block) else torch.from_numpy(np.array(block, dtype=np.float32))
-        bad = ~copy[rows].isfinite().all(dim=1)
-        if bad.any():
-            where = rows.start + int(bad.nonzero()[0])
-            raise UserError(
-                f"{name} are not finite at vector {where}: extract them again in float32, or check the input"
-            )
-    return copy
-
-
-def _normalised(weights: torch.Tensor | np.ndarray | None, x: torch.Tensor) -> torch.Tensor | None:
-    """Weights as float32 of mean 1 on the device of ``x``."""
+def _normalised(weights: torch.Tensor | np.ndarray | None, similarities: Similarities) -> torch.Tensor | None:
+    """Weights as float32 of mean 1 on the device of the similarities."""
     if weights is None:
         return None
-    weights = torch.as_tensor(weights).to(x.device, torch.float64)
-    if weights.shape != x.shape[:1]:
-        raise ValueError(f"weights must have shape [{len(x)}], got {list(weights.shape)}")
+    n = similarities.n
+    weights = torch.as_tensor(weights).to(similarities.device, torch.float64)
+    if weights.shape != (n,):
+        raise ValueError(f"weights must have shape [{n}], got {list(weights.shape)}")
     total = float(weights.sum())
     if not weights.isfinite().all() or weights.min() < 0 or not 0 < total < float("inf"):
         raise ValueError("weights must be finite and not negative, with a positive sum")
-    return (weights * (len(x) / total)).float()
-
-
-def _half_of_free(device: torch.device) -> int:
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
-    return free // 2
+    return (weights * (n / total)).float()

@@ -12,7 +12,7 @@ from pathlib import Path
 from .backbones.geometry import shapes
 from .backbones.settings import Checkpoint
 from .backbones.sources import unet_config
-from .budget import pixels_a_round
+from .budget import NEIGHBOURS, pixels_a_round
 from .datasets import counts, is_labelled
 from .errors import UserError
 from .study import Pretrained, Run, Study
@@ -144,7 +144,11 @@ def _shared(study: Study, dataset: str, features: str, images: dict[str, int]) -
         listed = seeds * train * (candidates.listed + candidates.reserve)
         again = 0 if keeps else steps * train * seeds
         found.append(Item("herd", seeds * shards["train"], again, listed * (vector + INT32), listing))
-        found.append(Item("gather", seeds, 0, listed * (vector + 3 * INT32), listing))
+        offered = train * candidates.listed
+        # pairs with their values, where each vector's begin, its threshold; the opening with its coverage; the centre
+        shared = offered * (min(NEIGHBOURS, offered) * (INT32 + FLOAT32) + 8 + FLOAT32) + 8 + min(train, offered) * 16
+        shared += dimension * FLOAT32
+        found.append(Item("gather", seeds, 0, listed * (vector + 3 * INT32) + seeds * shared, listing))
     if drawing:
         jobs = seeds * shards["train"]
         found.append(Item("perturb", jobs, seeds * train * steps * draws, listed * draws * vector, drawing))

@@ -14,17 +14,19 @@ from .study import Run, Study, hash_of
 SEAL = "run.json"
 PACKAGE = Path(__file__).parent
 
+HERDING = ("herding.py", "similarities.py", "products.py")
+
 #: Source that each stage's results depend on, as modules of the package. A change redoes the stage in pending runs.
 STAGE_SOURCE = {
     "prepare": ("datasets", "storage.py", "randomness.py"),
     "pretrain": ("backbones", "pretraining.py"),
     "extract": ("backbones", "features.py", "dense.py", "randomness.py"),
-    "herd": ("candidates.py", "herding.py", "dense.py", "features.py", "randomness.py"),
-    "gather": ("candidates.py", "herding.py", "shards.py"),
+    "herd": ("candidates.py", *HERDING, "dense.py", "features.py", "randomness.py"),
+    "gather": ("candidates.py", *HERDING, "shards.py", "budget.py"),
     "select": (
         "selection.py",
         "candidates.py",
-        "herding.py",
+        *HERDING,
         "acquisition.py",
         "scores.py",
         "rankings.py",

@@ -89,6 +89,7 @@ rule gather:
         runtime=60,
     params:
         listed=STUDY.candidates.listed,
+        kernel=STUDY.candidates.kernel,
         threads=STUDY.threads,
         source=source("gather", "gather"),
         cost=cost("gather", "{dataset}", "{features}", "seed-{key}"),

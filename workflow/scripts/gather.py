@@ -1,4 +1,4 @@
-"""Gather the listed pixels of all training images."""
+"""Gather the listed pixels of all training images, and what every pool shares of their kernel."""
 
 from pathlib import Path
 
@@ -9,7 +9,8 @@ with job(snakemake):
     from pixelherd.shards import Shards
     from pixelherd.storage import writing
 
-    facts = {}
+    params = snakemake.params
+    facts = {"listed": params.listed, "kernel": params.kernel}
     with writing(Path(snakemake.output[0]).parent, facts) as folder:
         lists = Shards([Path(manifest).parent for manifest in snakemake.input])
-        facts["bandwidth"] = write_union(folder, lists, snakemake.params.listed, snakemake.wildcards.key)
+        facts["bandwidth"] = write_union(folder, lists, params.listed, params.kernel, snakemake.wildcards.key)

@@ -1,0 +1,352 @@
+"""How fast is MaxHerding against a plain rescan and other facility-location libraries, and how does its cost grow?
+
+Every cell runs in a process of its own, one after the other, with the same vectors: seconds with the kernel included,
+peak memory beyond the vectors and imports, and the coverage reached. Sides:
+
+    pixelherd        ``max_herding``
+    rescan           the plain way: the whole kernel in float32, and for every pick all gains anew
+    apricot          apricot-select, FacilityLocationSelection with its lazy optimiser on the same kernel
+    submodlib        submodlib-py, FacilityLocationFunction with LazyGreedy on the same kernel
+
+A rescan that would go on beyond ``--limit`` seconds stops after at least 20 picks, and its time is extrapolated from
+them (≈); the libraries cannot be stopped and continued, so that a cell far beyond the limit is ended (>). Libraries
+that are not installed are left out: ``pip install apricot-select submodlib-py``.
+
+    python benchmarks/herding.py --union cache/lists/camvid/ddpm/seed-0/union --local --threads 2
+
+``--union`` adds vectors of real images (the folder that gather leaves) and the rounds of their seed; ``--local`` adds
+candidates of an image with ADM-256's maps, D = 6144, 50 picks of 10,000.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+SIDES = ("pixelherd", "rescan", "apricot", "submodlib")
+ADM = {5: (1024, 32), 8: (512, 64), 12: (256, 128), 17: (256, 256)}  # channels and side of ADM-256's decoder blocks
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="*", default=[1000, 2000, 5000, 10000, 20000])
+    parser.add_argument("--dimensions", type=int, nargs="*", default=[64, 6144])
+    parser.add_argument("--picks", nargs="+", default=["50", "half"])
+    parser.add_argument("--sides", nargs="+", default=SIDES, choices=SIDES)
+    parser.add_argument("--union", type=Path, help="folder of a union, for vectors of real images")
+    parser.add_argument("--local", action="store_true", help="also candidates of one image from native maps")
+    parser.add_argument("--limit", type=float, default=120, help="seconds for a cell")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("docs/herding.png"), help="picture")
+    parser.add_argument("--cell", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.cell:
+        run_cell(json.loads(options.cell), options)
+        return
+
+    cells = []
+    for dimension in [*options.dimensions, *(["camvid"] if options.union else [])]:
+        for n in options.sizes:
+            n = min(n, union_size(options.union)) if dimension == "camvid" else n
+            for picks in options.picks:
+                budget = n // 2 if picks == "half" else int(picks)
+                cells.append({"kind": "global", "data": dimension, "n": n, "picks": budget, "label": picks})
+    if options.local:
+        cells.append({"kind": "local", "data": "maps", "n": 10000, "picks": 50, "label": "50"})
+    found = []
+    for cell in cells:
+        for side in options.sides if cell["kind"] == "global" else ("pixelherd", "rescan"):
+            found.append(cell | {"side": side} | measured(cell | {"side": side}, options))
+            print(found[-1], file=sys.stderr, flush=True)
+    rounds = [measured({"kind": name}, options) for name in ("first", "small", "later")] if options.union else []
+    report(found, rounds, options)
+
+
+def measured(cell: dict, options: argparse.Namespace) -> dict:
+    """What a process of its own measures; ``{"seconds": None}`` where the side is not installed."""
+    command = [sys.executable, __file__, "--cell", json.dumps(cell), "--limit", str(options.limit)]
+    command += ["--threads", str(options.threads)] + (["--union", str(options.union)] if options.union else [])
+    try:
+        # Beside its limit a cell makes its vectors, and the rounds of a union include what gather does.
+        done = subprocess.run(command, capture_output=True, text=True, timeout=options.limit + 60, check=False)
+    except subprocess.TimeoutExpired:
+        return {"seconds": options.limit, "mark": "> ", "memory": None, "coverage": None}
+    if done.returncode:
+        raise SystemExit(f"{cell}: {done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def run_cell(cell: dict, options: argparse.Namespace) -> None:
+    """Measure one cell and print it as JSON."""
+    import torch
+
+    torch.set_num_threads(options.threads)
+    if cell["kind"] in ("first", "small", "later"):
+        result = round_of_union(cell["kind"], options.union)
+    elif cell["kind"] == "local":
+        result = local(cell, options.limit)
+    else:
+        x = vectors(cell, options.union)
+        result = side_of(cell["side"])(x, cell["picks"], options.limit)
+    print(json.dumps(result))
+
+
+def vectors(cell: dict, union: Path | None) -> np.ndarray:
+    """Unit vectors ``[n, D]`` float32: of real images, or around random centres."""
+    if cell["data"] == "camvid":
+        ranks = np.load(union / "ranks.npy")
+        offered = np.flatnonzero(ranks <= ranks.max() // 2)[: cell["n"]]
+        return np.load(union / "vectors.npy", mmap_mode="r")[offered].astype(np.float32)
+    generator = np.random.default_rng(0)
+    centres = generator.standard_normal((100, cell["data"]), dtype=np.float32)
+    x = centres[generator.integers(100, size=cell["n"])]
+    x += 0.7 * generator.standard_normal(x.shape, dtype=np.float32)
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def union_size(union: Path) -> int:
+    return len(np.load(union / "ranks.npy", mmap_mode="r")) // 2
+
+
+class Meter:
+    """Seconds, and peak memory beyond what the process held at the start."""
+
+    def __init__(self) -> None:
+        import psutil
+
+        self._held = psutil.Process().memory_info().rss
+        # Writing 5 resets the peak, which making the vectors has raised.
+        Path("/proc/self/clear_refs").write_text("5")
+        self._start = time.perf_counter()
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self._start
+
+    def result(self, coverage: float | None, seconds: float | None = None, mark: str = "") -> dict:
+        seconds = self.seconds() if seconds is None else seconds
+        return {"seconds": seconds, "mark": mark, "memory": peak() - self._held, "coverage": coverage}
+
+
+def peak() -> int:
+    """Peak resident memory of this process in bytes."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def side_of(name: str):
+    return {"pixelherd": pixelherd, "rescan": rescan, "apricot": apricot, "submodlib": submodlib}[name]
+
+
+def pixelherd(x: np.ndarray, picks: int, limit: float) -> dict:
+    from pixelherd.herding import max_herding
+
+    meter = Meter()
+    herding = max_herding(x, picks)
+    return meter.result(float(herding.coverage[-1]))
+
+
+def plain_kernel(x: np.ndarray):
+    """The whole kernel ``[n, n]`` float32, computed in row blocks."""
+    import torch
+
+    from pixelherd.herding import median_bandwidth
+
+    bandwidth = median_bandwidth(x)
+    x = torch.from_numpy(x)
+    norms = x.square().sum(dim=1)
+    kernel = torch.empty(len(x), len(x))
+    for rows in range(0, len(x), 512):
+        block = kernel[rows : rows + 512]
+        torch.mm(x[rows : rows + 512], x.T, out=block)
+        block.mul_(-2).add_(norms).add_(norms[rows : rows + 512, None]).clamp_(min=0).div_(-(bandwidth**2)).exp_()
+    return kernel
+
+
+def rescan(x: np.ndarray, picks: int, limit: float) -> dict:
+    import torch
+
+    meter = Meter()
+    kernel = plain_kernel(x)
+    before = meter.seconds()
+    c = torch.zeros(len(x))
+    for count in range(1, picks + 1):
+        gains = torch.cat([(block - c).clamp_(min=0).sum(dim=1) for block in kernel.split(256)])
+        torch.maximum(c, kernel[gains.argmax()], out=c)
+        if count >= 20 and meter.seconds() > limit:
+            break
+    if count == picks:
+        return meter.result(float(c.double().mean()))
+    each = (meter.seconds() - before) / count
+    return meter.result(None, before + picks * each, f"≈ ({count} picks) ")
+
+
+def apricot(x: np.ndarray, picks: int, limit: float) -> dict:
+    try:
+        from apricot import FacilityLocationSelection
+    except ImportError:
+        return {"seconds": None}
+    # The compiler's time is not the method's.
+    FacilityLocationSelection(2, metric="precomputed", optimizer="lazy").fit(np.eye(8, dtype=np.float64))
+    meter = Meter()
+    kernel = plain_kernel(x).numpy().astype(np.float64)  # its compiled functions take float64 only
+    selection = FacilityLocationSelection(picks, metric="precomputed", optimizer="lazy").fit(kernel)
+    return meter.result(reached(kernel, selection.ranking))
+
+
+def submodlib(x: np.ndarray, picks: int, limit: float) -> dict:
+    try:
+        from submodlib import FacilityLocationFunction
+    except ImportError:
+        return {"seconds": None}
+    meter = Meter()
+    kernel = plain_kernel(x).numpy()
+    function = FacilityLocationFunction(n=len(x), mode="dense", sijs=kernel, separate_rep=False)
+    chosen = function.maximize(
+        budget=picks, optimizer="LazyGreedy", stopIfZeroGain=False, stopIfNegativeGain=False, show_progress=False
+    )
+    return meter.result(reached(kernel, [index for index, _ in chosen]))
+
+
+def reached(kernel: np.ndarray, chosen) -> float:
+    best = np.zeros(len(kernel))
+    for index in chosen:
+        np.maximum(best, kernel[index], out=best)
+    return float(best.mean())
+
+
+def smooth_maps() -> dict:
+    """Random maps of ADM-256's shapes at three timesteps that vary smoothly over the image, float16."""
+    import torch
+    from torch.nn import functional as F
+
+    generator = torch.Generator().manual_seed(0)
+    maps = {}
+    for block, (channels, side) in ADM.items():
+        coarse = torch.randn(1, 3 * channels, 16, 16, generator=generator)
+        parts = [F.interpolate(part, (side, side), mode="bicubic").half() for part in coarse.split(64, dim=1)]
+        maps[block] = torch.cat(parts, dim=1)[0].unflatten(0, (3, channels))
+    return maps
+
+
+def local(cell: dict, limit: float) -> dict:
+    """Candidates of one image, from its maps: the rescan's seconds and memory count the gathered vectors."""
+    import torch
+
+    from pixelherd import dense
+    from pixelherd.candidates import LIST_MEMORY
+    from pixelherd.herding import max_herding
+    from pixelherd.products import MapProducts
+
+    maps, size = smooth_maps(), (256, 256)
+    pixels = np.sort(np.random.default_rng(0).choice(size[0] * size[1], cell["n"], replace=False))
+    if cell["side"] == "pixelherd":
+        meter = Meter()
+        herding = max_herding(MapProducts(maps, pixels, size), cell["picks"], memory=LIST_MEMORY)
+        return meter.result(float(herding.coverage[-1]))
+    start = time.perf_counter()
+    x = dense.vectors(maps, torch.as_tensor(pixels // size[1]), torch.as_tensor(pixels % size[1]), size).numpy()
+    seconds = time.perf_counter() - start
+    result = rescan(np.ascontiguousarray(x), cell["picks"], limit)
+    return result | {"seconds": seconds + result["seconds"], "memory": result["memory"] + x.nbytes}
+
+
+def round_of_union(kind: str, folder: Path) -> dict:
+    """Half of what a union offers: a first round, the same with 200 MB, or a round with labels of the same seed."""
+    from pixelherd import candidates
+    from pixelherd.herding import Similarities, VectorProducts, herd
+    from pixelherd.storage import open_array, read_manifest
+
+    arrays = {name: open_array(folder, name) for name in ("vectors", "images", "pixels", "ranks")}
+    bandwidth = read_manifest(folder)["bandwidth"]
+    listed = (int(arrays["ranks"].max()) + 1) // 2
+    union = candidates.Union(**arrays, bandwidth=bandwidth)
+    rows = union.offered(np.array([], dtype=np.int64), listed)
+    if kind in ("first", "small"):
+        meter = Meter()
+        memory = 200 * 10**6 if kind == "small" else candidates.POOL_MEMORY
+        herding = herd(Similarities(VectorProducts(union.vectors[rows]), bandwidth, memory=memory), len(rows) // 2)
+        result = meter.result(float(herding.coverage[-1]))
+        return result | {"n": len(rows), "picks": len(rows) // 2, "digest": hash(tuple(herding.indices.tolist()))}
+    images = int(arrays["images"].max()) + 1
+    union = candidates.Union(
+        **arrays, bandwidth=bandwidth, shared=candidates.share(union.vectors, rows, listed, "rbf", bandwidth, images)
+    )
+    labelled, _ = union.herd(np.array([], dtype=np.int64), listed, "rbf", max(images // 10, 1))
+    meter = Meter()
+    chosen, herding = union.herd(np.sort(labelled), listed, "rbf", 0.5)
+    return meter.result(float(herding.coverage[-1])) | {"n": len(union.offered(labelled, listed)), "picks": len(chosen)}
+
+
+def report(found: list[dict], rounds: list[dict], options: argparse.Namespace) -> None:
+    """Print the tables and write the picture."""
+    import pandas as pd
+
+    def text(row: dict) -> str:
+        if row["seconds"] is None:
+            return "not installed"
+        return f"{row['mark']}{row['seconds']:.2f}"
+
+    keys = ["data", "n", "picks"]
+    table: dict[tuple, dict] = {}
+    for row in found:
+        cells = table.setdefault(tuple(row[key] for key in keys), {})
+        cells[f"{row['side']} s"] = text(row)
+        cells[f"{row['side']} MB"] = "" if row.get("memory") is None else f"{row['memory'] / 1e6:.0f}"
+        cells[f"{row['side']} coverage"] = "" if row.get("coverage") is None else f"{row['coverage']:.5f}"
+        cells.setdefault("ratio", "")
+        if row["side"] == "rescan":
+            ours = next(each for each in found if each["side"] == "pixelherd" and all(each[k] == row[k] for k in keys))
+            cells["ratio"] = f"{row['seconds'] / ours['seconds']:.1f}"
+    lines = [dict(zip(keys, key, strict=True)) | cells for key, cells in table.items()]
+    print(f"{options.threads} threads; seconds with the kernel included; ratio = rescan / pixelherd\n")
+    print(pd.DataFrame(lines).to_markdown(index=False))
+    if rounds:
+        first, small, later = rounds
+        same = "digest" in small and small["digest"] == first["digest"]
+        print(f"\nUnion of a seed, {first['n']} vectors, {first['picks']} picks, with pixelherd:")
+        print(f"- first round {first['seconds']:.1f} s, {first['memory'] / 1e6:.0f} MB")
+        print(f"- with 200 MB for the kernel {small['mark']}{small['seconds']:.1f} s, picks the same: {same}")
+        print(f"- a later round of the same seed {later['seconds']:.1f} s")
+    picture(found, options.out)
+
+
+def picture(found: list[dict], out: Path) -> None:
+    """Seconds over n, log-log, a panel for each kind of vectors."""
+    from matplotlib.figure import Figure
+
+    kinds = list(dict.fromkeys(row["data"] for row in found if row["kind"] == "global"))
+    if not kinds:
+        return
+    figure = Figure(figsize=(4 * len(kinds), 3.6), layout="constrained")
+    for axes, kind in zip(np.atleast_1d(figure.subplots(1, len(kinds), sharey=True)), kinds, strict=True):
+        for colour, side in enumerate(SIDES):
+            for label, style in (("50", ":"), ("half", "-")):
+                mine = [r for r in found if (r["data"], r["side"], r["label"]) == (kind, side, label) and r["seconds"]]
+                mine = [row for row in mine if row["mark"] != "> "]
+                name = f"{side}, {'half of all' if label == 'half' else label}"
+                axes.loglog(
+                    [row["n"] for row in mine],
+                    [row["seconds"] for row in mine],
+                    style,
+                    color=f"C{colour}",
+                    marker="o",
+                    markersize=3,
+                    label=name,
+                )
+        axes.set_title("CamVid, D = 1440" if kind == "camvid" else f"D = {kind}")
+        axes.set_xlabel("vectors")
+    figure.axes[0].set_ylabel("seconds")
+    figure.axes[-1].legend(fontsize=7)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=120)
+
+
+if __name__ == "__main__":
+    main()

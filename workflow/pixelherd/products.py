@@ -1,0 +1,210 @@
+"""Inner products of n vectors: of gathered vectors, or of vectors that follow from native feature maps."""
+
+import itertools
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from . import dense
+from .errors import UserError
+
+CHANNELS = 32
+"""Channels of a map converted to float32 at a time."""
+
+POSITIONS = 256
+"""Rows of a Gram matrix computed at a time."""
+
+
+@runtime_checkable
+class Products(Protocol):
+    """Inner products of n vectors on a device.
+
+    Attributes:
+        n: number of vectors.
+        device: where the products are computed.
+        norms: ``[n]`` float32 squared lengths.
+    """
+
+    n: int
+    device: torch.device
+    norms: torch.Tensor
+
+    def left(self, rows: slice | torch.Tensor) -> Any:
+        """What :meth:`times` needs of some vectors, as the left factor."""
+
+    def times(self, left: Any, columns: slice) -> torch.Tensor:
+        """Inner products ``[rows, columns]`` float32, which the caller may overwrite."""
+
+    def vectors(self, indices: torch.Tensor) -> torch.Tensor:
+        """Some of the vectors, ``[m, D]`` float32."""
+
+
+class VectorProducts:
+    """Inner products of gathered vectors ``[n, D]``, taken from a centre.
+
+    A shift leaves distances alone, and shorter vectors lose fewer digits in ``|x|² + |y|² - 2xy``.
+
+    Args:
+        features: the vectors, of any float type.
+        centre: ``[D]``, their mean by default.
+
+    Raises:
+        UserError: a vector is not finite.
+        ValueError: features are not ``[n, D]`` with n > 0.
+    """
+
+    def __init__(self, features: torch.Tensor | np.ndarray, centre: np.ndarray | None = None):
+        self._x = as_float32(features, "features")
+        self._centre = self._x.mean(dim=0) if centre is None else torch.from_numpy(np.array(centre)).to(self._x)
+        self._x.sub_(self._centre)
+        self.n, self.device = len(self._x), self._x.device
+        self.norms = _norms(self._x)
+
+    def left(self, rows: slice | torch.Tensor) -> torch.Tensor:
+        return self._x[rows]
+
+    def times(self, left: torch.Tensor, columns: slice) -> torch.Tensor:
+        return left @ self._x[columns].T
+
+    def vectors(self, indices: torch.Tensor) -> torch.Tensor:
+        return self._x[indices.to(self.device)]
+
+    def outside(self, vectors: torch.Tensor | np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Other vectors as left factors, with their squared lengths."""
+        y = as_float32(vectors, "covered").to(self.device)
+        if y.shape[1] != self._x.shape[1]:
+            raise ValueError(f"covered vectors have {y.shape[1]} dimensions, features have {self._x.shape[1]}")
+        y.sub_(self._centre)
+        return y, _norms(y)
+
+
+class MapProducts:
+    """Inner products of normalised vectors interpolated from native maps, as ``dense.vectors`` makes them.
+
+    A vector's part of one map is ``Σ_a α_a m_a`` over four native positions, so a product of two parts is
+    ``Σ_a Σ_b α_a β_b (m_a · m_b)``. Where a map has few positions (for ADM: 1,024 and 4,096), products of its positions
+    are computed once and interpolated on both sides; the channels of such a map are never touched again. Maps with more
+    positions than half the pixels are gathered: there the Gram matrix would be the larger one.
+
+    Args:
+        maps: ``{block: [T, C, h, w]}`` float16 or float32.
+        pixels: ``[n]`` flat positions ``row · W + column``.
+        size: (H, W).
+    """
+
+    def __init__(self, maps: dict[int, torch.Tensor], pixels: np.ndarray, size: tuple[int, int]):
+        self._maps, self._size = maps, size
+        stacks = [maps[block].flatten(0, 1) for block in sorted(maps)]
+        self.device, self.n = stacks[0].device, len(pixels)
+        self._pixels = torch.as_tensor(np.asarray(pixels, dtype=np.int64), device=self.device)
+        self._grams, self._taps, self._weights, fine = [], [], [], []
+        squares = torch.zeros(self.n, device=self.device)
+        for stack in stacks:
+            taps, weights = _bilinear(stack.shape[1:], self._pixels, size)
+            if 2 * stack[0].numel() <= self.n:
+                gram = _gram(stack.flatten(1))
+                for rows in slices(0, self.n, POSITIONS):
+                    half = F.embedding_bag(taps[rows], gram, mode="sum", per_sample_weights=weights[rows])
+                    squares[rows] += (half.gather(1, taps[rows]) * weights[rows]).sum(dim=1)
+                self._grams.append(gram)
+                self._taps.append(taps)
+                self._weights.append(weights)
+            else:
+                fine.append((stack, taps, weights))
+        self._fine = torch.zeros(self.n, sum(len(stack) for stack, *_ in fine), device=self.device)
+        start = 0
+        for stack, taps, weights in fine:
+            for part in stack.split(CHANNELS):
+                native = part.flatten(1).T.float().contiguous()
+                self._fine[:, start : start + len(part)] = F.embedding_bag(
+                    taps, native, mode="sum", per_sample_weights=weights
+                )
+                start += len(part)
+        squares += (self._fine * self._fine).sum(dim=1)
+        scale = squares.clamp(min=0).sqrt().clamp(min=1e-12).reciprocal()
+        self._fine *= scale[:, None]
+        self._weights = [weights * scale[:, None] for weights in self._weights]
+        self.norms = squares * scale * scale
+
+    def left(self, rows: slice | torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        half = [
+            F.embedding_bag(taps[rows], gram, mode="sum", per_sample_weights=weights[rows]).T.contiguous()
+            for gram, taps, weights in zip(self._grams, self._taps, self._weights, strict=True)
+        ]
+        return self._fine[rows], half
+
+    def times(self, left: tuple[torch.Tensor, list[torch.Tensor]], columns: slice) -> torch.Tensor:
+        fine, halves = left
+        products = fine @ self._fine[columns].T
+        for half, taps, weights in zip(halves, self._taps, self._weights, strict=True):
+            products += F.embedding_bag(taps[columns], half, mode="sum", per_sample_weights=weights[columns]).T
+        return products
+
+    def vectors(self, indices: torch.Tensor) -> torch.Tensor:
+        chosen = self._pixels[indices.to(self.device)]
+        return dense.vectors(self._maps, chosen // self._size[1], chosen % self._size[1], self._size)
+
+
+def slices(start: int, stop: int, size: int) -> list[slice]:
+    """Cut ``start:stop`` into pieces of nearly equal length, at most ``size``: no piece is tiny unless all is."""
+    pieces = max(-(-(stop - start) // size), 1)
+    edges = [start + (stop - start) * piece // pieces for piece in range(pieces + 1)]
+    return [slice(low, high) for low, high in itertools.pairwise(edges)]
+
+
+def as_float32(vectors: torch.Tensor | np.ndarray, name: str) -> torch.Tensor:
+    """A float32 copy, made block by block so that a memory-mapped float16 array is never held in a third form.
+
+    Raises:
+        UserError: a vector is not finite.
+        ValueError: vectors are not ``[n, D]`` with n > 0 and D > 0.
+    """
+    if vectors.ndim != 2 or 0 in vectors.shape:
+        raise ValueError(f"{name} must be [n, D] with at least one vector, got shape {tuple(vectors.shape)}")
+    device = vectors.device if torch.is_tensor(vectors) else "cpu"
+    copy = torch.empty(tuple(vectors.shape), dtype=torch.float32, device=device)
+    for rows in slices(0, len(copy), 4096):
+        block = vectors[rows]
+        copy[rows] = block if torch.is_tensor(block) else torch.from_numpy(np.array(block, dtype=np.float32))
+        bad = ~copy[rows].isfinite().all(dim=1)
+        if bad.any():
+            where = rows.start + int(bad.nonzero()[0])
+            raise UserError(
+                f"{name} are not finite at vector {where}: extract them again in float32, or check the input"
+            )
+    return copy
+
+
+def _norms(x: torch.Tensor) -> torch.Tensor:
+    """Squared lengths, by the same product as the rest, so that duplicates are at distance 0 without rounding."""
+    return torch.cat([(block @ block.T).diagonal() for block in x.split(64)])
+
+
+def _gram(x: torch.Tensor) -> torch.Tensor:
+    """Inner products ``[P, P]`` of the columns of ``x [channels, P]``, in float32."""
+    x = x.T.float().contiguous()
+    gram = torch.empty(len(x), len(x), device=x.device)
+    for rows in slices(0, len(x), POSITIONS):
+        part = x[rows] @ x[rows.start :].T
+        gram[rows, rows.start :] = part
+        gram[rows.start :, rows] = part.T
+    return gram
+
+
+def _bilinear(
+    native: tuple[int, int], pixels: torch.Tensor, size: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Flat native positions ``[n, 4]`` and weights ``[n, 4]`` that interpolate a map at flat pixels."""
+    near, far, fraction = [], [], []
+    for length, wanted, at in zip(native, size, (pixels // size[1], pixels % size[1]), strict=True):
+        source = ((at.float() + 0.5) * (length / wanted) - 0.5).clamp(min=0)
+        low = source.long().clamp(max=length - 1)
+        near.append(low)
+        far.append((low + 1).clamp(max=length - 1))
+        fraction.append((source - low).clamp(max=1))
+    (top, left), (bottom, right), (down, across) = near, far, fraction
+    taps = [row * native[1] + column for row in (top, bottom) for column in (left, right)]
+    weights = [v * h for v in (1 - down, down) for h in (1 - across, across)]
+    return torch.stack(taps, dim=1), torch.stack(weights, dim=1)
