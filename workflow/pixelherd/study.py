@@ -202,6 +202,9 @@ class Study(Settings):
         default=3, description="Images of each split that a run's pictures show; finished runs keep theirs."
     )
     device: str = Field(default="auto", description="`auto`, `cpu`, `cuda` or `mps`.")
+    jobs_per_gpu: PositiveInt = Field(
+        default=1, description="Jobs that share a GPU; with `--resources gpu=N` N is the number of jobs altogether."
+    )
     refresh: bool = Field(
         default=False, description="Redo finished runs that another version of pixelherd's source made."
     )

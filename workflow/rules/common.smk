@@ -18,6 +18,9 @@ def in_one_line(function, *arguments):
 
 STUDY = in_one_line(Study.read, config)
 
+# Jobs that gain by a GPU ask for one; where there is none they compute on the CPU.
+GPU = 0 if STUDY.device == "cpu" else 1
+
 CACHE = STUDY.cache
 RESULTS = STUDY.results
 

@@ -85,6 +85,8 @@ rule train:
     resources:
         mem_mb=8000,
         runtime=720,
+        gpu=GPU,
+        jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
         settings=lambda w: STUDY.training_settings(run_of(w)),
         features=lambda w: STUDY.feature_settings(run_of(w).dataset, run_of(w).features),
@@ -117,6 +119,8 @@ rule evaluate:
     resources:
         mem_mb=8000,
         runtime=480,
+        gpu=GPU,
+        jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
         settings=lambda w: STUDY.feature_settings(run_of(w).dataset, run_of(w).features),
         result_settings=lambda w: STUDY.result_settings(run_of(w)),
