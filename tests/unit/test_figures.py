@@ -1,11 +1,14 @@
 """Figures of a study: which files are drawn, the same bytes, and no picture that ignores its data."""
 
+import io
 import json
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from pixelherd import figures, rankings, tables
@@ -89,6 +92,28 @@ def test_same_files_and_bytes_whatever_the_users_settings(study, tmp_path):
         "toy/ddpm/budget-all/overlay-full.png",
     ]
     assert one == two
+
+
+def test_curves_differ_without_their_colours(monkeypatch):
+    monkeypatch.setattr(figures, "COLOURS", ["black"] * len(figures.COLOURS))
+    line = pd.DataFrame({"method": "any", "labelled_pixels": [1, 9], "miou_mean": [0.4, 0.5], "miou_std": [0.0, 0.0]})
+    drawn = set()
+    for number in range(18):
+        figure = Figure(figsize=(2, 1))
+        figures.draw_curve(figure.subplots(), line, number)
+        figure.savefig(picture := io.BytesIO(), format="rgba")
+        drawn.add(picture.getvalue())
+    assert len(drawn) == 18
+
+
+def test_many_methods_are_spread_over_panels(tmp_path):
+    folders = [write_run(tmp_path, f"method-{number}", rounds=2) for number in range(7)]
+    heights = []
+    for count in (6, 7):
+        figures.learning_curves(tables.read_metrics(folders[:count], 2), tmp_path / str(count))
+        (path,) = (tmp_path / str(count)).rglob("learning_curves.png")
+        heights.append(Image.open(path).height)
+    assert heights[1] == 2 * heights[0]
 
 
 def test_only_the_rounds_asked_for_are_drawn(study, tmp_path):

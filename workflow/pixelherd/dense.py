@@ -111,27 +111,31 @@ def predict(maps: Maps, heads: Sequence["Head"], size: tuple[int, int]) -> list[
     """Logits of every pixel for each head: ``[classes, H, W]`` float32 each.
 
     The heads share one reading of the maps, the norms and the first layer's products. Without dropout BatchNorm is
-    folded into the layer behind it. With dropout on (:func:`pixelherd.head.sampling`) every call is another sample.
+    folded into the layer behind it. With dropout on (:func:`pixelherd.head.sampling`) a head may stand several times
+    among the heads, and each time is another sample.
 
     Raises:
         ValueError: a head's BatchNorm is in training mode, or its D is not the maps'.
     """
     lengths = norms(maps, size).flatten()[:, None]
-    answers = []
-    for group in _groups(maps, heads, size):
-        layers = [head.inference_layers() for head in group]
+    answers: list[torch.Tensor | None] = [None] * len(heads)
+    for group in _groups(maps, list(dict.fromkeys(heads)), size):
+        places = [place for place, head in enumerate(heads) if head in group]
+        layers = [heads[place].inference_layers() for place in places]
         widths = [head.first.out_features for head in group]
         projection = _Projection(maps, torch.cat([head.first.weight for head in group]), size)
         bias = torch.cat([head.first.bias for head in group])
         tile = max(TILE[bias.device.type] // (4 * sum(widths) * size[1]), 1)
-        tiles = [[] for _ in group]
+        tiles = [[] for _ in places]
         for start in range(0, size[0], tile):
             rows = slice(start, min(start + tile, size[0]))
             pixels = slice(rows.start * size[1], rows.stop * size[1])
             hidden = projection.rows(rows).div_(lengths[pixels]).add_(bias)
-            for answer, rest, part in zip(tiles, layers, hidden.split(widths, dim=1), strict=True):
-                answer.append(rest(part))
-        answers += [torch.cat(each).T.unflatten(1, size) for each in tiles]
+            parts = dict(zip(group, hidden.split(widths, dim=1), strict=True))
+            for tile_of, rest, place in zip(tiles, layers, places, strict=True):
+                tile_of.append(rest(parts[heads[place]]))
+        for place, each in zip(places, tiles, strict=True):
+            answers[place] = torch.cat(each).T.unflatten(1, size)
     return answers
 
 

@@ -88,7 +88,8 @@ def learning_curves(metrics: "pd.DataFrame", folder: Path | str, methods: Sequen
     """Draw mIoU over labelled pixels, a figure per dataset, features and budget.
 
     A line per method (mean over seeds, band of one sample standard deviation), the reference as a dashed horizontal
-    line. A method has the same colour and marker in all figures of a study.
+    line. A method has the same colour and marker in all figures of a study. Where there are more methods than colours,
+    they are spread over several panels, in each of which the others are thin grey lines.
 
     Args:
         metrics: from :func:`pixelherd.tables.read_metrics`.
@@ -100,28 +101,44 @@ def learning_curves(metrics: "pd.DataFrame", folder: Path | str, methods: Sequen
     curves = tables.curves(metrics)
     names = in_study(curves["method"].unique(), methods)
     for (dataset, features, budget), rows in curves.groupby(["dataset", "features", "budget"], sort=False):
-        figure = Figure(figsize=(7.6, 4.4), layout="constrained")
-        axes = figure.subplots()
-        for method, line in rows.groupby("method", sort=False):
-            if method == REFERENCE:
-                draw_reference(axes, line.iloc[-1])
-            else:
-                draw_curve(axes, line, names.index(method))
-        draw_rounds(axes, rows[~rows["reference"]])
-        axes.set_ylabel("mIoU on the test split (%)")
-        axes.grid(axis="y")
-        axes.margins(x=0.03)
+        drawn = [method for method in names if method in set(rows["method"])]
+        panels = max(1, math.ceil(len(drawn) / len(COLOURS)))
+        each = max(1, math.ceil(len(drawn) / panels))
+        figure = Figure(figsize=(7.6, 4.4 * panels), layout="constrained")
+        for number, axes in enumerate(figure.subplots(panels, sharey=True, squeeze=False)[:, 0]):
+            shown = drawn[number * each : (number + 1) * each]
+            for method, line in rows.groupby("method", sort=False):
+                if method == REFERENCE:
+                    draw_reference(axes, line.iloc[-1])
+                elif method in shown:
+                    draw_curve(axes, line, names.index(method))
+                else:
+                    axes.plot(
+                        line["labelled_pixels"], 100 * line["miou_mean"], color="#c8c8c8", linewidth=0.8, zorder=1
+                    )
+            draw_rounds(axes, rows[~rows["reference"]])
+            axes.set_ylabel("mIoU on the test split (%)")
+            axes.grid(axis="y")
+            axes.margins(x=0.03)
+            axes.legend(
+                loc="upper left",
+                bbox_to_anchor=(1.0, 1.0),
+                title=seeds_in_words(rows["seeds"]),
+                title_fontsize=8,
+                alignment="left",
+                handlelength=2.6,
+            )
         axes.set_ylim(bottom=max(0, axes.get_ylim()[0]), top=min(100, axes.get_ylim()[1]))
-        axes.set_title(f"{dataset} · {features} · budget {budget}", loc="left", weight="bold")
-        seeds = rows["seeds"].max()
-        figure.legend(
-            loc="outside right upper",
-            title=f"mean ± std of {seeds} seeds" if seeds > 1 else "one seed",
-            title_fontsize=8,
-            alignment="left",
-            handlelength=2.6,
-        )
+        figure.axes[0].set_title(f"{dataset} · {features} · budget {budget}", loc="left", weight="bold")
         save(figure, Path(folder) / dataset / features / f"budget-{budget}" / "learning_curves")
+
+
+def seeds_in_words(seeds: "pd.Series") -> str:
+    """What lines and bands are, from the number of seeds of each method."""
+    few, many = seeds.min(), seeds.max()
+    if many == 1:
+        return "one seed"
+    return f"mean ± std of {many} seeds" if few == many else f"mean ± std of {few} to {many} seeds"
 
 
 def draw_curve(axes: "Axes", line: "pd.DataFrame", number: int) -> None:

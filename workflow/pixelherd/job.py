@@ -5,11 +5,11 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from . import allocator
+from . import allocator, gpus
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -19,7 +19,7 @@ def job(snakemake: Any) -> Iterator[Any]:
     """Run a script's body; yields the job's :class:`pixelherd.costs.Meter`.
 
     Import numerical libraries inside the body only: the number of threads, a setting of the study since sums differ
-    with it, is fixed here before they start. A :class:`UserError` becomes one line and exit status 1.
+    with it, is fixed here before they start, and so is the GPU of a job that asked for one. A :class:`UserError` becomes one line and exit status 1.
     """
     allocator.keep_freed_memory()
     threads = str(snakemake.params.get("threads", 1))
@@ -27,10 +27,12 @@ def job(snakemake: Any) -> Iterator[Any]:
     from .costs import Meter
     from .errors import UserError
 
-    meter = Meter()
-    log = Path(snakemake.log[0])
+    log, resources = Path(snakemake.log[0]), snakemake.resources
+    lease = gpus.lease(resources.get("jobs_per_gpu", 1)) if resources.get("gpu", 0) else nullcontext()
     try:
-        yield meter
+        with lease:
+            meter = Meter()
+            yield meter
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             error = UserError(

@@ -73,9 +73,13 @@ def check_budgets(study: Study, runs: Iterable[Run], images: Images) -> None:
         train, (height, width) = images[run.dataset]["train"], study.datasets[run.dataset].size
         a_round, rounds = pixels_a_round(run.budget, train), study.rounds_of(run.method)
         an_image, mend = study.features[run.features].context, f"`features.{run.features}.context`"
-        if study.needs_lists(run.method):
+        if study.is_single_stage(run.method):
+            an_image, mend = height * width, f"`datasets.{run.dataset}.size`"
+        elif study.needs_lists(run.method):
             an_image, mend = candidates.listed + candidates.reserve, "`candidates.listed` or `candidates.reserve`"
         wants = [(a_round * rounds, "all rounds together ask", an_image, mend)]
+        if study.is_single_stage(run.method):
+            wants.append((a_round, "the first round asks", candidates.listed, "`candidates.listed`"))
         if study.is_two_stage(run.method) and rounds > 1:
             kept = study.methods[run.method].pool_fraction * candidates.listed
             mend = f"`candidates.listed` or `methods.{run.method}.pool_fraction`"
@@ -125,7 +129,8 @@ def _shared(study: Study, dataset: str, features: str, images: dict[str, int]) -
     methods = tuple(study.methods)
     gathering = tuple(name for name in methods if study.needs_context(name))
     listing = tuple(filter(study.needs_lists, methods))
-    drawing = tuple(filter(study.needs_draws, methods))
+    drawing = tuple(filter(study.needs_listed_draws, methods))
+    pictured = tuple(filter(study.needs_draws, methods))
     seeds = len({study.candidate_seed(seed) for seed in study.seeds})
     shards = {split: ceil(number / study.images_per_job) for split, number in images.items()}
     keeps = settings.maps == "keep"
@@ -153,9 +158,9 @@ def _shared(study: Study, dataset: str, features: str, images: dict[str, int]) -
         jobs = seeds * shards["train"]
         found.append(Item("perturb", jobs, seeds * train * steps * draws, listed * draws * vector, drawing))
         found.append(Item("index_draws", seeds, 0, 0, drawing))
-        if study.pictures:
-            pictures = min(study.pictures, train)
-            found.append(Item("picture", 1, pictures * steps * draws, pictures * draws * native, drawing))
+    if pictured and study.pictures:
+        pictures = min(study.pictures, train)
+        found.append(Item("picture", 1, pictures * steps * draws, pictures * draws * native, pictured))
     return found
 
 
@@ -168,12 +173,13 @@ def _rounds(study: Study, runs: list[Run], images: dict[str, int]) -> list[Item]
     recomputes = settings.maps == "recompute"
     found = []
     if asks:
-        for each in runs:
-            pixels_a_round(each.budget, images["train"])
+        asked = [pixels_a_round(each.budget, images["train"]) for each in runs]
         if study.is_two_stage(method) and rounds > 1:
             found.append(Item("pool", len(runs) * (rounds - 1), 0, 0, (method,)))
         if study.needs_dropout(method) and rounds > 1:
             found.append(Item("train_dropout", *_training(study, runs, rounds - 1, images), (method,)))
+        if study.is_single_stage(method):
+            found += _single_stage(study, runs, rounds, asked, images["train"])
         found.append(Item("score", len(runs) * rounds, 0, 0, (method,)))
         found.append(Item("label", len(runs) * rounds, 0, 0, (method,)))
     found.append(Item("train", *_training(study, runs, rounds, images), (method,)))
@@ -181,6 +187,24 @@ def _rounds(study: Study, runs: list[Run], images: dict[str, int]) -> list[Item]
     pictures = min((2 if asks else 1) * study.pictures, images["train"]) + min(study.pictures, images["test"])
     again = len(runs) * steps * (images["test"] + pictures) if recomputes else 0
     found.append(Item("evaluate", len(runs), again, 0, (method,)))
+    return found
+
+
+def _single_stage(study: Study, runs: list[Run], rounds: int, asked: list[int], train: int) -> list[Item]:
+    """What single-stage runs that ask so many pixels a round do besides scoring."""
+    run, settings = runs[0], study.features[runs[0].features]
+    steps, recomputes = len(settings.timesteps), settings.maps == "recompute"
+    found = []
+    if rounds > 1:
+        maps = recomputes + settings.draws * study.needs_draws(run.method)
+        jobs = len(runs) * (rounds - 1)
+        shards = ceil(train / study.images_per_job)
+        found.append(Item("rank", jobs * shards, jobs * train * steps * maps, 0, (run.method,)))
+    if not study.trains_densely(run.method):
+        _, dimension = geometry_of(study, run.dataset, run.features)
+        again = rounds * steps * sum(min(pixels, train) for pixels in asked) if recomputes else 0
+        stored = rounds * sum(asked) * dimension * FLOAT16
+        found.append(Item("vectors", len(runs) * rounds, again, stored, (run.method,)))
     return found
 
 
@@ -278,7 +302,15 @@ def page(study: Study, images: Images, sealed: int) -> str:
             tabulate(rows, ["dataset", "runs", "jobs", "forwards", "disk"], "github", intfmt=",", stralign="right")
         )
     if any(features.maps == "recompute" for features in study.features.values()):
-        lines += ["", "`maps: recompute`: forwards of training are an upper bound (it may stop early)."]
+        lines += ["", "`maps: recompute`: forwards of `train` (it may stop early) and `vectors` are upper bounds."]
+    single = [method for method in study.methods if study.is_single_stage(method) and study.needs_draws(method)]
+    if single:
+        forwards = sum(item.forwards for item in planned if item.stage == "rank" and set(item.methods) <= set(single))
+        lines += [
+            "",
+            f"{', '.join(single)}: the network runs on every training image again in every round, for every "
+            f"seed and budget: {forwards:,} of the forwards.",
+        ]
     return "\n".join(lines)
 
 

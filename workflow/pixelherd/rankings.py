@@ -1,7 +1,8 @@
 """How scores rank a pool: what a round keeps of it, in two small files beside its queries.
 
 ``scores.csv`` holds quantiles of every score over the pool and over the chosen pixels; ``correlations.csv`` Spearman's
-rank correlation of every two scores over the pool. Rounds that rank no pool (round 0, coverage, random selection) have
+rank correlation of every two scores over the pool. A single-stage method's pool, every pixel, is represented by a
+uniform sample of each image. Rounds that rank no pool (round 0, coverage, random selection) have
 both files without rows.
 """
 
@@ -29,11 +30,17 @@ class Ranking:
 
     Attributes:
         scores: by name ``[n]``, the method's own first; empty where no pool was ranked.
-        chosen: ``[b]`` positions in the pool.
+        chosen: ``[b]`` positions among the n.
+        pool: positions among the n that stand for the pool; all of them where it is None.
     """
 
     scores: dict[str, np.ndarray] = field(default_factory=dict)
     chosen: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    pool: np.ndarray | None = None
+
+    def over_pool(self, name: str) -> np.ndarray:
+        """The score called ``name`` over the pool."""
+        return self.scores[name] if self.pool is None else self.scores[name][self.pool]
 
 
 def spearman(first: np.ndarray, second: np.ndarray) -> float:
@@ -49,7 +56,7 @@ def write_scores(path: Path | str, round_number: int, ranking: Ranking) -> None:
     """Write quantiles of each score over the pool and over the chosen pixels."""
     rows = []
     for name, scores in ranking.scores.items():
-        for group, values in (("pool", scores), ("chosen", scores[ranking.chosen])):
+        for group, values in (("pool", ranking.over_pool(name)), ("chosen", scores[ranking.chosen])):
             quantiles = np.quantile(values, np.array(LEVELS) / 100)
             rows.append([round_number, name, group, len(values), *(f"{value:.9g}" for value in quantiles)])
     _write(path, SCORE_COLUMNS, rows)
@@ -58,7 +65,8 @@ def write_scores(path: Path | str, round_number: int, ranking: Ranking) -> None:
 def write_correlations(path: Path | str, round_number: int, ranking: Ranking) -> None:
     """Write the rank correlation of every two scores over the pool; an empty field where it is not defined."""
     rows = []
-    for (first, a), (second, b) in itertools.combinations(ranking.scores.items(), 2):
+    pool = {name: ranking.over_pool(name) for name in ranking.scores}
+    for (first, a), (second, b) in itertools.combinations(pool.items(), 2):
         correlation = spearman(a, b)
         written = "" if np.isnan(correlation) else f"{correlation:.6f}"
         rows.append([round_number, first, second, len(a), written])

@@ -145,6 +145,11 @@ class MethodSettings(Settings):
     pool_fraction: float = Field(
         default=0.5, gt=0, le=1, description="Share of the offered pixels that global herding keeps for the score."
     )
+    stages: Literal[1, 2] = Field(
+        default=2,
+        description="2 ranks a herded pool; 1 skips stage 1 after round 0: the score ranks every pixel of every "
+        "training image.",
+    )
     weight: float = Field(
         default=1.0, ge=0, description="λ, the weight of the base prediction's entropy in edald and ebald."
     )
@@ -208,6 +213,9 @@ class Study(Settings):
         default=3, description="Images of each split that a run's pictures show; finished runs keep theirs."
     )
     device: str = Field(default="auto", description="`auto`, `cpu`, `cuda` or `mps`.")
+    jobs_per_gpu: PositiveInt = Field(
+        default=1, description="Jobs that share a GPU; with `--resources gpu=N` N is the number of jobs altogether."
+    )
     refresh: bool = Field(
         default=False, description="Redo finished runs that another version of pixelherd's source made."
     )
@@ -235,6 +243,8 @@ class Study(Settings):
                 raise ValueError(
                     f"methods.{name}: unknown score {self.score(name)!r}{nearest(self.score(name), known)}"
                 )
+            if self.score(name) in SELECTIONS and self.methods[name].stages == 1:
+                raise ValueError(f"methods.{name}.stages: {self.score(name)} is no score that could rank every pixel")
             if self.needs_draws(name) and any(features.draws < 2 for features in self.features.values()):
                 raise ValueError(f"methods.{name}: {self.score(name)} measures disagreement and needs `draws` ≥ 2")
         for name, features in self.features.items():
@@ -273,27 +283,37 @@ class Study(Settings):
         """Score, or selection without a score, of a method entry."""
         return self.methods[method].score or method
 
-    def is_two_stage(self, method: str) -> bool:
-        """Whether a score ranks a herded pool."""
+    def is_scored(self, method: str) -> bool:
+        """Whether a score ranks pixels one by one."""
         return self.score(method) not in SELECTIONS
 
+    def is_two_stage(self, method: str) -> bool:
+        """Whether a score ranks a herded pool."""
+        return self.is_scored(method) and self.methods[method].stages == 2
+
+    def is_single_stage(self, method: str) -> bool:
+        """Whether a score ranks every pixel of every training image."""
+        return self.is_scored(method) and self.methods[method].stages == 1
+
     def needs_lists(self, method: str) -> bool:
-        """Whether the method chooses among the images' lists."""
-        score = self.score(method)
-        return score not in SELECTIONS or SELECTIONS[score].needs_lists
+        """Whether the method chooses among the images' lists, if only in round 0."""
+        return self.is_scored(method) or SELECTIONS[self.score(method)].needs_lists
 
     def needs_head(self, method: str) -> bool:
         """Whether the method asks the head of the round before."""
-        score = self.score(method)
-        return score not in SELECTIONS or SELECTIONS[score].needs_base
+        return self.is_scored(method) or SELECTIONS[self.score(method)].needs_base
 
     def needs_draws(self, method: str) -> bool:
         """Whether the method's score needs predictions under noise draws 1…M."""
-        return self.is_two_stage(method) and SCORES[self.score(method)].needs_draws
+        return self.is_scored(method) and SCORES[self.score(method)].needs_draws
+
+    def needs_listed_draws(self, method: str) -> bool:
+        """Whether the method needs vectors of draws 1…M at the listed pixels."""
+        return self.is_two_stage(method) and self.needs_draws(method)
 
     def needs_dropout(self, method: str) -> bool:
         """Whether the method's score needs samples of a head of its own, trained with dropout."""
-        return self.is_two_stage(method) and SCORES[self.score(method)].needs_dropout
+        return self.is_scored(method) and SCORES[self.score(method)].needs_dropout
 
     def trains_densely(self, method: str) -> bool:
         """Whether heads see every pixel of their batches' images, and so need native maps."""
@@ -365,6 +385,8 @@ class Study(Settings):
             settings |= {"listed": self.candidates.listed, "kernel": self.candidates.kernel}
         if self.is_two_stage(run.method):
             settings |= {"pool_fraction": method.pool_fraction, "weight": method.weight}
+        if self.is_single_stage(run.method):
+            settings |= {"stages": 1, "weight": method.weight, "avoid_ignored": self.candidates.avoid_ignored}
         if self.needs_draws(run.method):
             settings["draws"] = self.features[run.features].draws
         if self.needs_dropout(run.method):

@@ -12,7 +12,7 @@ import torch
 from .candidates import IGNORED, read_union
 from .datasets import Dataset
 from .errors import UserError
-from .features import MapSource
+from .features import MapSource, vectors_at
 from .head import DenseSource, VectorSource
 from .queries import LABEL_COLUMNS, read
 from .shards import Shards
@@ -24,6 +24,7 @@ def vector_source(
     context_index: Path | str,
     union_manifest: Path | str | None,
     device: torch.device,
+    vectors_of: Sequence[Path | str] = (),
 ) -> tuple[VectorSource, int]:
     """Gathered vectors: the context pixels of every training image, and the labelled pixels.
 
@@ -33,6 +34,8 @@ def vector_source(
         context_index: index of the training shards.
         union_manifest: the union whose pixels were labelled; None if context pixels were (random selection).
         device: where batches are put.
+        vectors_of: for each round the vectors of its labelled pixels, from :func:`labelled_vectors`, where any pixel
+            may be labelled.
 
     Returns:
         the source, and D.
@@ -42,7 +45,9 @@ def vector_source(
     """
     answered = read(labels, LABEL_COLUMNS, dataset.train.ids, dataset.size[1])
     shards = Shards.open(context_index)
-    if union_manifest:
+    if vectors_of:
+        vectors = np.concatenate([np.load(path) for path in vectors_of])
+    elif union_manifest:
         union = read_union(Path(union_manifest).parent)
         vectors = np.asarray(union.vectors[union.rows_of(answered.images, answered.flat)])
     else:
@@ -51,6 +56,17 @@ def vector_source(
     context = shards.lazily("context")
     source = VectorSource(context, vectors, answered.images, answered.values.astype(np.int64), device)
     return source, vectors.shape[1]
+
+
+def labelled_vectors(dataset: Dataset, labels: Path | str, maps_of: MapSource) -> np.ndarray:
+    """Vectors ``[n, D]`` float16 of a round's labelled pixels, in the order of its file; each image is read once."""
+    answered = read([labels], LABEL_COLUMNS, dataset.train.ids, dataset.size[1])
+    vectors: dict[int, np.ndarray] = {}
+    for image in np.unique(answered.images).tolist():
+        places = np.flatnonzero(answered.images == image)
+        found = vectors_at(maps_of(image), answered.flat[places], dataset.size).half().numpy()
+        vectors |= dict(zip(places.tolist(), found, strict=True))
+    return np.stack([vectors[place] for place in range(len(answered))])
 
 
 def _context_vector(shards: Shards, image: int, flat: int) -> np.ndarray:

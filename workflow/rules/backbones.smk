@@ -11,6 +11,8 @@ rule pretrained:
     resources:
         mem_mb=6000,
         runtime=2880,
+        gpu=GPU,
+        jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
         settings=lambda w: STUDY.pretraining[w.name].model_dump(mode="json"),
         threads=STUDY.threads,

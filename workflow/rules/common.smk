@@ -18,6 +18,9 @@ def in_one_line(function, *arguments):
 
 STUDY = in_one_line(Study.read, config)
 
+# Jobs that gain by a GPU ask for one; where there is none they compute on the CPU.
+GPU = 0 if STUDY.device == "cpu" else 1
+
 CACHE = STUDY.cache
 RESULTS = STUDY.results
 
@@ -36,6 +39,8 @@ DRAWS_FOLDER = f"{CACHE}/draws/{{dataset}}/{{features}}/seed-{{key}}"
 DRAWS = f"{DRAWS_FOLDER}/{{shard}}/manifest.json"
 DRAWS_INDEX = f"{DRAWS_FOLDER}/index.json"
 POOL = f"{CACHE}/pools/{{step}}.npy"
+RANKS = f"{CACHE}/ranks/{{step}}/{{shard}}.npz"
+VECTORS = f"{CACHE}/vectors/{{answered}}.npy"
 ROUND = f"{RESULTS}/runs/{{step}}"
 RUN = f"{RESULTS}/runs/{{run}}"
 
@@ -73,6 +78,8 @@ def of_run(pattern, run, **more):
 # Sealing: only what a pending run lacks has a rule that makes it.
 PENDING = sealing.pending(STUDY)
 PENDING_STEPS = [f"{run.path}/round-{number}" for run, rounds in PENDING.items() for number in rounds]
+# Rounds that pending ones learn from; their labels may be sealed, what lies in the cache is not.
+ANSWERED = [f"{run.path}/round-{number}" for run in PENDING for number in range(STUDY.rounds_of(run.method))]
 NOTHING = "(?!)"
 
 
@@ -110,6 +117,7 @@ wildcard_constraints:
     key=r"\d+|shared",
     run="|".join(map(re.escape, (run.path for run in PENDING))) or NOTHING,
     step="|".join(map(re.escape, PENDING_STEPS)) or NOTHING,
+    answered="|".join(map(re.escape, ANSWERED)) or NOTHING,
 
 
 def shard_names(dataset, split):
@@ -156,21 +164,46 @@ def pool_input(wildcards):
 def score_input(wildcards):
     run, number = run_of(wildcards), round_of(wildcards)
     needed = {"dataset": of_run(DATASET, run), "labels": labels_until(run, number - 1)}
+    if STUDY.is_single_stage(run.method) and number > 0:
+        shards_of = shard_names(run.dataset, "train")
+        return needed | {"ranks": expand(RANKS, step=wildcards.step, shard=shards_of)}
     if STUDY.needs_lists(run.method):
         needed["union"] = of_run(UNION, run)
     else:
         needed["context"] = of_run(FEATURES_INDEX, run, split="train")
     if number == 0:
         return needed
+    if STUDY.is_two_stage(run.method):
+        needed["pool"] = POOL.format(step=wildcards.step)
+    if STUDY.needs_listed_draws(run.method):
+        needed["draws"] = of_run(DRAWS_INDEX, run)
+    return needed | heads_before(run, number)
+
+
+def heads_before(run, number):
+    """The heads that a round asks: of the round before, and one that was trained with dropout on the same labels."""
+    needed = {}
     if STUDY.needs_head(run.method):
         needed["head"] = f"{RESULTS}/runs/{run.path}/round-{number - 1}/head.safetensors"
     if STUDY.needs_dropout(run.method):
-        needed["dropout_head"] = f"{RESULTS}/runs/{wildcards.step}/dropout_head.safetensors"
-    if STUDY.is_two_stage(run.method):
-        needed["pool"] = POOL.format(step=wildcards.step)
-    if STUDY.needs_draws(run.method):
-        needed["draws"] = of_run(DRAWS_INDEX, run)
+        needed["dropout_head"] = f"{RESULTS}/runs/{run.path}/round-{number}/dropout_head.safetensors"
     return needed
+
+
+def rank_input(wildcards):
+    run, number = run_of(wildcards), round_of(wildcards)
+    needed = {"dataset": of_run(DATASET, run), "labels": labels_until(run, number - 1)} | heads_before(run, number)
+    keeps = STUDY.features[run.features].maps == "keep"
+    if keeps:
+        needed["maps"] = of_run(FEATURES, run, split="train", shard=wildcards.shard)
+    if STUDY.needs_draws(run.method) or not keeps:
+        needed["backbone"] = of_run(BACKBONE, run)
+    return needed
+
+
+def vectors_input(wildcards):
+    run = Run.parse(wildcards.answered)
+    return {"dataset": of_run(DATASET, run)} | maps_of(run.dataset, run.features, "train")
 
 
 def train_input(wildcards):
@@ -188,7 +221,9 @@ def training_input(run, number):
     if STUDY.trains_densely(run.method):
         return needed | maps_of(run.dataset, run.features, "train")
     needed["context"] = of_run(FEATURES_INDEX, run, split="train")
-    if STUDY.needs_lists(run.method):
+    if STUDY.is_single_stage(run.method):
+        needed["vectors"] = [VECTORS.format(answered=f"{run.path}/round-{each}") for each in range(number + 1)]
+    elif STUDY.needs_lists(run.method):
         needed["union"] = of_run(UNION, run)
     return needed
 
@@ -222,7 +257,7 @@ def every_index():
             wanted.append(of_run(FEATURES_INDEX, run, split="train"))
         if STUDY.needs_lists(run.method):
             wanted.append(of_run(UNION, run))
-        if STUDY.needs_draws(run.method):
+        if STUDY.needs_listed_draws(run.method):
             wanted.append(of_run(DRAWS_INDEX, run))
     return sorted(set(wanted))
 

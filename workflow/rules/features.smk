@@ -12,6 +12,8 @@ rule extract:
     resources:
         mem_mb=8000,
         runtime=240,
+        gpu=GPU,
+        jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
         settings=lambda w: STUDY.feature_settings(w.dataset, w.features),
         threads=STUDY.threads,
@@ -58,6 +60,8 @@ rule picture:
     resources:
         mem_mb=8000,
         runtime=60,
+        gpu=GPU,
+        jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
         settings=lambda w: STUDY.feature_settings(w.dataset, w.features),
         draws=lambda w: STUDY.features[w.features].draws,

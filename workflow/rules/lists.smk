@@ -13,6 +13,8 @@ rule herd:
     resources:
         mem_mb=4000,
         runtime=240,
+        gpu=lambda w: 0 if keeps_maps(w) else GPU,
+        jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
         settings=lambda w: STUDY.feature_settings(w.dataset, w.features),
         candidates=STUDY.list_settings(),
@@ -41,6 +43,8 @@ rule perturb:
     resources:
         mem_mb=8000,
         runtime=480,
+        gpu=GPU,
+        jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
         settings=lambda w: STUDY.feature_settings(w.dataset, w.features),
         draws=lambda w: STUDY.features[w.features].draws,

@@ -22,6 +22,35 @@ rule pool:
         "../scripts/pool.py"
 
 
+rule rank:
+    input:
+        unpack(rank_input),
+    output:
+        RANKS,
+    log:
+        "logs/rank/{step}/{shard}.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    threads: STUDY.threads
+    resources:
+        mem_mb=8000,
+        runtime=480,
+        gpu=GPU,
+        jobs_per_gpu=STUDY.jobs_per_gpu,
+    params:
+        settings=lambda w: STUDY.selection_settings(run_of(w)),
+        features=lambda w: STUDY.feature_settings(run_of(w).dataset, run_of(w).features),
+        round=round_of,
+        threads=STUDY.threads,
+        device=STUDY.device,
+        source=source("rank", "rank"),
+        cost=cost("rank", "{step}", "{shard}"),
+    message:
+        "Rank every pixel of {wildcards.shard}, {wildcards.step}"
+    script:
+        "../scripts/rank.py"
+
+
 rule score:
     input:
         unpack(score_input),
@@ -71,6 +100,34 @@ rule label:
         "../scripts/label.py"
 
 
+rule vectors:
+    input:
+        unpack(vectors_input),
+        labels=f"{RESULTS}/runs/{{answered}}/labels.csv",
+    output:
+        VECTORS,
+    log:
+        "logs/vectors/{answered}.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    threads: STUDY.threads
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=lambda w: 0 if STUDY.features[Run.parse(w.answered).features].maps == "keep" else GPU,
+        jobs_per_gpu=STUDY.jobs_per_gpu,
+    params:
+        settings=lambda w: STUDY.feature_settings(Run.parse(w.answered).dataset, Run.parse(w.answered).features),
+        threads=STUDY.threads,
+        device=STUDY.device,
+        source=source("vectors", "extract", parts=("training.py",)),
+        cost=cost("vectors", "{answered}"),
+    message:
+        "Vectors of the labelled pixels of {wildcards.answered}"
+    script:
+        "../scripts/vectors.py"
+
+
 rule train:
     input:
         unpack(train_input),
@@ -85,6 +142,8 @@ rule train:
     resources:
         mem_mb=8000,
         runtime=720,
+        gpu=GPU,
+        jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
         settings=lambda w: STUDY.training_settings(run_of(w)),
         features=lambda w: STUDY.feature_settings(run_of(w).dataset, run_of(w).features),
@@ -135,6 +194,8 @@ rule evaluate:
     resources:
         mem_mb=8000,
         runtime=480,
+        gpu=GPU,
+        jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
         settings=lambda w: STUDY.feature_settings(run_of(w).dataset, run_of(w).features),
         result_settings=lambda w: STUDY.result_settings(run_of(w)),

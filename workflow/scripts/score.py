@@ -12,6 +12,7 @@ with job(snakemake):
     from pixelherd.candidates import read_union
     from pixelherd.datasets import Dataset
     from pixelherd.shards import Shards
+    from pixelherd.single_stage import Best
 
     settings, number, files = snakemake.params.settings, snakemake.params.round, snakemake.input
     dataset = Dataset.open(Path(files.dataset).parent)
@@ -20,7 +21,10 @@ with job(snakemake):
     labelled = queries.read(files.get("labels", []), queries.LABEL_COLUMNS, train.ids, width)
     ranking = rankings.Ranking()
     before, dropout_head = (head.load(files[name]) if files.get(name) else None for name in ("head", "dropout_head"))
-    if files.get("context"):
+    if files.get("ranks"):
+        best = Best.of([Best.read(path) for path in files.ranks], budget)
+        chosen, ranking = best.queries(budget)
+    elif files.get("context"):
         context = Shards.open(files.context)
         chosen = selection.at_random(context, train.labels, labelled, budget, number, settings)
     elif files.get("pool"):

@@ -27,7 +27,9 @@ with job(snakemake) as meter:
         maps_of = open_maps(files.get("maps"), files.get("backbone"), images, params.features, params.device)
         source, dim = training.dense_source(dataset, files.get("labels", []), maps_of, device)
     else:
-        source, dim = training.vector_source(dataset, files.labels, files.context, files.get("union"), device)
+        source, dim = training.vector_source(
+            dataset, files.labels, files.context, files.get("union"), device, files.get("vectors", ())
+        )
 
     generator = torch_generator(seed, "head", number)
     new = head.Head(dim, len(dataset.classes), hidden=settings.hidden, dropout=params.dropout, generator=generator)
