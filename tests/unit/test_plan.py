@@ -117,6 +117,47 @@ def test_a_head_with_dropout_is_trained_for_every_round_that_it_ranks(content):
     assert not {"perturb", "picture"} & set(found) and forwards(content) == T * 9
 
 
+def test_single_stage_methods_rank_every_image_in_every_round(content):
+    content |= {"methods": {"margin": {"stages": 1}}, "seeds": [0, 1], "rounds": 5, "budgets": [3, 8]}
+    found = stages(content)
+    runs, shards = 4, 2
+    assert found["rank"].jobs == runs * 4 * shards and found["vectors"].jobs == found["score"].jobs == runs * 5
+    assert found["vectors"].bytes == 2 * 5 * (3 + 8) * 48 * 2
+    assert "pool" not in found and forwards(content) == T * 9
+    content["features"]["ddpm"]["maps"] = "recompute"
+    found = stages(content)
+    assert found["rank"].forwards == runs * 4 * 6 * T
+    assert found["vectors"].forwards == 2 * 5 * T * (3 + 6), "an image at most once a round"
+    assert "`vectors` are upper bounds" in page(Study.read(content), IMAGES, 0)
+
+
+def test_single_stage_draws_are_dense_and_told(content):
+    content |= {"methods": {"edald": {"stages": 1}}, "rounds": 5, "pictures": 0}
+    found = stages(content)
+    assert found["rank"].forwards == 4 * 6 * T * M and "perturb" not in found
+    assert "edald: the network runs on every training image again in every round, for every seed and budget: 96 of" in (
+        page(Study.read(content), IMAGES, 0)
+    )
+    content["features"]["ddpm"]["maps"] = "recompute"
+    assert stages(content)["rank"].forwards == 4 * 6 * T * (M + 1)
+    content["head"] = {"context": "all"}
+    assert "vectors" not in stages(content), "heads see every pixel anyway"
+
+
+def test_a_single_stage_method_may_ask_for_any_pixel_but_opens_with_the_lists(content):
+    content |= {"methods": {"margin": {"stages": 1}}, "rounds": 50}
+    for budget, message in (
+        (24, None),
+        (25, r"the first round asks margin for 25 pixels, .* 24; .*`candidates.listed`"),
+    ):
+        study = Study.read(content | {"budgets": [budget]})
+        if message is None:
+            check_budgets(study, study.runs(), IMAGES)
+            continue
+        with pytest.raises(UserError, match=message):
+            check_budgets(study, study.runs(), IMAGES)
+
+
 def test_bytes_are_those_of_the_stores(cache):
     found = by_stage(items(cache.study, IMAGES))
 

@@ -105,7 +105,7 @@ def test_the_source_hash_follows_the_stages_files(tmp_path, monkeypatch):
 
     assert changed() == set()
     for part, stages in {
-        "head.py": {"train"},
+        "head.py": {"rank", "train"},
         "datasets/demo.py": {"prepare"},
         "datasets/camvid.yaml": {"prepare"},
         "backbones/noise.py": {"extract", "pretrain"},

@@ -163,6 +163,8 @@ FOLDER = {"kind": "folder", "root": "x", "train_list": "a", "test_list": "b"}
         ),
         ("methods.edlad", None, "methods.edlad: unknown score 'edlad' (did you mean 'edald'?)"),
         ("methods.mine", {"score": "covrage"}, "methods.mine: unknown score 'covrage' (did you mean 'coverage'?)"),
+        ("methods.coverage", {"stages": 1}, "methods.coverage.stages: coverage is no score that could rank every"),
+        ("methods.edald", {"stages": 3}, "study: methods.edald.stages: Input should be 1 or 2"),
         ("methods.two words", {"score": "edald"}, "methods.two words: String should match pattern"),
         ("features.ddpm.datasets", ["dem"], "features.ddpm.datasets: unknown dataset 'dem' (did you mean 'demo'?)"),
         ("features.ddpm.blocks", [1, 2, 1], "features.ddpm.blocks: an entry appears twice"),
@@ -265,6 +267,19 @@ def test_selections_that_are_no_scores(content, score, head):
     study = Study.read(content | {"methods": {score: None}})
     assert study.needs_lists(score) and study.needs_head(score) == head
     assert not (study.is_two_stage(score) or study.needs_draws(score) or study.needs_dropout(score))
+
+
+def test_single_stage_methods(content):
+    content["methods"] = {"edald": None, "one": {"score": "edald", "stages": 1}, "bald": {"stages": 1}}
+    study = Study.read(content)
+    assert [study.is_single_stage(name) for name in study.methods] == [False, True, True]
+    assert [study.is_two_stage(name) for name in study.methods] == [True, False, False]
+    assert all(map(study.needs_lists, study.methods)), "round 0 is herded"
+    assert [study.needs_draws(name) for name in study.methods] == [True, True, False]
+    assert [study.needs_listed_draws(name) for name in study.methods] == [True, False, False]
+    assert study.needs_dropout("bald")
+    two, one, _ = (study.selection_settings(run) for run in study.runs())
+    assert "stages" not in two and "pool_fraction" not in one and one["stages"] == 1 and one["draws"] == two["draws"]
 
 
 def test_empty_methods_are_defaults(content):

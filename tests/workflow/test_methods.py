@@ -1,7 +1,11 @@
 """Every kind of method on the tiny study: what it runs, what it costs, and what its runs share with others'."""
 
+import os
+import shutil
+
 import pandas as pd
 import pytest
+from conftest import Workspace
 from safetensors.numpy import load_file
 
 MORE = {
@@ -9,6 +13,9 @@ MORE = {
     "uherding": None,
     "k_center": None,
     "typiclust": None,
+    "margin_single": {"score": "margin", "stages": 1},
+    "edald_single": {"score": "edald", "stages": 1},
+    "balentacq_single": {"score": "balentacq", "stages": 1},
 }
 
 
@@ -34,6 +41,9 @@ def test_added_methods_run_only_their_own_jobs(methods):
     of = {method: {job.split("/")[0] for job in ran if f"/{method}/" in job} for method in MORE}
     always = {"score", "label", "train", "evaluate"}
     assert of["ebald"] == always | {"pool", "train_dropout"}
+    single = {"rank", "score", "label", "vectors", "train", "evaluate"}
+    assert of["margin_single"] == of["edald_single"] == single
+    assert of["balentacq_single"] == single | {"train_dropout"}
     for selected in ("uherding", "k_center", "typiclust"):
         assert of[selected] == always
 
@@ -42,6 +52,8 @@ def test_forwards_are_those_that_the_plan_foresaw(methods):
     study, _ = methods
     costs = pd.read_csv(study.folder / "results" / "costs" / "costs.csv").set_index("stage")
     assert costs["forwards"].equals(costs["planned_forwards"])
+    assert costs.loc["rank", "forwards"] == 6 * 2 * 2, "one round of dense draws of one method"
+    assert costs.loc["vectors", "forwards"] == 0, "maps are kept"
 
 
 def test_no_pixel_is_asked_twice(methods):
@@ -75,3 +87,37 @@ def test_the_head_with_dropout_differs_and_is_sealed(methods):
     assert '"round-1/dropout_head.safetensors"' in (folder / "run.json").read_text()
     scores = pd.read_csv(folder / "round-1" / "scores.csv")
     assert set(scores["score"]) == {"entropy", "margin", "least_confidence", "bald", "ebald", "balentacq"}
+
+
+def test_a_lost_cache_is_made_again_for_the_rounds_to_come(methods, tmp_path):
+    """Rounds 0 and 1 stay as they are; what training needs of their pixels is read from the maps again."""
+    finished, _ = methods
+    study = finished.copy(tmp_path / "copy")
+    study.settings["methods"] = {"margin_single": MORE["margin_single"]}
+    before = {name: content for name, content in study.results().items() if "/margin_single/" in name}
+    shutil.rmtree(study.folder / "cache")
+    study.settings["rounds"] = 3
+    ran = {job for job in study.ran() if "/margin_single/" in job}
+    run = "street/ddpm/margin_single/budget-4/seed-0"
+    expected = {f"vectors/{run}/round-{number}" for number in range(3)} | {f"evaluate/{run}"}
+    expected |= {f"{rule}/{run}/round-2" for rule in ("score", "label", "train")}
+    expected |= {f"rank/{run}/round-2/{shard}" for shard in ("00000-00003", "00004-00005")}
+    assert ran == expected
+    after = study.results()
+    assert all(after[name] == content for name, content in before.items() if "/round-" in name)
+
+
+@pytest.mark.slow
+def test_methods_do_not_depend_on_stored_maps_or_images_per_job(methods, tmp_path):
+    finished, _ = methods
+    (tmp_path / "data").symlink_to(os.readlink(finished.folder / "data"))
+    features = {"ddpm": {**finished.settings["features"]["ddpm"], "maps": "recompute"}}
+    study = Workspace(tmp_path, {**finished.settings, "features": features, "images_per_job": 1})
+    study.snakemake()
+    assert study.results() == finished.results()
+    costs = pd.read_csv(study.folder / "results" / "costs" / "costs.csv").set_index("stage")
+    bounded = costs.index == "vectors"
+    assert costs["forwards"][~bounded & (costs.index != "total")].equals(
+        costs["planned_forwards"][~bounded & (costs.index != "total")]
+    )
+    assert (costs["forwards"] <= costs["planned_forwards"]).all()
