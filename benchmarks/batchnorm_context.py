@@ -72,8 +72,12 @@ def trained_miou(study: Study, run, side: str, options: argparse.Namespace) -> f
     if side == "all":
         source, dim = dense_source(dataset, labels, StoredMaps(features / "train" / "index.json"), device)
     else:
-        lists = cache / "lists" / run.dataset / run.features / f"seed-{study.candidate_seed(run.seed)}"
-        union = lists / "union" / "manifest.json" if study.needs_lists(run.method) else None
+        lists = cache / "lists" / run.dataset / run.features / f"seed-{study.list_key(run.method, run.seed)}"
+        union = (
+            lists / f"union-{study.candidates_of(run.method).listed}" / "manifest.json"
+            if study.needs_lists(run.method)
+            else None
+        )
         source, dim = vector_source(dataset, labels, features / "train" / "index.json", union, device)
     settings = HeadSettings(**{**study.head.model_dump(), "epochs": options.epochs, "patience": 10**9})
     last = study.rounds - 1

@@ -12,7 +12,7 @@ A rescan that would go on beyond ``--limit`` seconds stops after at least 20 pic
 them (≈); the libraries cannot be stopped and continued, so that a cell far beyond the limit is ended (>). Libraries
 that are not installed are left out: ``pip install apricot-select submodlib-py``.
 
-    python benchmarks/herding.py --union cache/lists/camvid/ddpm/seed-0/union --local --threads 2
+    python benchmarks/herding.py --union cache/lists/camvid/ddpm/seed-0/union-50 --local --threads 2
 
 ``--union`` adds vectors of real images (the folder that gather leaves) and the rounds of their seed; ``--local`` adds
 candidates of an image with ADM-256's maps, D = 6144, 50 picks of 10,000.

@@ -12,11 +12,12 @@ from pixelherd.candidates import Union, candidate_pixels, local_list, read_union
 from pixelherd.datasets import Split
 from pixelherd.errors import UserError
 from pixelherd.features import StoredMaps, vectors_at
-from pixelherd.herding import max_herding
+from pixelherd.herding import max_herding, median_bandwidth
+from pixelherd.randomness import torch_generator
 from pixelherd.shards import Shards
 from pixelherd.storage import writing
 
-SETTINGS = {"pixels": 60, "listed": 4, "reserve": 3, "kernel": "rbf", "avoid_ignored": True}
+SETTINGS = {"pixels": 60, "listed": 4, "reserve": 3, "kernel": "rbf", "bandwidth": 2.0, "avoid_ignored": True}
 SIZE = (8, 10)
 
 
@@ -65,6 +66,20 @@ def test_a_list_is_herded_over_the_candidates_and_every_prefix_is_a_list():
     everything = local_list(maps(), labels, "0", "a", SETTINGS | {"pixels": "all"})[0]
     herding = max_herding(vectors_at(maps(), np.arange(80), SIZE), 1)
     assert everything[0] == herding.indices[0]
+
+
+def test_the_bandwidth_is_a_multiple_of_the_median_distance(tmp_path):
+    labels = np.zeros(SIZE, np.uint8)
+    candidates = candidate_pixels(labels, "0", "a", SETTINGS)
+    x = vectors_at(maps(), candidates, SIZE)
+    for scale in (0.5, 2, 8):
+        bandwidth = median_bandwidth(x, generator=torch_generator("0", "bandwidth", "a"), scale=scale)
+        assert bandwidth == pytest.approx(
+            scale * median_bandwidth(x, generator=torch_generator("0", "bandwidth", "a")) / 2
+        )
+        pixels, _ = local_list(maps(), labels, "0", "a", SETTINGS | {"bandwidth": scale})
+        expected = max_herding(x, 7, bandwidth=bandwidth).indices.numpy()
+        assert np.array_equal(pixels, candidates[expected])
 
 
 @pytest.fixture

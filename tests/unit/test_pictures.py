@@ -76,7 +76,7 @@ def test_thumbnails(cache, perturbed, tmp_path, count):
     splits = {name: (getattr(cache.dataset, name), StoredMaps(getattr(cache, name))) for name in ("train", "test")}
     groups = {name: (*of_split, pictured(len(of_split[0]), count)) for name, of_split in splits.items()}
     groups["queried"] = (*splits["train"], [5, 0][:count])
-    draws = (perturbed, 2) if count == 2 else None
+    draws = (perturbed, 2, 2) if count == 2 else None
     paths = [tmp_path / name / "thumbnails.npz" for name in "ab"]
     for path in paths:
         path.parent.mkdir()

@@ -158,6 +158,23 @@ def test_a_single_stage_method_may_ask_for_any_pixel_but_opens_with_the_lists(co
             check_budgets(study, study.runs(), IMAGES)
 
 
+def test_lists_of_other_settings_are_herded_and_drawn_too(content):
+    content["methods"] = {
+        "edald": {"draws": 2},
+        "three": {"score": "edald", "draws": 3},
+        "offer": {"score": "margin", "candidates": {"listed": 3, "reserve": 4}},
+        "longer": {"score": "dald", "draws": 2, "candidates": {"reserve": 13}, "seeds": [0]},
+    }
+    content["features"]["ddpm"]["draws"] = 4
+    content |= {"seeds": [0, 1], "pictures": 0}
+    found, shards, vector = stages(content), 2, 48 * 2
+    assert found["herd"].jobs == 3 * shards and found["gather"].jobs == 5 and found["index_draws"].jobs == 3
+    assert found["herd"].bytes == 6 * (2 * 7 + 17) * (vector + 4)
+    assert found["perturb"].forwards == 6 * T * (3 + 3 + 2)
+    assert found["perturb"].bytes == 6 * (2 * 7 * 3 + 17 * 2) * vector
+    assert found["train"].jobs == 7 * 2
+
+
 def test_bytes_are_those_of_the_stores(cache):
     found = by_stage(items(cache.study, IMAGES))
 

@@ -92,6 +92,13 @@ def test_a_score_ranks_the_pool(cache, union, method):
         np.testing.assert_allclose(values, expected, atol=1e-5)
 
 
+def test_a_method_takes_the_first_of_the_stored_draws(cache, union):
+    """Of two stored draws one is no disagreement, which the score says: so one was taken."""
+    options, rows = settings_of(cache, "edald") | {"draws": 1}, np.array([5, 2, 11])
+    with pytest.raises(ValueError, match="at least 2, found 1"):
+        selection.by_score(union, rows, Shards.open(cache.draws), cache.head(), 2, 1, options)
+
+
 @pytest.mark.parametrize("method", ["bald", "ebald", "power_bald", "balentacq"])
 def test_a_score_samples_the_head_with_dropout(cache, union, method):
     options = {"score": method, "seed": 3, "samples": 4, "weight": 0.5}

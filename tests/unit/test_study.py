@@ -165,6 +165,29 @@ FOLDER = {"kind": "folder", "root": "x", "train_list": "a", "test_list": "b"}
         ("methods.mine", {"score": "covrage"}, "methods.mine: unknown score 'covrage' (did you mean 'coverage'?)"),
         ("methods.coverage", {"stages": 1}, "methods.coverage.stages: coverage is no score that could rank every"),
         ("methods.edald", {"stages": 3}, "study: methods.edald.stages: Input should be 1 or 2"),
+        ("methods.edald", {"draws": 3}, "methods.edald.draws: features.ddpm have 2; raise their `draws`"),
+        ("methods.edald", {"draws": 1}, "methods.edald: edald measures disagreement and needs `draws` ≥ 2"),
+        (
+            "methods.edald",
+            {"features": ["dpm"]},
+            "methods.edald.features: unknown features 'dpm' (did you mean 'ddpm'?)",
+        ),
+        ("methods.edald", {"seeds": [1, 1]}, "methods.edald.seeds: an entry appears twice"),
+        (
+            "methods.edald",
+            {"candidates": {"kernl": "rbf"}},
+            "`methods.edald.candidates.kernl` (did you mean 'kernel'?)",
+        ),
+        (
+            "published",
+            {"source": "x", "miou": {"dem": {}}},
+            "published.miou: this study has no 'dem' (did you mean 'demo'?)",
+        ),
+        (
+            "published",
+            {"source": "x", "miou": {"demo": {"edal": 3}}},
+            "this study has no 'edal' (did you mean 'edald'?)",
+        ),
         ("methods.two words", {"score": "edald"}, "methods.two words: String should match pattern"),
         ("features.ddpm.datasets", ["dem"], "features.ddpm.datasets: unknown dataset 'dem' (did you mean 'demo'?)"),
         ("features.ddpm.blocks", [1, 2, 1], "features.ddpm.blocks: an entry appears twice"),
@@ -317,6 +340,12 @@ LISTED = {"edald", "margin", "coverage"}
         ("methods.full", {"epochs": 3}, {"full"}),
         ("features.ddpm.draws", 3, {"edald"}),
         ("candidates.listed", 5, LISTED),
+        ("candidates.bandwidth", 1.5, LISTED),
+        ("candidates.bandwidth", 2.0, set()),
+        ("methods.edald", {"candidates": {"listed": 5}}, {"edald"}),
+        ("methods.edald", {"candidates": {"listed": 4}}, set()),  # as it is
+        ("methods.edald", {"draws": 2, "seeds": [0], "features": ["ddpm"]}, set()),
+        ("published", {"source": "a paper", "miou": {"demo": {"edald": 30.5}}}, set()),
         ("candidates.kernel", "laplace", LISTED),
         ("candidates.per_seed", False, LISTED),
         ("candidates.avoid_ignored", False, LISTED | {"random"}),
@@ -354,6 +383,45 @@ def test_editing_methods_leaves_shared_stages_alone(content):
         lambda study: study.list_settings(),
     ):
         assert settings(study) == settings(edited)
+
+
+def test_methods_share_lists_that_are_equal(content):
+    more = {"offer": {"listed": 3, "reserve": 4}, "more": {"listed": 4, "reserve": 5}, "kernel": {"kernel": "laplace"}}
+    content["methods"] |= {name: {"score": "margin", "candidates": changes} for name, changes in more.items()}
+    study = Study.read(content)
+    keys = {name: study.list_key(name, 0) for name in study.methods}
+    assert {name for name, key in keys.items() if key == "0"} == set(study.methods) - {"more", "kernel"}
+    assert len(set(keys.values())) == 3 and study.list_key("more", 1) == keys["more"].replace("0-", "1-", 1)
+    assert study.candidates_of("offer").listed == 3 and study.candidates_of("kernel").listed == 4
+    assert study.herding_settings("offer") == study.herding_settings("margin")
+    (run,) = [run for run in study.runs() if run.method == "kernel"]
+    assert study.selection_settings(run)["kernel"] == "laplace"
+    assert study.result_settings(run)["candidates"]["kernel"] == "laplace"
+
+
+def test_seals_older_than_the_bandwidth_hold(content):
+    run = Study.read(content).runs()[0]
+    assert "bandwidth" not in Study.read(content).result_settings(run)["candidates"]
+    content["candidates"]["bandwidth"] = 3
+    assert Study.read(content).result_settings(run)["candidates"]["bandwidth"] == 3
+
+
+def test_a_method_may_have_features_seeds_and_draws_of_its_own(content):
+    content["features"]["ddpm"]["draws"] = 8
+    content["features"]["more"] = content["features"]["ddpm"] | {"blocks": [1]}
+    content["methods"] = {"edald": {"draws": 5}, "few": {"score": "edald", "draws": 2, "features": ["ddpm"]}} | {
+        "random": {"seeds": [0, 7]}
+    }
+    study = Study.read(content)
+    runs = [(run.features, run.method, run.seed) for run in study.runs()]
+    alone = [("edald", 0), ("random", 0), ("random", 7)]
+    assert runs == [("ddpm", *each) for each in [alone[0], ("few", 0), *alone[1:]]] + [
+        ("more", *each) for each in alone
+    ]
+    assert study.draws_of("few", "ddpm") == 2 and study.selection_settings(study.runs()[0])["draws"] == 5
+    assert study.listed_draws("demo", "ddpm") == {"0": 5}, "no more than any method takes"
+    content["methods"]["all"] = {"score": "dald", "candidates": {"kernel": "laplace"}}
+    assert sorted(Study.read(content).listed_draws("demo", "more").values()) == [5, 8]
 
 
 def test_candidates_are_keyed_by_seed_or_shared(content):

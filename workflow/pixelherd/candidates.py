@@ -57,13 +57,10 @@ def local_list(
     length = settings["listed"] + settings["reserve"]
     if len(pixels) == 0:
         return pixels, torch.zeros(0, sum(m.shape[0] * m.shape[1] for m in maps.values()))
-    herding = max_herding(
-        MapProducts(maps, pixels, labels.shape),
-        length,
-        kernel=settings["kernel"],
-        generator=torch_generator(key, "bandwidth", image_id),
-        memory=LIST_MEMORY,
-    )
+    products = MapProducts(maps, pixels, labels.shape)
+    generator = torch_generator(key, "bandwidth", image_id)
+    bandwidth = median_bandwidth(products, generator=generator, scale=settings["bandwidth"])
+    herding = max_herding(products, length, bandwidth=bandwidth, kernel=settings["kernel"], memory=LIST_MEMORY)
     listed = pixels[herding.indices.numpy()]
     return listed, vectors_at(maps, listed, labels.shape)
 
@@ -199,8 +196,16 @@ class Union:
         return offered[herding.indices.numpy()], herding
 
 
-def write_union(folder: Path, lists: Shards, listed: int, kernel: str, key: str) -> float:
+def write_union(folder: Path, lists: Shards, listed: int, kernel: str, key: str, scale: float = 2) -> float:
     """Gather the lists of all images into one memory-mapped union, with what every pool shares of the kernel.
+
+    Args:
+        folder: where its arrays are written.
+        lists: the training images' lists.
+        listed: K.
+        kernel: name of the kernel.
+        key: the candidate seed.
+        scale: σ as a multiple of the median distance.
 
     Returns:
         the bandwidth of the first K places.
@@ -221,7 +226,7 @@ def write_union(folder: Path, lists: Shards, listed: int, kernel: str, key: str)
     for name, values in (("images", images), ("ranks", ranks), ("pixels", pixels[images, ranks])):
         _write(folder, name, values.astype(np.int32))
     rows = np.flatnonzero(ranks < listed)
-    bandwidth = median_bandwidth(vectors[rows], generator=torch_generator(key, "bandwidth", "union"))
+    bandwidth = median_bandwidth(vectors[rows], generator=torch_generator(key, "bandwidth", "union"), scale=scale)
     shared = share(vectors, rows, listed, kernel, bandwidth, len(pixels))
     _write(folder, "centre", shared.centre)
     _write(folder, "opening", shared.opening.indices.numpy())

@@ -90,7 +90,7 @@ def max_herding(
         raise ValueError(f"budget must not be negative, got {budget}")
     products = features if isinstance(features, Products) else VectorProducts(features)
     if bandwidth is None:
-        bandwidth = _bandwidth_of(products.vectors(_subset(products.n, generator)))
+        bandwidth = median_bandwidth(products, generator=generator)
     similarities = Similarities(products, bandwidth, kernel, memory)
     return herd(similarities, budget, covered=covered, weights=weights)
 
@@ -111,9 +111,10 @@ def herd(
 
 
 def median_bandwidth(
-    features: torch.Tensor | np.ndarray,
+    features: torch.Tensor | np.ndarray | Products,
     *,
     generator: torch.Generator | None = None,
+    scale: float = 2,
 ) -> float:
     """σ = 2 × the median of the non-zero pairwise distances of a random subset.
 
@@ -122,14 +123,17 @@ def median_bandwidth(
 
     Args:
         generator: a CPU generator; without one the subset is a fixed function of n.
+        scale: the multiple of the median, if not 2.
 
     Raises:
         UserError: a vector of the subset is not finite.
         ValueError: features are not ``[n, D]`` with n > 0.
     """
+    if isinstance(features, Products):
+        return _bandwidth_of(features.vectors(_subset(features.n, generator)), scale)
     subset = _subset(len(features), generator)
     chosen = features[subset.to(features.device) if torch.is_tensor(features) else subset.numpy()]
-    return _bandwidth_of(as_float32(chosen, "features"))
+    return _bandwidth_of(as_float32(chosen, "features"), scale)
 
 
 def _subset(n: int, generator: torch.Generator | None) -> torch.Tensor:
@@ -138,7 +142,7 @@ def _subset(n: int, generator: torch.Generator | None) -> torch.Tensor:
     return torch.randperm(n, generator=generator)[:size].sort().values
 
 
-def _bandwidth_of(x: torch.Tensor) -> float:
+def _bandwidth_of(x: torch.Tensor, scale: float) -> float:
     x = x.double()
     x -= x.mean(dim=0)
     norms = (x * x).sum(dim=1)
@@ -146,7 +150,7 @@ def _bandwidth_of(x: torch.Tensor) -> float:
     squared = total - 2 * (x @ x.T)
     rounding = 8 * torch.finfo(torch.float64).eps * total
     distances = squared[(squared > rounding).triu(diagonal=1)].sqrt()
-    return 2 * float(distances.quantile(0.5)) if len(distances) else 1.0
+    return scale * float(distances.quantile(0.5)) if len(distances) else 1.0
 
 
 class _Greedy:

@@ -18,7 +18,7 @@ from .tables import METHOD, REFERENCE
 if TYPE_CHECKING:
     import pandas as pd
 
-SETTINGS = {"reference": None, "confidence": 0.95, "fractions": [0.7, 0.8, 0.9]}
+SETTINGS = {"reference": None, "confidence": 0.95, "fractions": [0.7, 0.8, 0.9], "published": None}
 """The settings of :func:`make` that a study without `statistics` has."""
 
 EMPHASIS = re.compile(r"\*([^*]+)\*")
@@ -97,7 +97,8 @@ def make(
         rounds: rounds that the study asks for.
         methods: the study's order of methods.
         settings: ``reference`` (the method that others are compared with, or None), ``confidence`` of intervals,
-            ``fractions`` of the fully supervised mIoU.
+            ``fractions`` of the fully supervised mIoU, ``published`` (``source`` and ``miou`` of published results, or
+            None).
 
     Raises:
         UserError: a file of a run is missing or malformed.
@@ -105,8 +106,9 @@ def make(
     folders = list(folders)
     metrics = tables.read_metrics(folders, rounds, methods)
     reference, confidence = settings["reference"], settings["confidence"]
+    published = settings["published"]
     made = {
-        "final": tables.final(metrics),
+        "final": tables.final(metrics, published and published["miou"]),
         "curves": tables.curves(metrics),
         "area": tables.area(metrics),
         "comparison": tables.comparison(metrics, reference, confidence),
@@ -120,7 +122,7 @@ def make(
         "correlations": choices.correlations(folders, rounds, methods),
     }
     pages = [
-        final_page(made["final"]),
+        final_page(made["final"], published and published["source"]),
         curves_page(made["curves"]),
         area_page(made["area"]),
         comparison_page(made["comparison"], reference, confidence),
@@ -221,7 +223,10 @@ def wide(table: "pd.DataFrame", column: str, cells: Iterable[str], index: Sequen
 # The pages.
 
 
-def final_page(table: "pd.DataFrame") -> Page:
+def final_page(table: "pd.DataFrame", source: str | None = None) -> Page:
+    published = {}
+    if source:
+        published = {"published mIoU (%)": numbers(100 * table["published_miou"], ".2f")}
     sections = columns(
         table,
         method=method_names(table),
@@ -231,9 +236,12 @@ def final_page(table: "pd.DataFrame") -> Page:
             "mIoU (%)": spread(table, "miou"),
             "pixel accuracy (%)": spread(table, "pixel_accuracy"),
             "mean class accuracy (%)": spread(table, "mean_class_accuracy"),
+            **published,
         },
     )
     note = f"Test split, mean ± standard deviation over seeds. *{REFERENCE}* labels every training pixel."
+    if source:
+        note += f" The last column was *published* by others and is no result of this study: {source}"
     return Page("final", "After the last round", note, sections)
 
 

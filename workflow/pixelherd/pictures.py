@@ -69,7 +69,7 @@ def write_thumbnails(
     head: Head,
     groups: dict[str, tuple[Any, MapSource, Sequence[int]]],
     size: tuple[int, int],
-    perturbed: tuple[Path, int] | None,
+    perturbed: tuple[Path, int, int] | None,
     weight: float,
 ) -> None:
     """Write what the pictures of a run show, as ``thumbnails.npz``.
@@ -83,7 +83,7 @@ def write_thumbnails(
         groups: ``train`` and ``test`` images spread over their splits and the most ``queried`` ones: by name the split,
             its maps and the positions of the images.
         size: (H, W).
-        perturbed: folder and number of the draws stored for the images of group ``train``.
+        perturbed: folder of the draws stored for the images of group ``train``, how many of each are stored, and M.
         weight: λ of the eDALD map.
     """
     arrays = {}
@@ -94,10 +94,10 @@ def write_thumbnails(
         arrays[f"{name}_truth"] = _stack([split.labels[position] for position in positions], size)
         arrays[f"{name}_prediction"] = _stack([predict(head, each, size) for each in maps], size)
         if name == "train" and perturbed:
-            folder, draws = perturbed
+            folder, stored, used = perturbed
             edald = [
                 edald_map(
-                    head, base, [read_stored(folder, index * draws + number) for number in range(draws)], size, weight
+                    head, base, [read_stored(folder, index * stored + number) for number in range(used)], size, weight
                 )
                 for index, base in enumerate(maps)
             ]

@@ -66,10 +66,10 @@ def check_budgets(study: Study, runs: Iterable[Run], images: Images) -> None:
         UserError: a budget is no pixel, a round asks for more pixels than stage 1 keeps, or all rounds together ask for
             more than the images' lists (or context pixels) hold.
     """
-    candidates = study.candidates
     for run in runs:
         if study.score(run.method) == "full":
             continue
+        candidates = study.candidates_of(run.method)
         train, (height, width) = images[run.dataset]["train"], study.datasets[run.dataset].size
         a_round, rounds = pixels_a_round(run.budget, train), study.rounds_of(run.method)
         an_image, mend = study.features[run.features].context, f"`features.{run.features}.context`"
@@ -115,23 +115,27 @@ def items(study: Study, images: Images) -> list[Item]:
         found += _shared(study, dataset, features, images[dataset])
         for method in study.methods:
             mine = [run for run in runs if (run.dataset, run.features, run.method) == (dataset, features, method)]
-            found += _rounds(study, mine, images[dataset])
+            found += _rounds(study, mine, images[dataset]) if mine else []
     return found
 
 
 def _shared(study: Study, dataset: str, features: str, images: dict[str, int]) -> list[Item]:
     """What is computed once for all runs of a dataset × features."""
-    settings, candidates = study.features[features], study.candidates
+    settings = study.features[features]
     steps, draws = len(settings.timesteps), settings.draws
     native, dimension = geometry_of(study, dataset, features)
     train, test = images["train"], images["test"]
     pixels = study.datasets[dataset].size[0] * study.datasets[dataset].size[1]
-    methods = tuple(study.methods)
+    runs = [run for run in study.runs() if (run.dataset, run.features) == (dataset, features)]
+    methods = tuple(dict.fromkeys(run.method for run in runs))
     gathering = tuple(name for name in methods if study.needs_context(name))
     listing = tuple(filter(study.needs_lists, methods))
     drawing = tuple(filter(study.needs_listed_draws, methods))
     pictured = tuple(filter(study.needs_draws, methods))
-    seeds = len({study.candidate_seed(seed) for seed in study.seeds})
+    keys = {run: study.list_key(run.method, run.seed) for run in runs}
+    lists = {keys[run]: study.candidates_of(run.method) for run in runs if run.method in listing}
+    unions = {(keys[run], study.candidates_of(run.method).listed) for run in runs if run.method in listing}
+    drawn = study.listed_draws(dataset, features)
     shards = {split: ceil(number / study.images_per_job) for split, number in images.items()}
     keeps = settings.maps == "keep"
 
@@ -146,18 +150,22 @@ def _shared(study: Study, dataset: str, features: str, images: dict[str, int]) -
         found.append(Item("extract", shards["train"], steps * train, context, gathering))
         found.append(Item("index_features", 1, 0, 0, gathering))
     if listing:
-        listed = seeds * train * (candidates.listed + candidates.reserve)
-        again = 0 if keeps else steps * train * seeds
-        found.append(Item("herd", seeds * shards["train"], again, listed * (vector + INT32), listing))
-        offered = train * candidates.listed
-        # pairs with their values, where each vector's begin, its threshold; the opening with its coverage; the centre
-        shared = offered * (min(NEIGHBOURS, offered) * (INT32 + FLOAT32) + 8 + FLOAT32) + 8 + min(train, offered) * 16
-        shared += dimension * FLOAT32
-        found.append(Item("gather", seeds, 0, listed * (vector + 3 * INT32) + seeds * shared, listing))
+        listed = {key: train * (candidates.listed + candidates.reserve) for key, candidates in lists.items()}
+        again = 0 if keeps else steps * train * len(lists)
+        size = sum(listed.values()) * (vector + INT32)
+        found.append(Item("herd", len(lists) * shards["train"], again, size, listing))
+        size = 0
+        for key, offers in unions:
+            offered = train * offers
+            # pairs with their values, where each vector's begin, its threshold; the opening with its coverage; centre
+            size += offered * (min(NEIGHBOURS, offered) * (INT32 + FLOAT32) + 8 + FLOAT32) + 8
+            size += min(train, offered) * 16 + dimension * FLOAT32
+            size += listed[key] * (vector + 3 * INT32)
+        found.append(Item("gather", len(unions), 0, size, listing))
     if drawing:
-        jobs = seeds * shards["train"]
-        found.append(Item("perturb", jobs, seeds * train * steps * draws, listed * draws * vector, drawing))
-        found.append(Item("index_draws", seeds, 0, 0, drawing))
+        jobs, size = len(drawn) * shards["train"], sum(listed[key] * each for key, each in drawn.items()) * vector
+        found.append(Item("perturb", jobs, sum(drawn.values()) * train * steps, size, drawing))
+        found.append(Item("index_draws", len(drawn), 0, 0, drawing))
     if pictured and study.pictures:
         pictures = min(study.pictures, train)
         found.append(Item("picture", 1, pictures * steps * draws, pictures * draws * native, pictured))
@@ -196,7 +204,7 @@ def _single_stage(study: Study, runs: list[Run], rounds: int, asked: list[int], 
     steps, recomputes = len(settings.timesteps), settings.maps == "recompute"
     found = []
     if rounds > 1:
-        maps = recomputes + settings.draws * study.needs_draws(run.method)
+        maps = recomputes + study.draws_of(run.method, run.features) * study.needs_draws(run.method)
         jobs = len(runs) * (rounds - 1)
         shards = ceil(train / study.images_per_job)
         found.append(Item("rank", jobs * shards, jobs * train * steps * maps, 0, (run.method,)))

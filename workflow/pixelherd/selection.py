@@ -134,7 +134,7 @@ def by_score(
     if draws is not None:
         vectors = np.stack(
             [
-                draws.image("draws", image)[rank]
+                draws.image("draws", image)[rank][: settings["draws"]]
                 for image, rank in zip(union.images[rows], union.ranks[rows], strict=True)
             ]
         )

@@ -128,10 +128,25 @@ class CandidateSettings(Settings):
         default=50, description="Further listed pixels that take the place of those labelled already."
     )
     kernel: Kernel = Field(default="rbf", description="Similarity kernel of local and global herding.")
+    bandwidth: float = Field(
+        default=2.0,
+        gt=0,
+        description="σ of the kernel, as a multiple of the median distance between vectors of a sample.",
+    )
     avoid_ignored: bool = Field(
         default=True, description="Leave out pixels that the ground truth ignores, as the paper's code does."
     )
     per_seed: bool = Field(default=True, description="Draw candidates anew for every seed; `false` shares them.")
+
+
+class CandidateChanges(Settings):
+    """What of the study's `candidates` is different for one method."""
+
+    pixels: PositiveInt | Literal["all"] | None = Field(default=None, description="Instead of `candidates.pixels`.")
+    listed: PositiveInt | None = Field(default=None, description="Instead of `candidates.listed`.")
+    reserve: NonNegativeInt | None = Field(default=None, description="Instead of `candidates.reserve`.")
+    kernel: Kernel | None = Field(default=None, description="Instead of `candidates.kernel`.")
+    bandwidth: float | None = Field(default=None, gt=0, description="Instead of `candidates.bandwidth`.")
 
 
 class MethodSettings(Settings):
@@ -160,6 +175,18 @@ class MethodSettings(Settings):
     epochs: PositiveInt | None = Field(
         default=None, description="Epochs of this method's heads, instead of `head.epochs`."
     )
+    draws: PositiveInt | None = Field(
+        default=None, description="M of this method: the first so many of the features' `draws`; by default all."
+    )
+    candidates: CandidateChanges = Field(
+        default=CandidateChanges(), description="What of `candidates` is different for this method, for ablations."
+    )
+    features: list[Name] | None = Field(
+        default=None, description="Features that this method runs on; by default all of its dataset."
+    )
+    seeds: Annotated[list[NonNegativeInt], Field(min_length=1)] | None = Field(
+        default=None, description="Seeds of this method instead of the study's, where it deserves more or costs much."
+    )
 
 
 class StatisticsSettings(Settings):
@@ -174,6 +201,15 @@ class StatisticsSettings(Settings):
     fractions: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         default=[0.7, 0.8, 0.9],
         description="Fractions of the fully supervised mIoU for which the labels needed are counted.",
+    )
+
+
+class PublishedSettings(Settings):
+    """Results that others published, shown beside this study's; they change no run."""
+
+    source: str = Field(description="Where they stand, and what differs from this study.")
+    miou: dict[Name, dict[Name, Annotated[float, Field(ge=0, le=100)]]] = Field(
+        description="mIoU after the last round in percent, by dataset and method."
     )
 
 
@@ -202,6 +238,9 @@ class Study(Settings):
     rounds: PositiveInt = Field(default=10, description="Rounds of a run.")
     statistics: StatisticsSettings = Field(
         default=StatisticsSettings(), description="How the finished runs are compared."
+    )
+    published: PublishedSettings | None = Field(
+        default=None, description="Published results to show beside this study's, marked as published."
     )
     pretraining: dict[Name, PretrainingSettings] = Field(
         default={}, description="Backbones that `snakemake pretrain` trains, by name."
@@ -245,8 +284,16 @@ class Study(Settings):
                 )
             if self.score(name) in SELECTIONS and self.methods[name].stages == 1:
                 raise ValueError(f"methods.{name}.stages: {self.score(name)} is no score that could rank every pixel")
-            if self.needs_draws(name) and any(features.draws < 2 for features in self.features.values()):
-                raise ValueError(f"methods.{name}: {self.score(name)} measures disagreement and needs `draws` ≥ 2")
+            for entry in self.methods[name].features or ():
+                if entry not in self.features:
+                    raise ValueError(
+                        f"methods.{name}.features: unknown features {entry!r}{nearest(entry, self.features)}"
+                    )
+            for features in filter(lambda entry: self.uses(name, entry), self.features):
+                if self.needs_draws(name) and self.draws_of(name, features) < 2:
+                    raise ValueError(f"methods.{name}: {self.score(name)} measures disagreement and needs `draws` ≥ 2")
+                if (self.methods[name].draws or 0) > (stored := self.features[features].draws):
+                    raise ValueError(f"methods.{name}.draws: features.{features} have {stored}; raise their `draws`")
         for name, features in self.features.items():
             for dataset in features.datasets or ():
                 if dataset not in self.datasets:
@@ -258,6 +305,10 @@ class Study(Settings):
             for key in ("blocks", "timesteps"):
                 if len(set(getattr(features, key))) < len(getattr(features, key)):
                     raise ValueError(f"features.{name}.{key}: an entry appears twice")
+        for dataset, published in self.published.miou.items() if self.published else ():
+            for name, known in ((dataset, self.datasets), *((method, self.methods) for method in published)):
+                if name not in known:
+                    raise ValueError(f"published.miou: this study has no {name!r}{nearest(name, known)}")
         for name, pretraining in self.pretraining.items():
             if pretraining.dataset not in self.datasets:
                 raise ValueError(
@@ -271,6 +322,7 @@ class Study(Settings):
                     f"statistics.reference: {reference!r} is no method to compare with{nearest(reference, known)}"
                 )
         lists = {"budgets": self.budgets, "seeds": self.seeds, "statistics.fractions": self.statistics.fractions}
+        lists |= {f"methods.{name}.seeds": method.seeds or () for name, method in self.methods.items()}
         for key, entries in lists.items():
             # 1 is a pixel and 1.0 a pixel per image: only what is written alike is the same
             if len(set(map(str, entries))) < len(entries):
@@ -323,6 +375,27 @@ class Study(Settings):
         """Whether the method chooses among context pixels, or its heads see them."""
         return self.score(method) == "random" or not self.trains_densely(method)
 
+    def uses(self, method: str, features: str) -> bool:
+        """Whether the method runs on a features entry."""
+        return self.methods[method].features is None or features in self.methods[method].features
+
+    def draws_of(self, method: str, features: str) -> int:
+        """M of a method."""
+        return self.methods[method].draws or self.features[features].draws
+
+    def listed_draws(self, dataset: str, features: str) -> dict[str, int]:
+        """M by the key of the lists whose pixels need draws: as many as any method that chooses from them takes."""
+        found: dict[str, int] = {}
+        for run in self.runs():
+            if (run.dataset, run.features) == (dataset, features) and self.needs_listed_draws(run.method):
+                key = self.list_key(run.method, run.seed)
+                found[key] = max(found.get(key, 0), self.draws_of(run.method, run.features))
+        return found
+
+    def candidates_of(self, method: str) -> CandidateSettings:
+        """The study's `candidates` with the method's changes."""
+        return self.candidates.model_copy(update=self.methods[method].candidates.model_dump(exclude_none=True))
+
     # The runs.
 
     def pairs(self) -> Iterator[tuple[str, str]]:
@@ -338,8 +411,9 @@ class Study(Settings):
             Run(dataset, features, method, budget, seed)
             for dataset, features in self.pairs()
             for method in self.methods
+            if self.uses(method, features)
             for budget in (["all"] if self.score(method) == "full" else [str(budget) for budget in self.budgets])
-            for seed in self.seeds
+            for seed in self.methods[method].seeds or self.seeds
         ]
 
     def rounds_of(self, method: str) -> int:
@@ -349,6 +423,12 @@ class Study(Settings):
     def candidate_seed(self, seed: int) -> str:
         """The key of the candidate pixels and lists that runs of ``seed`` use."""
         return str(seed) if self.candidates.per_seed else "shared"
+
+    def list_key(self, method: str, seed: int) -> str:
+        """What names the lists that a method's runs of ``seed`` choose from: methods with equal lists share them."""
+        own, key = self.herding_settings(method), self.candidate_seed(seed)
+        common = self._herding_settings(self.candidates)
+        return key if own == common else f"{key}-{hash_of(own)[:8]}"
 
     def network_size(self, dataset: str, features: str) -> tuple[int, int]:
         """(height, width) of the images that the backbone sees."""
@@ -371,9 +451,19 @@ class Study(Settings):
         )
         return {**settings, "image_size": list(self.network_size(dataset, features)), "threads": self.threads}
 
-    def list_settings(self) -> dict[str, Any]:
-        """Settings that the images' lists depend on, besides the feature settings."""
-        return self.candidates.model_dump(mode="json", exclude={"per_seed"})
+    def list_settings(self, method: str | None = None) -> dict[str, Any]:
+        """Settings that the images' lists and their use depend on, besides the feature settings."""
+        candidates = self.candidates if method is None else self.candidates_of(method)
+        return candidates.model_dump(mode="json", exclude={"per_seed"})
+
+    def herding_settings(self, method: str) -> dict[str, Any]:
+        """Settings that the images' lists alone depend on: how many of its pixels an image offers is no matter."""
+        return self._herding_settings(self.candidates_of(method))
+
+    @staticmethod
+    def _herding_settings(candidates: CandidateSettings) -> dict[str, Any]:
+        settings = candidates.model_dump(mode="json", exclude={"per_seed"})
+        return settings | {"listed": candidates.listed + candidates.reserve, "reserve": 0}
 
     def selection_settings(self, run: "Run") -> dict[str, Any]:
         """Settings that a run's queries depend on, besides its features and lists."""
@@ -382,13 +472,14 @@ class Study(Settings):
         if self.score(run.method) == "random":
             settings["avoid_ignored"] = self.candidates.avoid_ignored
         if self.needs_lists(run.method):
-            settings |= {"listed": self.candidates.listed, "kernel": self.candidates.kernel}
+            candidates = self.candidates_of(run.method)
+            settings |= {"listed": candidates.listed, "kernel": candidates.kernel}
         if self.is_two_stage(run.method):
             settings |= {"pool_fraction": method.pool_fraction, "weight": method.weight}
         if self.is_single_stage(run.method):
             settings |= {"stages": 1, "weight": method.weight, "avoid_ignored": self.candidates.avoid_ignored}
         if self.needs_draws(run.method):
-            settings["draws"] = self.features[run.features].draws
+            settings["draws"] = self.draws_of(run.method, run.features)
         if self.needs_dropout(run.method):
             settings |= {"dropout": method.dropout, "samples": method.samples}
         return settings
@@ -400,12 +491,14 @@ class Study(Settings):
         return {**head, **({"epochs": epochs} if epochs else {}), "seed": run.seed, "threads": self.threads}
 
     def statistics_settings(self) -> dict[str, Any]:
-        """Settings of the comparison of finished runs, with the reference found."""
+        """Settings of the tables of finished runs: of their comparison, with the reference found, and ``published``."""
         methods = [name for name in self.methods if self.score(name) != "full"]
         # False sorts before True, and sorting is stable
         found = sorted(methods, key=lambda name: self.score(name) != "random")
         settings = self.statistics.model_dump(mode="json")
-        return settings | {"reference": self.statistics.reference or next(iter(found), None)}
+        published = self.published and self.published.model_dump(mode="json")
+        reference = self.statistics.reference or next(iter(found), None)
+        return settings | {"reference": reference, "published": published}
 
     def backbone_settings(self, features: str) -> dict[str, Any]:
         """Where the backbone comes from, as far as results depend on it."""
@@ -431,7 +524,10 @@ class Study(Settings):
             "training": self.training_settings(run),
         }
         if self.needs_lists(run.method):
-            settings["candidates"] = self.list_settings() | {"key": self.candidate_seed(run.seed)}
+            candidates = self.list_settings(run.method) | {"key": self.candidate_seed(run.seed)}
+            if candidates["bandwidth"] == CandidateSettings().bandwidth:
+                del candidates["bandwidth"]  # older than the setting are seals that hold it all the same
+            settings["candidates"] = candidates
         if self.evaluates_originals(run.dataset):
             settings["evaluate_at"] = "original"
         return settings

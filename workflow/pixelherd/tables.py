@@ -205,18 +205,24 @@ def with_pixels(table: "pd.DataFrame", rows: "pd.DataFrame", keys: list[str]) ->
     return table
 
 
-def final(metrics: "pd.DataFrame") -> "pd.DataFrame":
+def final(metrics: "pd.DataFrame", published: dict[str, dict[str, float]] | None = None) -> "pd.DataFrame":
     """The last round of each method, over seeds.
 
     Args:
         metrics: from :func:`read_metrics`.
+        published: mIoU in percent that others published, by dataset and method.
 
     Returns:
         A row per dataset, features, budget and method; the reference closes every budget. Columns: those keys,
-        reference, seeds, labelled_pixels, and ``_mean`` and ``_std`` of miou, pixel_accuracy and mean_class_accuracy.
+        reference, seeds, labelled_pixels, ``_mean`` and ``_std`` of miou, pixel_accuracy and mean_class_accuracy; and
+        with ``published`` published_miou, NaN where there is none.
     """
     rows, keys = with_reference(last_round(metrics)), [*METHOD, "reference"]
-    return with_pixels(over_seeds(rows, keys, MEASURES), rows, keys)
+    table = with_pixels(over_seeds(rows, keys, MEASURES), rows, keys)
+    if published:
+        known = [published.get(row.dataset, {}).get(row.method, math.nan) / 100 for row in table.itertuples()]
+        table["published_miou"] = known
+    return table
 
 
 def curves(metrics: "pd.DataFrame") -> "pd.DataFrame":

@@ -34,7 +34,7 @@ FEATURES_INDEX = f"{FEATURES_FOLDER}/{{split}}/index.json"
 PICTURES = f"{FEATURES_FOLDER}/pictures/manifest.json"
 LISTS_FOLDER = f"{CACHE}/lists/{{dataset}}/{{features}}/seed-{{key}}"
 LISTS = f"{LISTS_FOLDER}/{{shard}}/manifest.json"
-UNION = f"{LISTS_FOLDER}/union/manifest.json"
+UNION = f"{LISTS_FOLDER}/union-{{listed}}/manifest.json"
 DRAWS_FOLDER = f"{CACHE}/draws/{{dataset}}/{{features}}/seed-{{key}}"
 DRAWS = f"{DRAWS_FOLDER}/{{shard}}/manifest.json"
 DRAWS_INDEX = f"{DRAWS_FOLDER}/index.json"
@@ -71,8 +71,12 @@ COST_TABLE = f"{RESULTS}/costs/costs.md"
 
 def of_run(pattern, run, **more):
     """A path pattern filled for a run."""
-    key = STUDY.candidate_seed(run.seed)
-    return pattern.format(dataset=run.dataset, features=run.features, key=key, **more)
+    key, listed = STUDY.list_key(run.method, run.seed), STUDY.candidates_of(run.method).listed
+    return pattern.format(dataset=run.dataset, features=run.features, key=key, listed=listed, **more)
+
+
+# The methods behind the keys of lists: those with equal lists share them.
+LISTING = {STUDY.list_key(run.method, run.seed): run.method for run in STUDY.runs()}
 
 
 # Sealing: only what a pending run lacks has a rule that makes it.
@@ -114,7 +118,8 @@ wildcard_constraints:
     name="[A-Za-z0-9_-]+",
     split="train|test",
     shard=r"\d+-\d+",
-    key=r"\d+|shared",
+    key=r"(\d+|shared)(-[0-9a-f]{8})?",
+    listed=r"\d+",
     run="|".join(map(re.escape, (run.path for run in PENDING))) or NOTHING,
     step="|".join(map(re.escape, PENDING_STEPS)) or NOTHING,
     answered="|".join(map(re.escape, ANSWERED)) or NOTHING,

@@ -17,7 +17,7 @@ rule herd:
         jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
         settings=lambda w: STUDY.feature_settings(w.dataset, w.features),
-        candidates=STUDY.list_settings(),
+        candidates=lambda w: STUDY.herding_settings(LISTING[w.key]),
         threads=STUDY.threads,
         device=STUDY.device,
         source=source("herd", "herd"),
@@ -47,7 +47,7 @@ rule perturb:
         jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
         settings=lambda w: STUDY.feature_settings(w.dataset, w.features),
-        draws=lambda w: STUDY.features[w.features].draws,
+        draws=lambda w: STUDY.listed_draws(w.dataset, w.features)[w.key],
         threads=STUDY.threads,
         device=STUDY.device,
         source=source("perturb", "extract"),
@@ -84,7 +84,7 @@ rule gather:
     output:
         UNION,
     log:
-        "logs/gather/{dataset}/{features}/seed-{key}.log",
+        "logs/gather/{dataset}/{features}/seed-{key}-{listed}.log",
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
@@ -92,11 +92,11 @@ rule gather:
         mem_mb=8000,
         runtime=60,
     params:
-        listed=STUDY.candidates.listed,
-        kernel=STUDY.candidates.kernel,
+        listed=lambda w: int(w.listed),
+        candidates=lambda w: STUDY.herding_settings(LISTING[w.key]),
         threads=STUDY.threads,
         source=source("gather", "gather"),
-        cost=cost("gather", "{dataset}", "{features}", "seed-{key}"),
+        cost=cost("gather", "{dataset}", "{features}", "seed-{key}-{listed}"),
     message:
         "Gather the listed pixels of {wildcards.dataset}, seed {wildcards.key}"
     script:

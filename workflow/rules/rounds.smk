@@ -201,7 +201,10 @@ rule evaluate:
         result_settings=lambda w: STUDY.result_settings(run_of(w)),
         identity=lambda w: STUDY.identity(run_of(w)),
         weight=lambda w: STUDY.methods[run_of(w).method].weight,
-        draws=lambda w: STUDY.features[run_of(w).features].draws,
+        draws=lambda w: [
+            STUDY.features[run_of(w).features].draws,
+            STUDY.draws_of(run_of(w).method, run_of(w).features),
+        ],
         pictures=STUDY.pictures,
         threads=STUDY.threads,
         device=STUDY.device,

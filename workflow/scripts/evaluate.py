@@ -57,7 +57,7 @@ with job(snakemake) as meter:
         heads[-1],
         shown,
         dataset.size,
-        (Path(pictures).parent, params.draws) if pictures else None,
+        (Path(pictures).parent, *params.draws) if pictures else None,
         params.weight,
     )
     facts = {

@@ -10,7 +10,9 @@ with job(snakemake):
     from pixelherd.storage import writing
 
     params = snakemake.params
-    facts = {"listed": params.listed, "kernel": params.kernel}
+    kernel, scale = params.candidates["kernel"], params.candidates["bandwidth"]
+    key = snakemake.wildcards.key.partition("-")[0]
+    facts = {"listed": params.listed, "kernel": kernel}
     with writing(Path(snakemake.output[0]).parent, facts) as folder:
         lists = Shards([Path(manifest).parent for manifest in snakemake.input])
-        facts["bandwidth"] = write_union(folder, lists, params.listed, params.kernel, snakemake.wildcards.key)
+        facts["bandwidth"] = write_union(folder, lists, params.listed, kernel, key, scale)

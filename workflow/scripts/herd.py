@@ -14,6 +14,7 @@ with job(snakemake) as meter:
     from pixelherd.storage import writing
 
     split = Dataset.open(Path(snakemake.input.dataset).parent).train
+    key = snakemake.wildcards.key.partition("-")[0]  # lists of other settings begin with the same candidates
     images = images_of(snakemake.wildcards.shard)
     maps_of = open_maps(
         snakemake.input.get("maps"),
@@ -24,5 +25,5 @@ with job(snakemake) as meter:
     )
     with writing(Path(snakemake.output[0]).parent, {"images": len(images)}) as folder:
         bar = tqdm(images, desc="herd", unit="image", disable=None)
-        write_lists(folder, bar, split, maps_of, snakemake.wildcards.key, snakemake.params.candidates)
+        write_lists(folder, bar, split, maps_of, key, snakemake.params.candidates)
     meter.forwards = maps_of.forwards
