@@ -162,6 +162,7 @@ FOLDER = {"kind": "folder", "root": "x", "train_list": "a", "test_list": "b"}
             "unknown key `datasets.mine.classes.1.color` (did you mean 'colour'?)",
         ),
         ("methods.edlad", None, "methods.edlad: unknown score 'edlad' (did you mean 'edald'?)"),
+        ("methods.mine", {"score": "full"}, "methods.mine: the fully labelled reference is called `full`; rename"),
         ("methods.mine", {"score": "covrage"}, "methods.mine: unknown score 'covrage' (did you mean 'coverage'?)"),
         ("methods.two words", {"score": "edald"}, "methods.two words: String should match pattern"),
         ("features.ddpm.datasets", ["dem"], "features.ddpm.datasets: unknown dataset 'dem' (did you mean 'demo'?)"),

@@ -232,6 +232,8 @@ class Study(Settings):
                 raise ValueError(
                     f"methods.{name}: unknown score {self.score(name)!r}{nearest(self.score(name), known)}"
                 )
+            if self.score(name) == "full" and name != "full":
+                raise ValueError(f"methods.{name}: the fully labelled reference is called `full`; rename the method")
             if self.needs_draws(name) and any(features.draws < 2 for features in self.features.values()):
                 raise ValueError(f"methods.{name}: {self.score(name)} measures disagreement and needs `draws` ≥ 2")
         for name, features in self.features.items():
