@@ -104,6 +104,35 @@ rule train:
         "../scripts/train.py"
 
 
+# With `maps: recompute`: the network sees each test image once for all runs that are evaluated together.
+rule test_pass:
+    input:
+        unpack(pass_input),
+    output:
+        PASS,
+    log:
+        "logs/test_pass/{dataset}/{features}/{group}/{shard}.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    threads: STUDY.threads
+    resources:
+        mem_mb=8000,
+        runtime=480,
+        gpu=GPU,
+        jobs_per_gpu=STUDY.jobs_per_gpu,
+    params:
+        settings=lambda w: STUDY.feature_settings(w.dataset, w.features),
+        confusions=CONFUSIONS,
+        key=lambda w: confusions_key(w.dataset, w.features),
+        threads=STUDY.threads,
+        device=STUDY.device,
+        cost=cost("test_pass", "{dataset}", "{features}", "{group}-{shard}"),
+    message:
+        "Evaluate pending runs on {wildcards.dataset}/test {wildcards.shard} by {wildcards.features}"
+    script:
+        "../scripts/test_pass.py"
+
+
 rule evaluate:
     input:
         unpack(evaluate_input),
@@ -127,6 +156,8 @@ rule evaluate:
         identity=lambda w: STUDY.identity(run_of(w)),
         weight=lambda w: STUDY.methods[run_of(w).method].weight,
         draws=lambda w: STUDY.features[run_of(w).features].draws,
+        confusions=lambda w: kept_confusions(run_of(w)),
+        key=lambda w: confusions_key(run_of(w).dataset, run_of(w).features),
         pictures=STUDY.pictures,
         threads=STUDY.threads,
         device=STUDY.device,
