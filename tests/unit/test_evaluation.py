@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pixelherd import evaluation, head
+from pixelherd import backbones, evaluation, head
 from pixelherd.datasets import ClassInfo
 from pixelherd.errors import UserError
-from pixelherd.features import StoredMaps
+from pixelherd.evaluation import Confusions
+from pixelherd.features import ComputedMaps, StoredMaps
 from pixelherd.queries import Pixels
 
 
@@ -54,6 +55,48 @@ def test_confusions_of_several_heads(cache):
     assert matrix.sum() == expected.sum() and np.abs(matrix - expected).sum() <= 2 * unsure <= 40
     alone = evaluation.confusions(heads[1:2], range(3), maps_of, truth, classes)
     assert np.array_equal(alone[0], found[1])
+
+
+def test_images_evaluated_side_by_side_count_the_same(cache, backbone_folder):
+    heads, truth = [cache.head(seed) for seed in range(2)], cache.dataset.test.labels
+    classes = len(cache.dataset.classes)
+    computed = ComputedMaps(backbones.load(backbone_folder), cache.dataset.test.images, cache.features)
+    progress = []
+    found = [
+        evaluation.confusions(
+            heads, range(3), maps_of, truth, classes, workers=workers, progress=lambda: progress.append(1)
+        )
+        for maps_of in (StoredMaps(cache.test), computed)
+        for workers in (1, 3)
+    ]
+    assert all(np.array_equal(each, found[0]) for each in found)
+    assert len(progress) == 12
+
+
+def test_more_heads_than_are_held_at_once(cache, monkeypatch):
+    heads, maps_of = [cache.head(seed) for seed in range(3)], StoredMaps(cache.test)
+    arguments = (range(3), maps_of, cache.dataset.test.labels, len(cache.dataset.classes))
+    together = evaluation.confusions(heads, *arguments)
+    monkeypatch.setattr(evaluation, "HEADS_AT_ONCE", 2)
+    assert np.array_equal(evaluation.confusions(heads, *arguments), together)
+
+
+def test_confusions_are_kept_by_the_content_of_the_head(tmp_path):
+    path = tmp_path / "kept" / "00000-00003.npz"
+    for name, content in (("a", b"one"), ("b", b"two"), ("same", b"one")):
+        (tmp_path / name).write_bytes(content)
+    matrix = np.arange(9).reshape(3, 3)
+    Confusions(path, "key").add({tmp_path / "a": matrix})
+    Confusions(path, "key").add({tmp_path / "b": matrix + 1})
+    kept = Confusions(path, "key")
+    assert np.array_equal(kept[tmp_path / "same"], matrix) and np.array_equal(kept[tmp_path / "b"], matrix + 1)
+    (tmp_path / "b").write_bytes(b"trained anew")
+    assert tmp_path / "b" not in kept
+    with pytest.raises(UserError, match=r"00000-00003.npz lacks .*b; delete the cache's folder `passes`"):
+        kept[tmp_path / "b"]
+    assert tmp_path / "a" not in Confusions(path, "another source")
+    path.write_bytes(path.read_bytes()[:-40])
+    assert tmp_path / "a" not in Confusions(path, "key"), "a damaged file is computed again"
 
 
 def test_metrics_have_the_documented_columns(tmp_path):

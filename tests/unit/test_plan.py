@@ -80,7 +80,8 @@ def test_recomputed_maps_store_nothing_and_cost_forwards(content):
     found = stages(content)
     runs = 8
     assert found["extract"].forwards == T * 6 and found["herd"].forwards == T * 6 * 2
-    assert found["evaluate"].forwards == runs * T * (3 + 4 + 2)  # the test images, and the pictures of both splits
+    assert found["test_pass"].forwards == T * 3  # the test images, once for all runs
+    assert found["evaluate"].forwards == runs * T * (4 + 2)  # the pictures of both splits
     assert found["train"].forwards == 0
     assert found["extract"].bytes == 6 * 20 * (48 * 2 + 4)
 

@@ -162,6 +162,7 @@ FOLDER = {"kind": "folder", "root": "x", "train_list": "a", "test_list": "b"}
             "unknown key `datasets.mine.classes.1.color` (did you mean 'colour'?)",
         ),
         ("methods.edlad", None, "methods.edlad: unknown score 'edlad' (did you mean 'edald'?)"),
+        ("methods.mine", {"score": "full"}, "methods.mine: the fully labelled reference is called `full`; rename"),
         ("methods.mine", {"score": "covrage"}, "methods.mine: unknown score 'covrage' (did you mean 'coverage'?)"),
         ("methods.coverage", {"stages": 1}, "methods.coverage.stages: coverage is no score that could rank every"),
         ("methods.edald", {"stages": 3}, "study: methods.edald.stages: Input should be 1 or 2"),

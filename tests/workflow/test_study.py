@@ -183,7 +183,8 @@ def test_tables_and_report_rebuild_from_the_repository_and_results_alone(finishe
         assert "5 of 5 steps" in done.stderr + done.stdout, "tables, figures and report, and the two targets"
 
 
-def test_results_do_not_depend_on_images_per_job(finished, tmp_path):
+def test_results_do_not_depend_on_images_per_job_or_leased_gpus(finished, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,GPU-pretended")
     study = fresh(finished, tmp_path, images_per_job=1)
     assert len(list((study.folder / "cache" / "features" / "street" / "ddpm" / "train").glob("*/manifest.json"))) == 6
     assert study.results() == finished.results()
@@ -198,6 +199,14 @@ def test_results_do_not_depend_on_stored_maps(finished, tmp_path):
     assert study.results() == finished.results()
     costs = pd.read_csv(study.folder / "results" / "costs" / "costs.csv")
     assert costs["forwards"].equals(costs["planned_forwards"])
+
+    (study.folder / "results" / "runs" / EDALD / "run.json").unlink()
+    before = study.results()
+    ran = rules(study.ran())
+    assert {"test_pass", "evaluate"} <= ran and not ran & {"prepare", "extract", "herd", "pool", "train"}
+    assert study.results() == before | {f"runs/{EDALD}/run.json": study.results()[f"runs/{EDALD}/run.json"]}
+    passes = [json.loads(path.read_text()) for path in (study.folder / "cache" / "passes").rglob("*.json")]
+    assert sorted(each["computed"] > 0 for each in passes) == [False, True], "what a pass found is kept"
 
 
 @pytest.mark.slow

@@ -1,8 +1,9 @@
 """Evaluation of a run: one pass over the test images for all its heads."""
 
 import csv
-from collections.abc import Callable, Iterable, Sequence
-from io import StringIO
+import io
+import zipfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
@@ -17,7 +18,52 @@ from .features import MapSource
 from .head import Head, load, read_metadata
 from .metrics import confusion, ious, mean_class_accuracy, miou, pixel_accuracy
 from .queries import Pixels
-from .storage import write_text
+from .storage import digest_of, write_bytes, write_text
+
+HEADS_AT_ONCE = 32
+"""Heads whose logits of an image are held at a time."""
+
+
+class Confusions:
+    """Confusion matrices of heads over one shard of test images, kept in a file between evaluations.
+
+    Where the network has to run again for every evaluation, pending runs share a pass over the test images, and what a
+    pass has found is never computed again: matrices are kept by the content of the head.
+
+    Args:
+        path: the file; need not exist.
+        key: what the matrices depend on besides head and images; a file with another key counts as empty.
+    """
+
+    def __init__(self, path: Path | str, key: str):
+        self._path, self._key = Path(path), key
+        self._matrices: dict[str, np.ndarray] = {}
+        try:
+            with np.load(self._path) as file:
+                if str(file["key"]) == key:
+                    self._matrices = {name: file[name] for name in file.files if name != "key"}
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+            pass  # missing or damaged: computed again
+
+    def __contains__(self, head: Path | str) -> bool:
+        return digest_of(Path(head)) in self._matrices
+
+    def __getitem__(self, head: Path | str) -> np.ndarray:
+        """The matrix ``[C, C]`` int64 of a head's file.
+
+        Raises:
+            UserError: there is none.
+        """
+        if head not in self:
+            raise UserError(f"{self._path} lacks {head}; delete the cache's folder `passes`, and run again")
+        return self._matrices[digest_of(Path(head))]
+
+    def add(self, found: Mapping[Path | str, np.ndarray]) -> None:
+        """Keep matrices by the files of their heads; the file is replaced whole."""
+        self._matrices |= {digest_of(Path(head)): matrix for head, matrix in found.items()}
+        content = io.BytesIO()
+        np.savez_compressed(content, key=np.array(self._key), **self._matrices)
+        write_bytes(self._path, content.getvalue())
 
 
 def load_heads(paths: Sequence[Path | str], identity: str) -> list[Head]:
@@ -62,13 +108,11 @@ def confusions(
     """
 
     def of_image(image: int) -> np.ndarray:
-        target = truth[image]
-        return np.stack(
-            [
-                confusion(target, logits.argmax(0).to(torch.uint8).cpu().numpy(), classes)
-                for logits in dense.predict(maps_of(image), heads, target.shape)
-            ]
-        )
+        target, maps, found = truth[image], maps_of(image), []
+        for start in range(0, len(heads), HEADS_AT_ONCE):
+            for logits in dense.predict(maps, heads[start : start + HEADS_AT_ONCE], target.shape):
+                found.append(confusion(target, logits.argmax(0).to(torch.uint8).cpu().numpy(), classes))
+        return np.stack(found)
 
     total = np.zeros((len(heads), classes, classes), dtype=np.int64)
     with ThreadPool(workers) as pool:
@@ -89,7 +133,7 @@ def write_metrics(
         labelled: labelled pixels so far, by round.
         classes: names for the columns ``iou_<slug>``.
     """
-    text = StringIO()
+    text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     columns = ["round", "labelled_pixels", "miou", "pixel_accuracy", "mean_class_accuracy"]
     table.writerow(columns + [f"iou_{each.slug}" for each in classes])

@@ -7,6 +7,7 @@ float16, so ``maps: keep`` and ``maps: recompute`` give the same results.
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,10 +91,11 @@ class StoredMaps:
 
 
 class ComputedMaps:
-    """Maps of a split's images, made anew by the backbone at every call."""
+    """Maps of a split's images, made anew by the backbone at every call; threads take turns."""
 
     def __init__(self, backbone: "Backbone", images: Any, settings: dict[str, Any]):
         self._backbone, self._images, self._settings = backbone, images, settings
+        self._turn = Lock()
 
     @property
     def forwards(self) -> int:
@@ -101,7 +103,8 @@ class ComputedMaps:
         return self._backbone.forwards
 
     def __call__(self, image: int) -> ImageMaps:
-        return compute(self._backbone, self._images[image], self._settings)
+        with self._turn:
+            return compute(self._backbone, self._images[image], self._settings)
 
 
 MapSource = StoredMaps | ComputedMaps

@@ -19,7 +19,8 @@ def job(snakemake: Any) -> Iterator[Any]:
     """Run a script's body; yields the job's :class:`pixelherd.costs.Meter`.
 
     Import numerical libraries inside the body only: the number of threads, a setting of the study since sums differ
-    with it, is fixed here before they start, and so is the GPU of a job that asked for one. A :class:`UserError` becomes one line and exit status 1.
+    with it, is fixed here before they start, and so is the GPU of a job that asked for one. A :class:`UserError`
+    becomes one line and exit status 1.
     """
     allocator.keep_freed_memory()
     threads = str(snakemake.params.get("threads", 1))

@@ -322,7 +322,7 @@ def wins_page(table: "pd.DataFrame") -> Page:
 def labels_needed_page(table: "pd.DataFrame") -> Page:
     title = "Labels needed"
     if table.empty:
-        note = f"There is no fully supervised reference to reach; add a method with the score `{REFERENCE}`."
+        note = f"There is no fully supervised reference to reach; add the method `{REFERENCE}`."
         return Page("labels_needed", title, note, ())
     cells = [
         f"{'> ' + format(row.last, ',') if math.isnan(row.median) else format(row.median, ',.10g')}"

@@ -149,6 +149,8 @@ def _shared(study: Study, dataset: str, features: str, images: dict[str, int]) -
     elif gathering:
         found.append(Item("extract", shards["train"], steps * train, context, gathering))
         found.append(Item("index_features", 1, 0, 0, gathering))
+    if not keeps:
+        found.append(Item("test_pass", shards["test"], steps * test, 0, methods))
     if listing:
         listed = {key: train * (candidates.listed + candidates.reserve) for key, candidates in lists.items()}
         again = 0 if keeps else steps * train * len(lists)
@@ -193,7 +195,7 @@ def _rounds(study: Study, runs: list[Run], images: dict[str, int]) -> list[Item]
     found.append(Item("train", *_training(study, runs, rounds, images), (method,)))
     # pictures show training images, some more that were asked about, and test images
     pictures = min((2 if asks else 1) * study.pictures, images["train"]) + min(study.pictures, images["test"])
-    again = len(runs) * steps * (images["test"] + pictures) if recomputes else 0
+    again = len(runs) * steps * pictures if recomputes else 0
     found.append(Item("evaluate", len(runs), again, 0, (method,)))
     return found
 

@@ -282,6 +282,8 @@ class Study(Settings):
                 raise ValueError(
                     f"methods.{name}: unknown score {self.score(name)!r}{nearest(self.score(name), known)}"
                 )
+            if self.score(name) == "full" and name != "full":
+                raise ValueError(f"methods.{name}: the fully labelled reference is called `full`; rename the method")
             if self.score(name) in SELECTIONS and self.methods[name].stages == 1:
                 raise ValueError(f"methods.{name}.stages: {self.score(name)} is no score that could rank every pixel")
             for entry in self.methods[name].features or ():

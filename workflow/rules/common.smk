@@ -38,6 +38,8 @@ UNION = f"{LISTS_FOLDER}/union-{{listed}}/manifest.json"
 DRAWS_FOLDER = f"{CACHE}/draws/{{dataset}}/{{features}}/seed-{{key}}"
 DRAWS = f"{DRAWS_FOLDER}/{{shard}}/manifest.json"
 DRAWS_INDEX = f"{DRAWS_FOLDER}/index.json"
+PASS = f"{CACHE}/passes/{{dataset}}/{{features}}/{{group}}/{{shard}}.json"
+CONFUSIONS = f"{CACHE}/confusions/{{dataset}}/{{features}}/{{shard}}.npz"
 POOL = f"{CACHE}/pools/{{step}}.npy"
 RANKS = f"{CACHE}/ranks/{{step}}/{{shard}}.npz"
 VECTORS = f"{CACHE}/vectors/{{answered}}.npy"
@@ -120,6 +122,7 @@ wildcard_constraints:
     shard=r"\d+-\d+",
     key=r"(\d+|shared)(-[0-9a-f]{8})?",
     listed=r"\d+",
+    group="[0-9a-f]{12}",
     run="|".join(map(re.escape, (run.path for run in PENDING))) or NOTHING,
     step="|".join(map(re.escape, PENDING_STEPS)) or NOTHING,
     answered="|".join(map(re.escape, ANSWERED)) or NOTHING,
@@ -233,13 +236,51 @@ def training_input(run, number):
     return needed
 
 
+def heads_of(run):
+    return [f"{RESULTS}/runs/{run.path}/round-{n}/head.safetensors" for n in range(STUDY.rounds_of(run.method))]
+
+
+def evaluated_together(dataset, features):
+    """Pending runs that share a pass of the network over the test images."""
+    return [run for run in PENDING if (run.dataset, run.features) == (dataset, features)]
+
+
+def confusions_key(dataset, features):
+    """What a head's confusion matrix depends on besides the head."""
+    original = STUDY.evaluates_originals(dataset)
+    return hash_of({"source": source("test_pass", "evaluate", "extract"), "original": original})
+
+
+def pass_input(wildcards):
+    dataset, features = wildcards.dataset, wildcards.features
+    runs = evaluated_together(dataset, features)
+    needed = {"dataset": DATASET.format(dataset=dataset), "backbone": BACKBONE.format(features=features)}
+    needed["heads"] = [head for run in runs for head in heads_of(run)]
+    if STUDY.evaluates_originals(dataset):
+        needed["original_labels"] = ORIGINAL_LABELS.format(dataset=dataset)
+    return needed
+
+
+def passes(run):
+    """The passes that a run's metrics are added up from."""
+    together = [each.path for each in evaluated_together(run.dataset, run.features)]
+    group = hash_of({"runs": sorted(together), "rounds": STUDY.rounds})[:12]
+    return [of_run(PASS, run, group=group, shard=shard) for shard in shard_names(run.dataset, "test")]
+
+
+def kept_confusions(run):
+    if STUDY.features[run.features].maps == "keep":
+        return []
+    return [of_run(CONFUSIONS, run, shard=shard) for shard in shard_names(run.dataset, "test")]
+
+
 def evaluate_input(wildcards):
     run = run_of(wildcards)
-    rounds = range(STUDY.rounds_of(run.method))
-    needed = {"dataset": of_run(DATASET, run)}
-    needed["heads"] = [f"{RESULTS}/runs/{run.path}/round-{number}/head.safetensors" for number in rounds]
-    needed["labels"] = labels_until(run, rounds[-1])
-    if STUDY.evaluates_originals(run.dataset):
+    needed = {"dataset": of_run(DATASET, run), "heads": heads_of(run)}
+    needed["labels"] = labels_until(run, STUDY.rounds_of(run.method) - 1)
+    if STUDY.features[run.features].maps == "recompute":
+        needed["passes"] = passes(run)
+    elif STUDY.evaluates_originals(run.dataset):
         needed["original_labels"] = of_run(ORIGINAL_LABELS, run)
     for split in ("train", "test"):
         needed |= {f"{split}_{name}": path for name, path in maps_of(run.dataset, run.features, split).items()}

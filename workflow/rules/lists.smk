@@ -11,7 +11,7 @@ rule herd:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=4000,
+        mem_mb=lambda w: 4000 if keeps_maps(w) else 8000,
         runtime=240,
         gpu=lambda w: 0 if keeps_maps(w) else GPU,
         jobs_per_gpu=STUDY.jobs_per_gpu,

@@ -179,6 +179,35 @@ use rule train as train_dropout with:
         "Train with dropout {wildcards.step}"
 
 
+# With `maps: recompute`: the network sees each test image once for all runs that are evaluated together.
+rule test_pass:
+    input:
+        unpack(pass_input),
+    output:
+        PASS,
+    log:
+        "logs/test_pass/{dataset}/{features}/{group}/{shard}.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    threads: STUDY.threads
+    resources:
+        mem_mb=8000,
+        runtime=480,
+        gpu=GPU,
+        jobs_per_gpu=STUDY.jobs_per_gpu,
+    params:
+        settings=lambda w: STUDY.feature_settings(w.dataset, w.features),
+        confusions=CONFUSIONS,
+        key=lambda w: confusions_key(w.dataset, w.features),
+        threads=STUDY.threads,
+        device=STUDY.device,
+        cost=cost("test_pass", "{dataset}", "{features}", "{group}-{shard}"),
+    message:
+        "Evaluate pending runs on {wildcards.dataset}/test {wildcards.shard} by {wildcards.features}"
+    script:
+        "../scripts/test_pass.py"
+
+
 rule evaluate:
     input:
         unpack(evaluate_input),
@@ -205,6 +234,8 @@ rule evaluate:
             STUDY.features[run_of(w).features].draws,
             STUDY.draws_of(run_of(w).method, run_of(w).features),
         ],
+        confusions=lambda w: kept_confusions(run_of(w)),
+        key=lambda w: confusions_key(run_of(w).dataset, run_of(w).features),
         pictures=STUDY.pictures,
         threads=STUDY.threads,
         device=STUDY.device,

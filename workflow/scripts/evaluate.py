@@ -11,7 +11,7 @@ with job(snakemake) as meter:
     from pixelherd import queries, sealing
     from pixelherd.datasets import Dataset, OriginalLabels
     from pixelherd.devices import resolve
-    from pixelherd.evaluation import confusions, labelled_pixels, load_heads, write_metrics
+    from pixelherd.evaluation import Confusions, confusions, labelled_pixels, load_heads, write_metrics
     from pixelherd.features import open_maps
     from pixelherd.pictures import most_queried, pictured, write_thumbnails
     from pixelherd.study import Run
@@ -29,19 +29,23 @@ with job(snakemake) as meter:
         splits[name] = split, open_maps(stored, backbone, split.images, params.settings, params.device)
 
     test, maps_of = splits["test"]
-    original = files.get("original_labels")
-    truth = OriginalLabels.open(Path(original).parent) if original else test.labels
-    workers = max(snakemake.threads // params.threads, 1)
-    with tqdm(total=len(test), desc="evaluate", unit="image", disable=None) as bar:
-        matrices = confusions(
-            heads,
-            range(len(test)),
-            maps_of,
-            truth,
-            len(dataset.classes),
-            workers=workers,
-            progress=bar.update,
-        )
+    if files.get("passes"):
+        shards = [Confusions(path, params.key) for path in params.confusions]
+        matrices = np.stack([sum(shard[head] for shard in shards) for head in files.heads])
+    else:
+        original = files.get("original_labels")
+        truth = OriginalLabels.open(Path(original).parent) if original else test.labels
+        workers = max(snakemake.threads // params.threads, 1)
+        with tqdm(total=len(test), desc="evaluate", unit="image", disable=None) as bar:
+            matrices = confusions(
+                heads,
+                range(len(test)),
+                maps_of,
+                truth,
+                len(dataset.classes),
+                workers=workers,
+                progress=bar.update,
+            )
     labels = [queries.read([path], queries.LABEL_COLUMNS, dataset.train.ids, dataset.size[1]) for path in files.labels]
     counts = labelled_pixels(labels, dataset.train.labels)
     write_metrics(snakemake.output.metrics, matrices, counts, dataset.classes)

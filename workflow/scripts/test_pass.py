@@ -1,0 +1,31 @@
+"""Evaluate the heads of all pending runs on a shard of the test images, which the network sees once for all of them."""
+
+from pathlib import Path
+
+from pixelherd.job import job
+
+with job(snakemake) as meter:
+    from tqdm import tqdm
+
+    from pixelherd.datasets import Dataset, OriginalLabels
+    from pixelherd.devices import resolve
+    from pixelherd.evaluation import Confusions, confusions
+    from pixelherd.features import open_maps
+    from pixelherd.head import load
+    from pixelherd.shards import images_of
+    from pixelherd.storage import write_json
+
+    files, params = snakemake.input, snakemake.params
+    kept = Confusions(params.confusions, params.key)
+    missing = [head for head in files.heads if head not in kept]
+    if missing:
+        dataset, images = Dataset.open(Path(files.dataset).parent), images_of(snakemake.wildcards.shard)
+        original = files.get("original_labels")
+        truth = OriginalLabels.open(Path(original).parent) if original else dataset.test.labels
+        maps_of = open_maps(None, files.backbone, dataset.test.images, params.settings, params.device)
+        heads = [load(path).to(resolve(params.device)) for path in missing]
+        with tqdm(total=len(images), desc="evaluate", unit="image", disable=None) as bar:
+            found = confusions(heads, images, maps_of, truth, len(dataset.classes), progress=bar.update)
+        kept.add(dict(zip(missing, found, strict=True)))
+        meter.forwards = maps_of.forwards
+    write_json(snakemake.output[0], {"heads": len(files.heads), "computed": len(missing)})
