@@ -1,7 +1,9 @@
 """The paper's study: its settings, and that its README tells what the plan says, without data or checkpoints."""
 
+import os
 from pathlib import Path
 
+import pytest
 import yaml
 
 from pixelherd import plan
@@ -14,6 +16,14 @@ BACKBONES = {
     "pascal_context": "imagenet_256",
     "ade_bed": "lsun_bedroom",
 }
+
+
+@pytest.fixture
+def small_backbone() -> Path:
+    folder = Path(os.environ.get("PIXELHERD_SHARED", STUDIES.parent.parent / "shared")) / "backbones" / "camvid-ddpm"
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}")
+    return folder
 
 
 def study(**changes) -> Study:
@@ -53,3 +63,42 @@ def test_the_readme_tells_what_the_plan_says(monkeypatch, tmp_path):
     told = [cells(line) for line in (STUDIES / "README.md").read_text().splitlines()]
     assert [row[0] for row in planned] == list(paper.datasets)
     assert all(row in told for row in planned), "\n".join(page)
+
+
+@pytest.mark.parametrize("name", ["table1", "table2", "ablations"])
+def test_the_readme_tells_what_the_tables_cost(name, monkeypatch, tmp_path, small_backbone):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "backbones").mkdir(parents=True)
+    (tmp_path / "data" / "backbones" / "camvid-ddpm").symlink_to(small_backbone)
+    content = yaml.safe_load((STUDIES / f"{name}.yaml").read_text())
+    found = Study.read(content)
+    (total,) = [
+        cells(line) for line in plan.page(found, plan.images_of(found, ["camvid"]), 0).splitlines() if "total" in line
+    ]
+    (told,) = [
+        cells(line) for line in (STUDIES / "README.md").read_text().splitlines() if line.startswith(f"| `{name}.yaml`")
+    ]
+    assert told == [f"`{name}.yaml`", str(len(found.runs())), *total[1:]]
+
+
+def test_the_published_numbers_are_the_papers():
+    """Each table shows what the facts about the paper say, under the names of its methods."""
+    path = Path(os.environ.get("PIXELHERD_SHARED", STUDIES.parent.parent / "shared")) / "facts" / "datasets.yaml"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    facts = yaml.safe_load(path.read_text())["published_miou_after_10_rounds"]
+    one, two = (yaml.safe_load((STUDIES / f"table{number}.yaml").read_text())["published"]["miou"] for number in (1, 2))
+    expected = {}
+    for score, (single, herded) in facts["camvid_single_vs_two_stage"].items():
+        expected |= {f"{score}_single": single, score: herded}
+    assert one["camvid"] == expected
+    table = facts["ddpm"]
+    names = {
+        "random": "random",
+        "margin": "margin_single",
+        "edald_single_stage": "edald_single",
+        "edald_two_stage": "edald",
+    }
+    assert two["camvid"] == {names[name]: values["camvid"] for name, values in table.items()} | {
+        "entropy_single": expected["entropy_single"]
+    }
