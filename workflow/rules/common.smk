@@ -79,6 +79,7 @@ def of_run(pattern, run, **more):
 
 # The methods behind the keys of lists: those with equal lists share them.
 LISTING = {STUDY.list_key(run.method, run.seed): run.method for run in STUDY.runs()}
+LISTED_DRAWS = {pair: STUDY.listed_draws(*pair) for pair in STUDY.pairs()}
 
 
 # Sealing: only what a pending run lacks has a rule that makes it.

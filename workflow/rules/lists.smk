@@ -47,7 +47,7 @@ rule perturb:
         jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
         settings=lambda w: STUDY.feature_settings(w.dataset, w.features),
-        draws=lambda w: STUDY.listed_draws(w.dataset, w.features)[w.key],
+        draws=lambda w: LISTED_DRAWS[w.dataset, w.features][w.key],
         threads=STUDY.threads,
         device=STUDY.device,
         source=source("perturb", "extract"),
