@@ -8,6 +8,8 @@ import pytest
 from conftest import Workspace
 from safetensors.numpy import load_file
 
+pytestmark = pytest.mark.slow
+
 MORE = {
     "ebald": None,
     "uherding": None,
@@ -112,7 +114,6 @@ def test_a_lost_cache_is_made_again_for_the_rounds_to_come(methods, tmp_path):
     assert all(after[name] == content for name, content in before.items() if "/round-" in name)
 
 
-@pytest.mark.slow
 def test_methods_do_not_depend_on_stored_maps_or_images_per_job(methods, tmp_path):
     finished, _ = methods
     (tmp_path / "data").symlink_to(os.readlink(finished.folder / "data"))
