@@ -54,9 +54,13 @@ class Confusions:
         Raises:
             UserError: there is none.
         """
-        if head not in self:
+        return self.of(head, digest_of(Path(head)))
+
+    def of(self, head: Path | str, digest: str) -> np.ndarray:
+        """:meth:`__getitem__` of a head whose digest is known, for many shards hold matrices of the same heads."""
+        if digest not in self._matrices:
             raise UserError(f"{self._path} lacks {head}; delete the cache's folder `passes`, and run again")
-        return self._matrices[digest_of(Path(head))]
+        return self._matrices[digest]
 
     def add(self, found: Mapping[Path | str, np.ndarray]) -> None:
         """Keep matrices by the files of their heads; the file is replaced whole."""

@@ -14,6 +14,7 @@ with job(snakemake) as meter:
     from pixelherd.evaluation import Confusions, confusions, labelled_pixels, load_heads, write_metrics
     from pixelherd.features import open_maps
     from pixelherd.pictures import most_queried, pictured, write_thumbnails
+    from pixelherd.storage import digest_of
     from pixelherd.study import Run
 
     files, params = snakemake.input, snakemake.params
@@ -31,7 +32,8 @@ with job(snakemake) as meter:
     test, maps_of = splits["test"]
     if files.get("passes"):
         shards = [Confusions(path, params.key) for path in params.confusions]
-        matrices = np.stack([sum(shard[head] for shard in shards) for head in files.heads])
+        digests = {head: digest_of(Path(head)) for head in files.heads}
+        matrices = np.stack([sum(shard.of(*each) for shard in shards) for each in digests.items()])
     else:
         original = files.get("original_labels")
         truth = OriginalLabels.open(Path(original).parent) if original else test.labels
