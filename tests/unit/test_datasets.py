@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from pixelherd.datasets import READERS, Dataset, counts, prepare
+from pixelherd.datasets import READERS, Dataset, counts, is_labelled, labels_of, prepare
 from pixelherd.datasets.camvid import classes as camvid_classes
 from pixelherd.datasets.classes import ClassInfo, default_colour
 from pixelherd.datasets.demo import CLASSES, scene
@@ -335,7 +335,7 @@ def spoil_same_name(root):
 
 
 def spoil_empty(root):
-    for path in root.glob("test/*/*.png"):
+    for path in root.glob("train/*/*.*"):
         path.unlink()
 
 
@@ -355,7 +355,7 @@ def spoil_folder(root):
         (spoil_colours, r"train/masks/b\.png .*`masks: colours`"),
         (spoil_depth, r"images/b\.png has more than 8 bits"),
         (spoil_same_name, r"same name 'b'"),
-        (spoil_empty, r"the test split has no images"),
+        (spoil_empty, r"the train split has no images"),
         (spoil_folder, r"folder of masks .*test/masks does not exist"),
     ],
 )
@@ -408,6 +408,7 @@ def test_mistakes_in_a_list_are_one_line(root, line, message):
         ({"train_images": None}, "give train_images"),
         ({"train_list": "x.txt"}, "not both"),
         ({"test_masks": None}, "test images need masks"),
+        ({"test_images": None}, "give test_images"),
         ({"resize": (20, 64)}, "nothing to crop"),
         ({"size": (0, 32)}, "size"),
         ({"sizes": (32, 32)}, "sizes"),
@@ -440,3 +441,28 @@ def test_settings_import_nothing_heavy():
 
 def _environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+def test_a_users_images_need_neither_masks_nor_tests(root, tmp_path):
+    alone = folder_settings(root, train_masks=None, test_images=None, test_masks=None)
+    for folder in ("test/images", "test/masks"):
+        for path in (root / folder).rglob("*.*"):
+            path.unlink()
+    for number, settings in enumerate((alone, folder_settings(root, train_masks=None))):
+        assert counts(settings) == {"train": 3, "test": 0} and not is_labelled(settings)
+        prepare(settings, tmp_path / str(number), progress=False)
+        dataset = Dataset.open(tmp_path / str(number))
+        assert len(dataset.train) == 3 and len(dataset.test) == 0
+        assert dataset.train.labels is None and (labels_of(dataset.train, 0) == np.zeros((24, 32))).all()
+        assert counts(settings, tmp_path / str(number)) == {"train": 3, "test": 0}
+        assert not is_labelled(settings, tmp_path / str(number))
+
+
+def test_training_images_do_not_depend_on_masks(root):
+    with_masks, without = (
+        folder_settings(root),
+        folder_settings(root, train_masks=None, test_images=None, test_masks=None),
+    )
+    assert with_masks.preparation() != without.preparation()
+    assert with_masks.training_images() == without.training_images()
+    assert with_masks.training_images() != folder_settings(root, size=(32, 32)).training_images()

@@ -100,7 +100,7 @@ def remove_mask(content, root):
 
 
 def empty(content, root):
-    for path in root.glob("test/*/*"):
+    for path in root.glob("train/*/*"):
         path.unlink()
 
 
@@ -169,7 +169,7 @@ def ask_device(content, root):
     [
         (remove_root, ("datasets.mine", "files"), "raw does not exist", "set `root`"),
         (remove_mask, ("datasets.mine", "files"), "has no mask", "add it or remove the image"),
-        (empty, ("datasets.mine", "files"), "the test split has no images", "add some"),
+        (empty, ("datasets.mine", "files"), "the train split has no images", "add some"),
         (unlabel, ("datasets.mine", "files"), "the training images have no masks", "give `train_masks`"),
         (truncate, ("datasets.mine", "images"), "1.png is unreadable or truncated", "replace it"),
         (resize, ("datasets.mine", "images"), "is 51x40 but its mask", "replace the one"),

@@ -270,6 +270,12 @@ def test_runs_need_masks_of_the_training_images(content, tmp_path):
     prepare(study.datasets["mine"], tmp_path / "cache" / "datasets" / "mine", progress=False)
     with pytest.raises(UserError, match="have no masks"):
         plan.images_of(study, ["mine"])
+    assert plan.images_of(Study.read({**content, "oracle": "csv", "methods": {"edald": None}}), ["mine"]) == {
+        "mine": {"train": 1, "test": 1}
+    }
+    with_reference = {**content, "oracle": "csv", "methods": {"full": None}}
+    with pytest.raises(UserError, match="leave out the method `full`"):
+        plan.images_of(Study.read(with_reference), ["mine"])
     content["features"]["ddpm"]["datasets"] = ["demo"]  # a backbone may still be trained on them
     study = Study.read(content | {"cache": str(tmp_path / "cache")})
     assert plan.images_of(study, ["mine"]) == {"mine": {"train": 1, "test": 1}}

@@ -241,3 +241,40 @@ def test_published_results_stand_beside_and_are_marked(tmp_path):
     assert "The last column was *published* by others and is no result of this study: A paper, Table 2." in text
     plain, plain_pages = pages.make(folders, 2, ["edald", "random"])
     assert "published_miou" not in plain["final"] and "published" not in plain_pages[0].markdown()
+
+
+def without_tests(folder: Path) -> Path:
+    """The run as it is without test images, in a dataset of its own."""
+    seal = json.loads((folder / "run.json").read_text())
+    seal["run"]["dataset"], seal["images"]["test"] = "alone", 0
+    (folder / "run.json").write_text(json.dumps(seal))
+    rows = pd.read_csv(folder / "metrics.csv")
+    rows[rows.columns[2:]] = np.nan
+    rows.to_csv(folder / "metrics.csv", index=False)
+    return folder
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_runs_without_test_images_are_listed_and_not_evaluated(study, tmp_path, others):
+    alone = [without_tests(write_run(tmp_path / "alone", name, [0.5, 0.5, 0.5])) for name in ("edald", "random")]
+    made, found = pages.make([*alone, *(study if others else [])], 3, METHODS, pages.SETTINGS | {"reference": "random"})
+    final = made["final"][made["final"]["dataset"] == "alone"]
+    assert final["labelled_pixels"].tolist() == [30, 30] and final["miou_mean"].isna().all()
+    for page in found:
+        text = page.markdown() + page.latex()
+        assert "nan" not in text.lower(), page.name
+        assert ("Not evaluated, since without test images: alone." in page.note) == (page.name in pages.EVALUATED)
+    for name in pages.EVALUATED[1:]:
+        assert "alone" not in set(made[name]["dataset"]) and (len(made[name]) > 0) == others, name
+    assert (made["labels_per_class"]["dataset"] == "alone").any()
+    pages.write([*alone, *(study if others else [])], 3, tmp_path / "tables", METHODS)
+    assert "| random   |                30 |       1 |          – |" in (tmp_path / "tables" / "final.md").read_text()
+
+
+def test_values_may_be_missing_only_without_test_images(study):
+    folder = study[0]
+    rows = pd.read_csv(folder / "metrics.csv")
+    rows["miou"] = np.nan
+    rows.to_csv(folder / "metrics.csv", index=False)
+    with pytest.raises(UserError, match="values outside"):
+        tables.read_metrics(study, 3, METHODS)

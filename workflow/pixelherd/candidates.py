@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from .budget import NEIGHBOURS
+from .datasets import labels_of
 from .errors import UserError
 from .features import ImageMaps, MapSource, vectors_at
 from .herding import Herding, herd, max_herding, median_bandwidth
@@ -73,7 +74,9 @@ def write_lists(
     Writes ``pixels.npy`` ``[n, K + reserve]`` int32 and ``vectors.npy`` ``[n, K + reserve, D]`` float16; places that an
     image does not fill hold −1 and zeros.
     """
-    lists = [local_list(maps_of(image), split.labels[image], key, split.ids[image], settings) for image in positions]
+    lists = [
+        local_list(maps_of(image), labels_of(split, image), key, split.ids[image], settings) for image in positions
+    ]
     shape = (len(lists), settings["listed"] + settings["reserve"])
     pixels = create_array(folder, "pixels", shape, "int32")
     vectors = create_array(folder, "vectors", (*shape, lists[0][1].shape[1]), "float16")

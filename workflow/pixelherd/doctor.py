@@ -210,7 +210,10 @@ def _sizes(subject: str, settings: DatasetSettings, read: "Sequence[tuple[Image,
 def _labels(subject: str, read: "Sequence[tuple[Image, np.ndarray | None]]") -> Check:
     import numpy as np
 
-    pixels = sum(np.bincount(labels.ravel(), minlength=256) for _, labels in read if labels is not None)
+    masks = [labels for _, labels in read if labels is not None]
+    if not masks:
+        return Check(subject, "labels", "note", "there are no masks: a person labels, and nothing is evaluated")
+    pixels = sum(np.bincount(labels.ravel(), minlength=256) for labels in masks)
     if not pixels[:IGNORED].any():
         detail = f"no labelled pixel in a sample of {len(read)}"
         return Check(subject, "labels", "wrong", detail, "look whether these are the right masks")

@@ -131,6 +131,8 @@ def write_metrics(
 ) -> None:
     """Write ``metrics.csv``: one row a round, values in [0, 1], empty for a class absent from target and prediction.
 
+    Where there are no test images the matrices are 0, and all values empty.
+
     Args:
         path: the file.
         matrices: ``[rounds, C, C]`` confusion matrices.
@@ -147,12 +149,12 @@ def write_metrics(
     write_text(path, text.getvalue())
 
 
-def labelled_pixels(labels: Sequence[Pixels], truth: np.ndarray) -> list[int]:
+def labelled_pixels(labels: Sequence[Pixels], truth: np.ndarray | None) -> list[int]:
     """Pixels with a class, "cannot tell" left out, up to each round.
 
     Args:
         labels: the answers of each round; none at all for the reference, which labels every pixel.
-        truth: ``[N, H, W]`` labels of the training images.
+        truth: ``[N, H, W]`` labels of the training images; only the reference needs them.
     """
     if not labels:
         return [sum(int((truth[image] != IGNORED).sum()) for image in range(truth.shape[0]))]

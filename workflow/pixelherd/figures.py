@@ -435,7 +435,7 @@ def overlays(run: Path | str, rounds: int, path: Path | str) -> None:
     run, path = Path(run), Path(path)
     facts, thumbnails = tables.read_run(run), read_thumbnails(run)
     identity, classes = facts["run"], facts["classes"]
-    full = identity["method"] == REFERENCE
+    full, has_masks = identity["method"] == REFERENCE, facts.get("masks", True)
     labels = None if full else tables.read_labels(run, rounds, len(classes))
     colours = class_colours(classes)
     unsure, heading_of_unsure = next(
@@ -451,7 +451,7 @@ def overlays(run: Path | str, rounds: int, path: Path | str) -> None:
     n_columns, n_rows = (3 if unsure is None else 4), sum(counts.values())
     gap, left, right, top = 12, 44, 24 if unsure is None else 84, 112
     total_width = left + n_columns * (cell_width + gap) - gap + right
-    entries = legend_entries(thumbnails, labels, classes, colours)
+    entries = legend_entries(thumbnails, labels, classes, colours, has_masks)
     legend_columns = max(1, (total_width - left) // 210)
     bottom = 30 + 27 * math.ceil(len(entries) / legend_columns)
     between = 44
@@ -476,7 +476,8 @@ def overlays(run: Path | str, rounds: int, path: Path | str) -> None:
         for number, image in enumerate(thumbnails[f"{group}_ids"].tolist()):
             row = [cell(firsts[group] + number, column) for column in range(n_columns if group == "train" else 3)]
             show(row[0], thumbnails[f"{group}_images"][number])
-            show(row[1], paint(thumbnails[f"{group}_truth"][number], colours))
+            if group == "test" or has_masks:
+                show(row[1], paint(thumbnails[f"{group}_truth"][number], colours))
             show(row[2], paint(thumbnails[f"{group}_prediction"][number], colours))
             row[0].set_ylabel(image if len(image) <= 28 else f"…{image[-27:]}", fontsize=7)
             if group != "test" and labels is not None:
@@ -485,7 +486,8 @@ def overlays(run: Path | str, rounds: int, path: Path | str) -> None:
                 scale = {"vmin": float(unsure.min()), "vmax": float(unsure.max())}
                 drawn = show(row[3], unsure[number].astype(np.float32), cmap="viridis", **scale)
             if number == 0:
-                for axes, heading in zip(row, [title, "truth", "prediction", heading_of_unsure], strict=False):
+                truth = "truth" if group == "test" or has_masks else ""
+                for axes, heading in zip(row, [title, truth, "prediction", heading_of_unsure], strict=False):
                     axes.set_title(heading, fontsize=9, loc="left", pad=5)
 
     if unsure is not None and counts["train"]:
@@ -529,13 +531,18 @@ def draw_labels(axes: "Axes", labels: "pd.DataFrame", colours: np.ndarray) -> No
 
 
 def legend_entries(
-    thumbnails: dict[str, np.ndarray], labels: "pd.DataFrame | None", classes: Sequence[dict], colours: np.ndarray
+    thumbnails: dict[str, np.ndarray],
+    labels: "pd.DataFrame | None",
+    classes: Sequence[dict],
+    colours: np.ndarray,
+    has_masks: bool,
 ) -> list:
     """Legend handles of the classes that the pictures show, then of ignored pixels and of the marks."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    values = [thumbnails[f"{group}_{part}"] for group in GROUPS for part in ("truth", "prediction")]
+    values = [thumbnails[f"{group}_prediction"] for group in GROUPS]
+    values += [thumbnails[f"{group}_truth"] for group in GROUPS if group == "test" or has_masks]
     pictured, entries, marks = len(values), [], []
     if labels is not None:
         asked = labels[labels["image"].isin([*thumbnails["train_ids"].tolist(), *thumbnails["queried_ids"].tolist()])]
@@ -577,7 +584,8 @@ def write(
         UserError: a file of a run is missing or malformed.
     """
     folders, folder = list(folders), Path(folder)
-    metrics, confidence = tables.read_metrics(folders, rounds, methods), settings["confidence"]
+    metrics = tables.evaluated(tables.read_metrics(folders, rounds, methods))
+    confidence = settings["confidence"]
     learning_curves(metrics, folder, methods)
     differences(tables.comparison(metrics, settings["reference"], confidence), confidence, folder, methods)
     class_rounds(choices.labels_per_round(folders, rounds, methods), folder)

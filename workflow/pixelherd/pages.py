@@ -7,7 +7,7 @@ text in which ``*method*`` is emphasised; each format writes that in its own way
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 SETTINGS = {"reference": None, "confidence": 0.95, "fractions": [0.7, 0.8, 0.9], "published": None}
 """The settings of :func:`make` that a study without `statistics` has."""
+
+EVALUATED = ("final", "curves", "area", "comparison", "wins", "labels_needed", "classes")
+"""Pages of what evaluation on the test split gives."""
 
 EMPHASIS = re.compile(r"\*([^*]+)\*")
 
@@ -107,14 +110,15 @@ def make(
     metrics = tables.read_metrics(folders, rounds, methods)
     reference, confidence = settings["reference"], settings["confidence"]
     published = settings["published"]
+    evaluated = tables.evaluated(metrics)
     made = {
         "final": tables.final(metrics, published and published["miou"]),
-        "curves": tables.curves(metrics),
-        "area": tables.area(metrics),
-        "comparison": tables.comparison(metrics, reference, confidence),
-        "wins": tables.wins(metrics),
-        "labels_needed": tables.labels_needed(metrics, settings["fractions"]),
-        "classes": tables.classes(metrics),
+        "curves": tables.curves(evaluated),
+        "area": tables.area(evaluated),
+        "comparison": tables.comparison(evaluated, reference, confidence),
+        "wins": tables.wins(evaluated),
+        "labels_needed": tables.labels_needed(evaluated, settings["fractions"]),
+        "classes": tables.classes(evaluated),
         "labels_per_class": tables.labels_per_class(folders, rounds, methods),
         "labels_per_round": choices.labels_per_round(folders, rounds, methods),
         "queries": choices.queries(folders, rounds, methods),
@@ -135,7 +139,16 @@ def make(
         scores_page(made["scores"]),
         correlations_page(made["correlations"]),
     ]
-    return made, pages
+    untested = [name for name in metrics["dataset"].unique() if name not in set(evaluated["dataset"])]
+    return made, [without_tests(page, untested) if page.name in EVALUATED else page for page in pages]
+
+
+def without_tests(page: Page, datasets: Sequence[str]) -> Page:
+    """The page with a word on the datasets that have no test images, if there are any."""
+    if not datasets:
+        return page
+    remark = f"Not evaluated, since without test images: {', '.join(datasets)}."
+    return replace(page, note=f"{remark} {page.note}")
 
 
 def write(

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from . import acquisition, dense
+from .datasets.classes import IGNORED
 from .features import ImageMaps, MapSource, read_stored
 from .head import Head
 
@@ -74,8 +75,9 @@ def write_thumbnails(
 ) -> None:
     """Write what the pictures of a run show, as ``thumbnails.npz``.
 
-    For each group ``*_ids [k]``, ``*_images [k, H, W, 3]``, ``*_truth`` and ``*_prediction [k, H, W]`` uint8; and how
-    unsure the head is, as ``train_edald [k, H, W]`` float16 with ``perturbed``, else as ``train_entropy``.
+    For each group ``*_ids [k]``, ``*_images [k, H, W, 3]``, ``*_truth`` (only ignored pixels where the split has no
+    masks) and ``*_prediction [k, H, W]`` uint8; and how unsure the head is, as ``train_edald [k, H, W]`` float16 with
+    ``perturbed``, else as ``train_entropy``.
 
     Args:
         path: the file.
@@ -91,7 +93,8 @@ def write_thumbnails(
         maps = [maps_of(position) for position in positions]
         arrays[f"{name}_ids"] = np.array([split.ids[position] for position in positions], dtype=np.str_)
         arrays[f"{name}_images"] = _stack([split.images[position] for position in positions], (*size, 3))
-        arrays[f"{name}_truth"] = _stack([split.labels[position] for position in positions], size)
+        truth = [np.full(size, IGNORED) if split.labels is None else split.labels[position] for position in positions]
+        arrays[f"{name}_truth"] = _stack(truth, size)
         arrays[f"{name}_prediction"] = _stack([predict(head, each, size) for each in maps], size)
         if name == "train" and perturbed:
             folder, stored, used = perturbed

@@ -44,17 +44,18 @@ def images_of(study: Study, datasets: Sequence[str]) -> Images:
     """Images of datasets by split: from the prepared dataset, else from the raw files, else as published.
 
     Raises:
-        UserError: there is none of them; or runs use the dataset and its training images have no masks.
+        UserError: there is none of them; or the training images have no masks, and runs take answers from masks.
     """
     folder, found = Path(study.cache) / "datasets", {}
-    used = {run.dataset for run in study.runs()}
+    used = {run.dataset for run in study.runs() if study.needs_masks(run.method)}
     for name in datasets:
         settings, prepared = study.datasets[name], folder / name
         found[name] = counts(settings, prepared)
         if name in used and not is_labelled(settings, prepared):
             raise UserError(
                 f"datasets.{name}: the training images have no masks, and runs take their answers from masks; "
-                "give `train_masks`, or a `train_list` with a mask in every line"
+                "set `oracle: csv` to label yourself (and leave out the method `full`), or give `train_masks`, or a "
+                "`train_list` with a mask in every line"
             )
     return found
 
@@ -105,7 +106,7 @@ def items(study: Study, images: Images) -> list[Item]:
         height, width = study.datasets[dataset].size
         total = sum(images[dataset].values())
         found.append(Item("prepare", 1, 0, total * height * width * 4, used))
-        if study.evaluates_originals(dataset):
+        if study.evaluates_originals(dataset) and images[dataset]["test"]:
             found.append(Item("original_labels", 1, 0, 0, used))  # compressed, of a size that the files decide
     for features in dict.fromkeys(run.features for run in runs):
         backbone = study.features[features].backbone
@@ -145,11 +146,11 @@ def _shared(study: Study, dataset: str, features: str, images: dict[str, int]) -
     if keeps:
         jobs = sum(shards.values())
         found.append(Item("extract", jobs, steps * (train + test), native * (train + test) + context, methods))
-        found.append(Item("index_features", 2, 0, 0, methods))
+        found.append(Item("index_features", 2 if test else 1, 0, 0, methods))
     elif gathering:
         found.append(Item("extract", shards["train"], steps * train, context, gathering))
         found.append(Item("index_features", 1, 0, 0, gathering))
-    if not keeps:
+    if test and not keeps:
         found.append(Item("test_pass", shards["test"], steps * test, 0, methods))
     if listing:
         listed = {key: train * (candidates.listed + candidates.reserve) for key, candidates in lists.items()}

@@ -167,7 +167,8 @@ def at_random(
 
     Args:
         context: the training shards; ``context_pixels [images, P]``.
-        truth: label array of the training split, read only to leave out ignored pixels (``avoid_ignored``).
+        truth: label array of the training split, read only to leave out ignored pixels (``avoid_ignored``); None where
+            there are no masks.
         labelled: the pixels labelled already.
         budget: b.
         round_number: keys the sample.
@@ -178,7 +179,7 @@ def at_random(
     for image in range(len(pixels)):
         taken = labelled.flat[labelled.images == image]
         free[image] &= ~np.isin(pixels[image], taken)
-        if settings["avoid_ignored"]:
+        if settings["avoid_ignored"] and truth is not None:
             free[image] &= truth[image].reshape(-1)[pixels[image]] != IGNORED
     images, columns = np.nonzero(free)
     _require(len(images), budget, "the images' context pixels offer")

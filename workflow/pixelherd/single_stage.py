@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from . import acquisition, dense
+from .datasets import labels_of
 from .errors import UserError
 from .features import ImageMaps, MapSource
 from .head import Head, sampling
@@ -121,7 +122,7 @@ def rank(
         *(np.zeros(0, dtype=np.int64) for _ in range(2)), *({name: np.zeros(0) for name in names} for _ in range(2))
     )
     for image in positions:
-        labels, key = split.labels[image], (settings["seed"], round_number, split.ids[image])
+        labels, key = labels_of(split, image), (settings["seed"], round_number, split.ids[image])
         free = np.ones(labels.size, dtype=bool)
         free[labelled.flat[labelled.images == image]] = False
         if settings["avoid_ignored"]:

@@ -236,6 +236,11 @@ class Study(Settings):
     )
     seeds: list[NonNegativeInt] = Field(default=[0], min_length=1, description="Seeds of the runs.")
     rounds: PositiveInt = Field(default=10, description="Rounds of a run.")
+    oracle: Literal["masks", "csv"] = Field(
+        default="masks",
+        description="Who answers the queries: the training images' masks, or a person, by a CSV file for each round "
+        "that a page in `results/annotation` helps to write.",
+    )
     statistics: StatisticsSettings = Field(
         default=StatisticsSettings(), description="How the finished runs are compared."
     )
@@ -380,6 +385,10 @@ class Study(Settings):
     def uses(self, method: str, features: str) -> bool:
         """Whether the method runs on a features entry."""
         return self.methods[method].features is None or features in self.methods[method].features
+
+    def needs_masks(self, method: str) -> bool:
+        """Whether the method's labels come from the training images' masks."""
+        return self.oracle == "masks" or self.score(method) == "full"
 
     def draws_of(self, method: str, features: str) -> int:
         """M of a method."""
@@ -532,11 +541,16 @@ class Study(Settings):
             settings["candidates"] = candidates
         if self.evaluates_originals(run.dataset):
             settings["evaluate_at"] = "original"
+        if not self.needs_masks(run.method):
+            settings["oracle"] = self.oracle
         return settings
 
     def identity(self, run: "Run") -> str:
-        """SHA-256 of everything that affects the run's results; seals and heads hold it."""
-        return hash_of(self.result_settings(run))
+        """SHA-256 of everything but the labels that affects the run's heads, which hold it: whoever answers, equal
+        answers give equal heads."""
+        settings = self.result_settings(run) | {"dataset": self.datasets[run.dataset].training_images()}
+        settings.pop("oracle", None)
+        return hash_of(settings)
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def read_metrics(folders: Iterable[Path | str], rounds: int, methods: Sequence[s
     Returns:
         Columns dataset, features, budget (text), method, seed, round, labelled_pixels, miou, pixel_accuracy,
         mean_class_accuracy, and ``iou_<class name>`` for the classes of all datasets; values in [0, 1], NaN where a
-        class is absent from target and prediction or is not of the dataset.
+        class is absent from target and prediction or is not of the dataset, all NaN where there are no test images.
 
     Raises:
         UserError: a file is missing, has unexpected columns, values outside [0, 1], or too few rounds.
@@ -142,7 +142,8 @@ def read_metrics(folders: Iterable[Path | str], rounds: int, methods: Sequence[s
         except ValueError:
             raise UserError(f"{path} holds text where numbers belong; delete it and run the study again") from None
         values = table[[*MEASURES, *iou]]
-        if table[MEASURES].isna().any(axis=None) or ((values < 0) | (values > 1)).any(axis=None):
+        is_evaluated = facts["images"].get("test", 1) > 0
+        if (is_evaluated and table[MEASURES].isna().any(axis=None)) or ((values < 0) | (values > 1)).any(axis=None):
             raise UserError(f"{path} holds values outside [0, 1]; delete it and run the study again")
         wanted = 1 if facts["run"]["method"] == REFERENCE else rounds
         table = table[table["round"] < wanted].sort_values("round", kind="stable")
@@ -161,6 +162,11 @@ def read_metrics(folders: Iterable[Path | str], rounds: int, methods: Sequence[s
     return pd.concat(parts, ignore_index=True)
 
 
+def evaluated(metrics: "pd.DataFrame") -> "pd.DataFrame":
+    """The rows of datasets that have test images."""
+    return metrics[metrics["miou"].notna()]
+
+
 def with_reference(metrics: "pd.DataFrame") -> "pd.DataFrame":
     """Repeat the reference's rows at the end of every budget of their dataset and features, flagged ``reference``.
 
@@ -168,7 +174,7 @@ def with_reference(metrics: "pd.DataFrame") -> "pd.DataFrame":
     """
     import pandas as pd
 
-    parts = []
+    parts = [metrics.head(0).assign(reference=False)]
     for _, group in metrics.groupby(["dataset", "features"], sort=False):
         is_reference = group["method"] == REFERENCE
         reference, others = group[is_reference], group[~is_reference]
@@ -176,7 +182,7 @@ def with_reference(metrics: "pd.DataFrame") -> "pd.DataFrame":
             parts.append(reference.assign(reference=True))
         for budget, rows in others.groupby("budget", sort=False):
             parts += [rows.assign(reference=False), reference.assign(budget=budget, reference=True)]
-    return pd.concat([part for part in parts if not part.empty], ignore_index=True)
+    return pd.concat([part for part in parts if not part.empty] or parts, ignore_index=True)
 
 
 def last_round(metrics: "pd.DataFrame") -> "pd.DataFrame":
@@ -404,7 +410,8 @@ def classes(metrics: "pd.DataFrame") -> "pd.DataFrame":
         long["class"] = long["class"].str.removeprefix("iou_")
         long = long.sort_values("group", kind="stable")
         tables.append(over_seeds(long, [*keys, "class"], ["iou"]))
-    return pd.concat(tables, ignore_index=True)
+    columns = [*keys, "class", "seeds", "iou_mean", "iou_std"]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 
 def read_labels(folder: Path, rounds: int, classes: int) -> "pd.DataFrame":

@@ -86,10 +86,11 @@ def dense_source(
     Returns:
         the source, and D.
     """
-    truth = dataset.train.labels[:]
-    if labels:
+    if not labels:
+        truth = dataset.train.labels[:]
+    else:
         answered = read(labels, LABEL_COLUMNS, dataset.train.ids, dataset.size[1])
-        truth = np.full_like(truth, IGNORED)
+        truth = np.full((len(dataset.train), *dataset.size), IGNORED, dtype=np.uint8)
         truth.reshape(len(truth), -1)[answered.images, answered.flat] = answered.values
     dim = sum(values.shape[0] * values.shape[1] for values in maps_of(0).values())
     return DenseSource(maps_of, truth, dataset.size, device), dim

@@ -129,6 +129,11 @@ wildcard_constraints:
     answered="|".join(map(re.escape, ANSWERED)) or NOTHING,
 
 
+def splits_of(dataset):
+    """The splits that have images; a test split is not needed."""
+    return [split for split, images in IMAGES[dataset].items() if images]
+
+
 def shard_names(dataset, split):
     return shards.ranges(IMAGES[dataset][split], STUDY.images_per_job)
 
@@ -281,9 +286,9 @@ def evaluate_input(wildcards):
     needed["labels"] = labels_until(run, STUDY.rounds_of(run.method) - 1)
     if STUDY.features[run.features].maps == "recompute":
         needed["passes"] = passes(run)
-    elif STUDY.evaluates_originals(run.dataset):
+    elif STUDY.evaluates_originals(run.dataset) and IMAGES[run.dataset]["test"]:
         needed["original_labels"] = of_run(ORIGINAL_LABELS, run)
-    for split in ("train", "test"):
+    for split in splits_of(run.dataset):
         needed |= {f"{split}_{name}": path for name, path in maps_of(run.dataset, run.features, split).items()}
     if STUDY.needs_draws(run.method) and STUDY.pictures:
         needed["pictures"] = of_run(PICTURES, run)
@@ -299,7 +304,7 @@ def every_index():
     wanted = []
     for run in PENDING:
         if STUDY.features[run.features].maps == "keep":
-            wanted += [of_run(FEATURES_INDEX, run, split=split) for split in ("train", "test")]
+            wanted += [of_run(FEATURES_INDEX, run, split=split) for split in splits_of(run.dataset)]
         elif not STUDY.trains_densely(run.method):
             wanted.append(of_run(FEATURES_INDEX, run, split="train"))
         if STUDY.needs_lists(run.method):

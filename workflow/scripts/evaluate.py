@@ -27,7 +27,10 @@ with job(snakemake) as meter:
     for name in ("train", "test"):
         split = getattr(dataset, name)
         stored, backbone = files.get(f"{name}_maps"), files.get(f"{name}_backbone")
-        splits[name] = split, open_maps(stored, backbone, split.images, params.settings, params.device)
+        maps_of = None
+        if stored or backbone:  # a test split may have no images
+            maps_of = open_maps(stored, backbone, split.images, params.settings, params.device)
+        splits[name] = split, maps_of
 
     test, maps_of = splits["test"]
     if files.get("passes"):
@@ -70,6 +73,7 @@ with job(snakemake) as meter:
         "classes": [{"name": each.name, "colour": list(each.colour)} for each in dataset.classes],
         "image_size": list(dataset.size),
         "images": {name: len(split) for name, (split, _) in splits.items()},
+        "masks": splits["train"][0].labels is not None,
     }
     sealing.seal(folder, run, params.result_settings, len(heads), facts)
-    meter.forwards = sum(maps_of.forwards for _, maps_of in splits.values())
+    meter.forwards = sum(maps_of.forwards for _, maps_of in splits.values() if maps_of)

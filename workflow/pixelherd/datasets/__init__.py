@@ -36,6 +36,7 @@ __all__ = [
     "counts",
     "is_labelled",
     "is_prepared",
+    "labels_of",
     "prepare",
     "published_counts",
     "samples_of",
@@ -104,14 +105,16 @@ def _prepared_splits(settings: DatasetSettings, prepared: Path | None) -> dict[s
 
 
 def samples_of(settings: DatasetSettings) -> "dict[str, list[Sample]]":
-    """The raw images of each split with their masks; every split has some, and their ids differ. Opens no image.
+    """The raw images of each split with their masks, whose ids differ. Opens no image.
+
+    Every split has some, but a user's own images need no test split.
 
     Raises:
         UserError: raw files are missing, or do not fit together.
     """
     found_in = _reader(settings).samples(settings)
     for split, found in found_in.items():
-        if not found:
+        if not found and not (settings.kind == "folder" and split == "test"):
             raise UserError(
                 f"dataset {_place(settings)}: the {split} split has no images; add some or correct the settings"
             )
@@ -139,21 +142,22 @@ def prepare(settings: DatasetSettings, folder: Path | str, progress: bool = True
     from tqdm import tqdm
 
     found_in = samples_of(settings)
+    labelled = {split: any(sample.labelled for sample in found) for split, found in found_in.items()}
     height, width = settings.size
     facts = {
         "settings": settings.preparation(),
         "size": [height, width],
         "classes": [{"name": info.name, "colour": list(info.colour)} for info in _reader(settings).classes(settings)],
         "splits": {
-            split: {"ids": [sample.id for sample in found], "labelled": found[0].labelled}
-            for split, found in found_in.items()
+            split: {"ids": [sample.id for sample in found], "labelled": is_labelled}
+            for (split, found), is_labelled in zip(found_in.items(), labelled.values(), strict=True)
         },
     }
     with writing(folder, facts) as folder:
         group = zarr.open_group(folder / ARRAYS, mode="w", zarr_format=3)
         for split, found in found_in.items():
             shapes = {"images": (height, width, 3)}
-            if found[0].labelled:
+            if labelled[split]:
                 shapes["labels"] = (height, width)
             arrays = {
                 name: group.create_array(
@@ -165,7 +169,7 @@ def prepare(settings: DatasetSettings, folder: Path | str, progress: bool = True
                 )
                 for name, shape in shapes.items()
             }
-            any_label = not found[0].labelled
+            any_label = not labelled[split]
             bar = tqdm(found, desc=f"prepare {split}", unit="image", disable=None if progress else True)
             for number, sample in enumerate(bar):
                 image, labels = sample.load()
@@ -238,6 +242,13 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+def labels_of(split: Split, image: int) -> "np.ndarray":
+    """Labels [H, W] of an image, for those who ask which pixels are ignored: none is where there are no masks."""
+    import numpy as np
+
+    return np.zeros(split.images.shape[1:3], np.uint8) if split.labels is None else split.labels[image]
 
 
 @dataclass(frozen=True)

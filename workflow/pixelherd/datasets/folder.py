@@ -18,7 +18,7 @@ def classes(settings: FolderSettings) -> list[ClassInfo]:
 
 
 def samples(settings: FolderSettings) -> dict[str, list[Sample]]:
-    """The samples of both splits: from folders sorted by id, from a list in its order.
+    """The samples of both splits, of which test may be empty: from folders sorted by id, from a list in its order.
 
     An id is the image's path without its suffix, relative to the folder of images or, from a list, to the root.
 
@@ -38,7 +38,10 @@ def samples(settings: FolderSettings) -> dict[str, list[Sample]]:
     found = {}
     for split in ("train", "test"):
         images, masks, pairs = (getattr(settings, f"{split}_{part}") for part in ("images", "masks", "list"))
-        listed = _from_list(root, pairs) if pairs is not None else _from_folders(root, images, masks)
+        if pairs is not None:
+            listed = _from_list(root, pairs)
+        else:
+            listed = [] if images is None else _from_folders(root, images, masks)
         found[split] = [
             Sample(name, partial(read_pair, image, mask, read), labelled=mask is not None, path=image)
             for name, image, mask in listed

@@ -23,6 +23,10 @@ class _Settings(BaseModel):
         """What the prepared images and labels depend on."""
         return self.model_dump(mode="json", exclude={"evaluate_at", "images"})
 
+    def training_images(self) -> dict[str, Any]:
+        """What the prepared training images depend on; where it cannot be told apart, :meth:`preparation`."""
+        return self.preparation()
+
 
 class _FileSettings(_Settings):
     """Datasets that are read from files."""
@@ -144,7 +148,11 @@ class FolderSettings(_FileSettings):
     train_masks: str | None = Field(
         None, description="folder of training masks (PNG or other lossless images, or .npy); absent: a person labels"
     )
-    test_images: str | None = Field(None, description="folder of test images, searched with its subfolders")
+    test_images: str | None = Field(
+        None,
+        description="folder of test images, searched with its subfolders; without test images (or with an empty folder)"
+        " nothing is evaluated",
+    )
     test_masks: str | None = Field(None, description="folder of test masks")
     train_list: str | None = Field(
         None,
@@ -167,11 +175,11 @@ class FolderSettings(_FileSettings):
     def _one_source_per_split(self) -> Self:
         for split in ("train", "test"):
             images, masks, pairs = (getattr(self, f"{split}_{part}") for part in ("images", "masks", "list"))
-            if pairs is None and images is None:
+            if pairs is None and images is None and (split == "train" or masks is not None):
                 raise ValueError(f"give {split}_images (a folder) or {split}_list (a text file)")
             if pairs is not None and (images is not None or masks is not None):
                 raise ValueError(f"give either {split}_list or {split}_images and {split}_masks, not both")
-        if self.test_list is None and self.test_masks is None:
+        if self.test_images is not None and self.test_masks is None:
             raise ValueError("give test_masks: test images need masks, since the runs are evaluated on them")
         return self
 
@@ -189,6 +197,10 @@ class FolderSettings(_FileSettings):
             slugs[slug] = entry.name
         self.label_table()
         return self
+
+    def training_images(self) -> dict[str, Any]:
+        masks = {"masks", "ignore", "unlisted", "train_masks", "test_images", "test_masks", "test_list", "evaluate_at"}
+        return self.model_dump(mode="json", exclude=masks | {"classes"}) | {"classes": len(self.classes)}
 
     def label_table(self) -> dict[int | Colour, int]:
         """Label of every listed mask value or colour, with 255 for the ignored ones.
