@@ -19,6 +19,7 @@ include: "workflow/rules/backbones.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/lists.smk"
 include: "workflow/rules/rounds.smk"
+include: "workflow/rules/annotation.smk"
 include: "workflow/rules/results.smk"
 
 
@@ -36,10 +37,8 @@ rule all:
     default_target: True
     input:
         every_seal(),
-        RESULT_TABLES,
-        RESULT_FIGURES,
-        REPORT,
-        COST_TABLE,
+        every_page(),
+        of_finished_runs(RESULT_TABLES, RESULT_FIGURES, REPORT, COST_TABLE),
 
 
 rule features:
@@ -50,19 +49,19 @@ rule features:
 rule runs:
     input:
         every_seal(),
+        every_page(),
 
 
 rule tables:
     input:
         every_seal(),
-        RESULT_TABLES,
-        RESULT_FIGURES,
+        of_finished_runs(RESULT_TABLES, RESULT_FIGURES),
 
 
 rule report:
     input:
         every_seal(),
-        REPORT,
+        of_finished_runs(REPORT),
 
 
 rule pretrain:

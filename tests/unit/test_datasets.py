@@ -335,7 +335,7 @@ def spoil_same_name(root):
 
 
 def spoil_empty(root):
-    for path in root.glob("train/*/*.*"):
+    for path in root.rglob("train/**/*.png"):
         path.unlink()
 
 

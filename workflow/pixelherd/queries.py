@@ -17,6 +17,9 @@ from .storage import write_text
 QUERY_COLUMNS = ("round", "image", "row", "column", "score")
 LABEL_COLUMNS = ("round", "image", "row", "column", "label")
 
+CANNOT_TELL = 255
+"""The label of a pixel whose class the oracle could not tell."""
+
 
 @dataclass(frozen=True)
 class Pixels:
@@ -78,3 +81,22 @@ def answer(asked: Pixels, truth: "np.ndarray") -> Pixels:
         [truth[image].reshape(-1)[flat] for image, flat in zip(asked.images.tolist(), asked.flat.tolist(), strict=True)]
     )
     return Pixels(asked.images, asked.flat, values)
+
+
+def answer_by(asked: Pixels, labels: Sequence[int | None], path: Path | str) -> Pixels:
+    """The labels of the asked pixels as a person gave them.
+
+    Args:
+        asked: the pixels.
+        labels: one for each, None where there is no answer yet.
+        path: the file they come from.
+
+    Raises:
+        UserError: an answer is lacking.
+    """
+    if lacking := sum(label is None for label in labels):
+        raise UserError(
+            f"{lacking} of {len(labels)} pixels still wait for labels in {path}; add them, then run the same command "
+            "again"
+        )
+    return Pixels(asked.images, asked.flat, np.array(labels))

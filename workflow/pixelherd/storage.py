@@ -27,6 +27,11 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digest_of_text(text: str) -> str:
+    """Hexadecimal SHA-256 of a text in UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def write_text(path: Path | str, text: str) -> None:
     """Write ``text`` as UTF-8, as :func:`write_bytes` does."""
     write_bytes(path, text.encode())

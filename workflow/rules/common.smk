@@ -1,9 +1,13 @@
 # The study, its paths, the wildcards, and what the rules look up. No rule is defined here.
 
+import atexit
+import json
+import os
 import sys
+from contextlib import chdir
 from pathlib import Path
 
-from pixelherd import plan, sealing, shards
+from pixelherd import oracle, plan, sealing, shards
 from pixelherd.errors import UserError
 from pixelherd.study import Pretrained, Run, Study, hash_of
 
@@ -45,6 +49,9 @@ RANKS = f"{CACHE}/ranks/{{step}}/{{shard}}.npz"
 VECTORS = f"{CACHE}/vectors/{{answered}}.npy"
 ROUND = f"{RESULTS}/runs/{{step}}"
 RUN = f"{RESULTS}/runs/{{run}}"
+STOPPING = f"{ROUND}/stopping.csv"
+ANNOTATION = f"{RESULTS}/annotation/{{step}}"
+PAGE, ANSWERS, ASKED = (f"{ANNOTATION}/{name}" for name in (oracle.PAGE, oracle.ANSWERS, oracle.ASKED))
 
 TABLES = (
     "final",
@@ -68,6 +75,7 @@ REPORT_PARTS = {
     part: Path(workflow.basedir) / "workflow" / "report" / name
     for part, name in {"template": "report.html.j2", "captions": "captions.yaml"}.items()
 }
+ANNOTATION_TEMPLATE = Path(workflow.basedir) / "workflow" / "report" / "annotation.html.j2"
 COST_TABLE = f"{RESULTS}/costs/costs.md"
 
 
@@ -102,6 +110,36 @@ IMAGES = {}
 if not (workflow.is_main_process and "doctor" in sys.argv):
     IMAGES = in_one_line(plan.images_of, STUDY, sorted({run.dataset for run in PENDING}))
     in_one_line(plan.check_budgets, STUDY, PENDING, IMAGES)
+
+
+# Runs that wait for a person, and the round whose page is asked for instead of their seals. Answers may be saved while
+# jobs run, so jobs take over what was found at the start.
+if workflow.is_main_process or "PIXELHERD_WAITING" not in os.environ:
+    WAITING = in_one_line(oracle.waiting, STUDY, PENDING)
+    os.environ["PIXELHERD_WAITING"] = json.dumps({run.path: number for run, number in WAITING.items()})
+else:
+    WAITING = {Run.parse(path): number for path, number in json.loads(os.environ["PIXELHERD_WAITING"]).items()}
+
+
+def ask(folder):
+    """Say what waits for labels, and where; the last thing that a call of Snakemake prints."""
+    with chdir(folder):  # Snakemake has left it by now
+        for run, number in WAITING.items():
+            if line := oracle.request(STUDY, run, number):
+                print(f"pixelherd: {line}", file=sys.stderr)
+
+
+if workflow.is_main_process:
+    atexit.register(ask, Path.cwd())
+
+
+def is_asked(step):
+    run, number = Run.parse(step), int(step.rsplit("-", 1)[1])
+    return oracle.has_asked(ASKED.format(step=step), STUDY.identity(run), f"{ROUND.format(step=step)}/queries.csv")
+
+
+# Queries that a page asks are not chosen anew.
+UNASKED = [step for step in PENDING_STEPS if STUDY.oracle == "masks" or not is_asked(step)]
 
 
 # Snakemake does not remake a missing shard behind an index that exists, so such an index is none.
@@ -215,6 +253,38 @@ def rank_input(wildcards):
     return needed
 
 
+def label_input(wildcards):
+    run = run_of(wildcards)
+    needed = {"dataset": of_run(DATASET, run), "queries": f"{ROUND}/queries.csv"}
+    return needed if STUDY.needs_masks(run.method) else needed | {"answers": ANSWERS}
+
+
+def stopping_input(wildcards):
+    run, number = run_of(wildcards), round_of(wildcards)
+    needed = {"dataset": of_run(DATASET, run), "labels": labels_until(run, number)}
+    needed["context"] = of_run(FEATURES_INDEX, run, split="train")
+    heads = heads_of(run)
+    return needed | {"head": heads[number]} | ({"before": heads[number - 1]} if number else {})
+
+
+def stopping_until(run, last):
+    """How far the predictions had settled in rounds 0…last, where a person labels."""
+    if STUDY.needs_masks(run.method):
+        return []
+    return [STOPPING.format(step=f"{run.path}/round-{number}") for number in range(last + 1)]
+
+
+def annotate_input(wildcards):
+    """What a page shows: the queries, how the head of the round before sees their images, and how it came about."""
+    run, number = run_of(wildcards), round_of(wildcards)
+    needed = {"dataset": of_run(DATASET, run), "queries": f"{ROUND}/queries.csv"}
+    if number > 0:
+        needed["head"] = f"{RESULTS}/runs/{run.path}/round-{number - 1}/head.safetensors"
+        needed |= maps_of(run.dataset, run.features, "train")
+        needed |= {"stopping": stopping_until(run, number - 1), "labels": labels_until(run, number - 1)}
+    return needed
+
+
 def vectors_input(wildcards):
     run = Run.parse(wildcards.answered)
     return {"dataset": of_run(DATASET, run)} | maps_of(run.dataset, run.features, "train")
@@ -284,6 +354,7 @@ def evaluate_input(wildcards):
     run = run_of(wildcards)
     needed = {"dataset": of_run(DATASET, run), "heads": heads_of(run)}
     needed["labels"] = labels_until(run, STUDY.rounds_of(run.method) - 1)
+    needed["stopping"] = stopping_until(run, STUDY.rounds_of(run.method) - 1)
     if STUDY.features[run.features].maps == "recompute":
         needed["passes"] = passes(run)
     elif STUDY.evaluates_originals(run.dataset) and IMAGES[run.dataset]["test"]:
@@ -296,7 +367,18 @@ def evaluate_input(wildcards):
 
 
 def every_seal():
-    return [f"{RESULTS}/runs/{run.path}/run.json" for run in STUDY.runs()]
+    """The seals of all runs but those that wait for a person."""
+    return [f"{RESULTS}/runs/{run.path}/run.json" for run in STUDY.runs() if run not in WAITING]
+
+
+def every_page():
+    """The pages that wait for a person."""
+    return [PAGE.format(step=f"{run.path}/round-{number}") for run, number in WAITING.items()]
+
+
+def of_finished_runs(*files):
+    """Files that are made of finished runs, if there will be any."""
+    return files if every_seal() else []
 
 
 def every_index():

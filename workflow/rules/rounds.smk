@@ -60,6 +60,8 @@ rule score:
         correlations=f"{ROUND}/correlations.csv",
     log:
         "logs/score/{step}.log",
+    wildcard_constraints:
+        step="|".join(map(re.escape, UNASKED)) or NOTHING,
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
@@ -80,8 +82,7 @@ rule score:
 
 rule label:
     input:
-        dataset=lambda w: of_run(DATASET, run_of(w)),
-        queries=f"{ROUND}/queries.csv",
+        unpack(label_input),
     output:
         f"{ROUND}/labels.csv",
     log:

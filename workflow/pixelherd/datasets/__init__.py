@@ -33,6 +33,7 @@ __all__ = [
     "DatasetSettings",
     "OriginalLabels",
     "Split",
+    "class_names",
     "counts",
     "is_labelled",
     "is_prepared",
@@ -40,6 +41,7 @@ __all__ = [
     "prepare",
     "published_counts",
     "samples_of",
+    "shown",
     "write_original_labels",
 ]
 
@@ -89,6 +91,11 @@ def is_labelled(settings: DatasetSettings, prepared: Path | None = None) -> bool
     if facts := _prepared_splits(settings, prepared):
         return facts["train"].get("labelled", True)
     return settings.kind != "folder" or samples_of(settings)["train"][0].labelled
+
+
+def class_names(settings: DatasetSettings) -> list[str]:
+    """Names of the classes in label order."""
+    return [info.name for info in _reader(settings).classes(settings)]
 
 
 def is_prepared(settings: DatasetSettings, prepared: Path) -> bool:
@@ -279,6 +286,17 @@ class Dataset:
         return cls(classes, tuple(manifest["size"]), **splits)
 
 
+def shown(settings: DatasetSettings, image: "Image.Image", longest: int) -> "Image.Image":
+    """The part of a raw image that the prepared one shows, as detailed as its file but at most ``longest`` pixels wide
+    or high."""
+    import numpy as np
+    from PIL import Image
+
+    part = Image.fromarray(_crop_original(np.asarray(image), settings))
+    part.thumbnail((longest, longest), Image.Resampling.BICUBIC)
+    return part
+
+
 def _reader(settings: DatasetSettings) -> ModuleType:
     return import_module(f".{READERS[settings.kind]}", __name__)
 
@@ -304,7 +322,7 @@ def _fit(image: "Image.Image", settings: DatasetSettings, resampling: "Image.Res
 
 
 def _crop_original(labels: "np.ndarray", settings: DatasetSettings) -> "np.ndarray":
-    """The part of original labels [H, W] that the prepared image shows."""
+    """The part of original labels [H, W], or of an original image [H, W, 3], that the prepared image shows."""
     (full_height, full_width), top, left = _crop_of(settings)
     vertical, horizontal = labels.shape[0] / full_height, labels.shape[1] / full_width
     rows = slice(round(top * vertical), round((top + settings.size[0]) * vertical))

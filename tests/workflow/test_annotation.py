@@ -1,0 +1,111 @@
+"""A person labels: the study pauses, says so, and goes on with the answers; nothing that a person wrote is touched."""
+
+import csv
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import Workspace
+from PIL import Image
+
+EDALD = "street/ddpm/edald/budget-4/seed-0"
+RANDOM = "street/ddpm/random/budget-4/seed-0"
+
+
+def place(study, run, number):
+    return study.folder / "results" / "annotation" / run / f"round-{number}"
+
+
+def rows_by_masks(study, run, number) -> list[list]:
+    """The lines of an answer file as the masks would have it."""
+    lines = []
+    with open(study.folder / "results" / "runs" / run / f"round-{number}" / "queries.csv", newline="") as file:
+        for asked in csv.DictReader(file):
+            with Image.open(study.folder / "data" / "train" / "masks" / f"{asked['image']}.png") as mask:
+                label = int(np.array(mask)[int(asked["row"]), int(asked["column"])])
+            lines.append([asked["round"], asked["image"], asked["row"], asked["column"], label])
+    return lines
+
+
+def answer(study, run, number, lines=None) -> None:
+    with open(place(study, run, number) / "labels.csv", "w", newline="") as file:
+        lines = rows_by_masks(study, run, number) if lines is None else lines
+        csv.writer(file).writerows([["round", "image", "row", "column", "label"], *lines])
+
+
+def said(done) -> list[str]:
+    return [line.removeprefix("pixelherd: ") for line in done.stderr.splitlines() if line.startswith("pixelherd: ")]
+
+
+def wait_for(run, number, pixels="4 pixels wait") -> str:
+    folder = f"results/annotation/{run}/round-{number}"
+    return f"{pixels} for labels in {folder}/labels.csv; open {folder}/page.html, then run the same command again"
+
+
+def heads(study, run):
+    return [(study.folder / "results/runs" / run / f"round-{n}" / "head.safetensors").read_bytes() for n in range(2)]
+
+
+@pytest.fixture
+def csv_study(finished, tmp_path) -> Workspace:
+    """The tiny study with its features, to be labelled by a person."""
+    study = finished.copy(tmp_path / "csv")
+    shutil.rmtree(study.folder / "results")
+    study.settings["oracle"] = "csv"
+    return study
+
+
+def test_a_study_pauses_in_one_line_and_does_nothing_without_answers(csv_study):
+    study = csv_study
+    study.settings["methods"] = {"edald": None}
+    done = study.snakemake()
+    assert said(done) == [wait_for(EDALD, 0)] and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1] == f"pixelherd: {wait_for(EDALD, 0)}"
+    answer(study, EDALD, 0, rows_by_masks(study, EDALD, 0)[1:])
+    before = study.results()
+    done = study.snakemake()
+    assert said(done) == [wait_for(EDALD, 0, "1 of 4 pixels still wait")]
+    assert "Nothing to be done" in done.stdout + done.stderr and study.results() == before
+
+
+@pytest.mark.slow
+def test_a_study_pauses_for_a_person_and_ends_as_the_masks_would_end_it(csv_study, finished):
+    study = csv_study
+    done = study.snakemake()
+    assert said(done) == [wait_for(EDALD, 0), wait_for(RANDOM, 0)] and "Traceback" not in done.stderr
+
+    # a mistake stops one run and not the other; a partial file is kept and counted
+    lines = rows_by_masks(study, EDALD, 0)
+    answer(study, EDALD, 0, [*lines[:2], [*lines[2][:4], "rode"]])
+    answer(study, RANDOM, 0)
+    done = study.snakemake(check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"results/annotation/{EDALD}/round-0/labels.csv, line 4: unknown class 'rode' (did you mean 'road'?)" in str(
+        said(done)
+    )
+    assert (place(study, RANDOM, 1) / "page.html").is_file()
+    answer(study, EDALD, 0, [*lines[2:], *lines[:1]])
+    written = (place(study, EDALD, 0) / "labels.csv").read_bytes()
+    before = study.results()
+    done = study.snakemake()
+    assert said(done) == [wait_for(EDALD, 0, "1 of 4 pixels still wait"), wait_for(RANDOM, 1)]
+    assert "Nothing to be done" in done.stdout + done.stderr and study.results() == before
+    assert (place(study, EDALD, 0) / "labels.csv").read_bytes() == written
+
+    answer(study, EDALD, 0)
+    answer(study, RANDOM, 1)
+    done = study.snakemake()
+    assert said(done) == [wait_for(EDALD, 1)]
+    assert pd.read_csv(study.folder / "results/tables/final.csv")["method"].tolist() == ["random"]
+    answer(study, EDALD, 1)
+    assert said(study.snakemake()) == []
+
+    for run in (EDALD, RANDOM):
+        assert heads(study, run) == heads(finished, run)
+        for name in ("metrics.csv", "round-1/labels.csv", "round-1/queries.csv"):
+            path = f"results/runs/{run}/{name}"
+            assert (study.folder / path).read_bytes() == (finished.folder / path).read_bytes()
+    assert (study.folder / "results/tables/final.csv").read_bytes() == (
+        finished.folder / "results/tables/final.csv"
+    ).read_bytes()

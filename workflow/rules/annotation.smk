@@ -1,0 +1,59 @@
+# A person as the oracle: the page of a round, and how far the predictions have settled.
+
+
+rule annotate:
+    input:
+        unpack(annotate_input),
+        template=ancient(ANNOTATION_TEMPLATE),
+    output:
+        page=PAGE,
+        asked=ASKED,
+    log:
+        "logs/annotate/{step}.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    threads: STUDY.threads
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=GPU,
+        jobs_per_gpu=STUDY.jobs_per_gpu,
+    params:
+        dataset=lambda w: STUDY.preparation_settings(run_of(w).dataset),
+        settings=lambda w: STUDY.feature_settings(run_of(w).dataset, run_of(w).features),
+        identity=lambda w: STUDY.identity(run_of(w)),
+        answers=ANSWERS,
+        round=round_of,
+        threads=STUDY.threads,
+        device=STUDY.device,
+        template=hash_of({"template": ANNOTATION_TEMPLATE.read_text()}),
+        source=source("annotate", parts=("annotation.py",)),
+        cost=cost("annotate", "{step}"),
+    message:
+        "Write the page to label {wildcards.step} with"
+    script:
+        "../scripts/annotate.py"
+
+
+rule stopping:
+    input:
+        unpack(stopping_input),
+    output:
+        STOPPING,
+    log:
+        "logs/stopping/{step}.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    threads: STUDY.threads
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        round=round_of,
+        threads=STUDY.threads,
+        source=source("stopping", parts=("stopping.py", "head.py")),
+        cost=cost("stopping", "{step}"),
+    message:
+        "Compare the predictions of {wildcards.step} with those before"
+    script:
+        "../scripts/stopping.py"
