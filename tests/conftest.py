@@ -4,8 +4,12 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, Request
 
 # One numerical thread, as the studies of the tests have; set before anything imports torch or numpy.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -13,8 +17,8 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 
 @pytest.fixture
-def problems_of() -> Iterator[Callable[[Path], list[str]]]:
-    """Opens an HTML file in headless Chromium; returns errors of its console, missing pictures, and what it fetches."""
+def browser() -> Iterator["Browser"]:
+    """Headless Chromium."""
     driver = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install -e '.[browser]'")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
@@ -22,19 +26,35 @@ def problems_of() -> Iterator[Callable[[Path], list[str]]]:
     with driver.sync_playwright() as playwright:
         # root may not use the sandbox, and the page is our own
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-
-        def problems_of(path: Path) -> list[str]:
-            page, found = browser.new_page(), []
-            page.on("console", lambda line: found.append(f"console {line.type}: {line.text}"))
-            page.on("pageerror", lambda error: found.append(f"error: {error}"))
-            page.on("request", lambda request: fetched.append(request.url))
-            fetched = []
-            page.goto(path.as_uri(), wait_until="load")
-            missing = "[...document.images].filter(each => each.naturalWidth === 0).map(each => each.alt)"
-            found += [f"missing picture: {alt}" for alt in page.evaluate(missing)]
-            found += [f"fetched: {url}" for url in fetched if not url.startswith(("data:", path.as_uri()))]
-            page.close()
-            return found
-
-        yield problems_of
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def problems_of(browser) -> Callable[[Path], list[str]]:
+    """Opens an HTML file in headless Chromium; returns errors of its console, missing pictures, and what it fetches."""
+
+    def problems_of(path: Path) -> list[str]:
+        page = browser.new_page()
+        found = watch(page, path)
+        page.goto(path.as_uri(), wait_until="load")
+        missing = "[...document.images].filter(each => each.naturalWidth === 0).map(each => each.alt)"
+        found += [f"missing picture: {alt}" for alt in page.evaluate(missing)]
+        page.close()
+        return found
+
+    return problems_of
+
+
+def watch(page: "Page", path: Path) -> list[str]:
+    """A list that fills with what goes wrong in a page: messages of its console, errors, and what it fetches."""
+    found: list[str] = []
+    page.on("console", lambda line: found.append(f"console {line.type}: {line.text}"))
+    page.on("pageerror", lambda error: found.append(f"error: {error}"))
+
+    def requested(request: "Request") -> None:
+        if not request.url.startswith(("data:", "blob:", path.as_uri())):
+            found.append(f"fetched: {request.url}")
+
+    page.on("request", requested)
+    return found

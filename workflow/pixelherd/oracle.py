@@ -6,6 +6,7 @@ has the columns of ``labels.csv`` in a run's folder; its rows may come in any or
 """
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -60,20 +61,20 @@ def read_answers(
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(f"{path} is no text in UTF-8; save it as CSV in UTF-8") from None
-    lines = text.splitlines(keepends=True)
-    separator = next((each for each in ",;\t" if lines and each in lines[0]), ",")
-    table = csv.reader(lines, delimiter=separator)
+    separator = next((each for each in ",;\t" if each in text.partition("\n")[0]), ",")
+    table = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     header = [name.strip() for name in next(table, [])]
     if header != list(LABEL_COLUMNS):
         raise UserError(f"{path}, line 1: must be {','.join(LABEL_COLUMNS)}, found {','.join(header) or 'nothing'}")
     for row in table:
         where = f"{path}, line {table.line_num}"
-        row = [cell.strip() for cell in row]
-        if not any(row):
+        if not any(map(str.strip, row)):
             continue
         if len(row) != len(LABEL_COLUMNS):
             raise UserError(f"{where}: has {len(row)} columns instead of {len(LABEL_COLUMNS)}; mend the line")
-        number, image, *at, label = row
+        number, image, *at, label = (
+            cell if column == "image" else cell.strip() for column, cell in zip(header, row, strict=True)
+        )
         if not all(_is_number(value) for value in (number, *at)):
             raise UserError(f"{where}: round, row and column must be whole numbers; mend the line")
         if int(number) != round_number:
