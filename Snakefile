@@ -31,6 +31,7 @@ localrules:
     report,
     pretrain,
     doctor,
+    predict,
 
 
 rule all:

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pixelherd import figures, rankings, tables
+from pixelherd import figures, rankings, stopping, tables
 from pixelherd.errors import UserError
 from pixelherd.pages import SETTINGS
 
@@ -47,6 +47,8 @@ def write_run(root: Path, method: str, *, budget="0.1", seed=0, rounds=3) -> Pat
             scores = {name: generator.random(30) for name in ("edald", "dald")} if ranked else {}
             ranking = rankings.Ranking(scores, np.arange(6))
             rankings.write_scores(folder / f"round-{number}" / "scores.csv", number, ranking)
+            settled = stopping.Stability(*((0.5, 0.4) if number else (np.nan, np.nan)), 1.5)
+            stopping.write(folder / f"round-{number}" / "stopping.csv", number, 6 * number + 6, 0, settled)
     (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
     arrays = {}
     for split, ids in (("train", ["a", "b"]), ("queried", [] if method == "full" else ["d"]), ("test", ["c"])):
@@ -84,7 +86,7 @@ def test_same_files_and_bytes_whatever_the_users_settings(study, tmp_path):
         figures.write(study[::-1], 3, tmp_path / "two", METHODS, compared)
         assert matplotlib.rcParams["font.size"] == 20  # a caller's settings are left alone
     one, two = files(tmp_path / "one"), files(tmp_path / "two")
-    twice = ["differences", "labels_per_class", "learning_curves"]
+    twice = ["differences", "labels_per_class", "learning_curves", "settling"]
     names = ["labels_per_round.png", "overlay-edald.png", "overlay-random.png", "scores-edald.png"]
     names += [f"{name}.{suffix}" for name in twice for suffix in ("png", "svg")]
     assert sorted(one) == [

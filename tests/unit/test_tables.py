@@ -150,7 +150,7 @@ def test_same_bytes_in_any_order_of_folders(study, tmp_path):
     pages.write(study[::-1], 3, tmp_path / "two", METHODS)
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     stems = ["area", "classes", "comparison", "correlations", "curves", "final", "labels_needed", "labels_per_class"]
-    stems += ["labels_per_round", "queries", "scores", "wins"]
+    stems += ["labels_per_round", "queries", "scores", "stopping", "wins"]
     assert names == [f"{stem}.{suffix}" for stem in stems for suffix in ("csv", "md", "tex")]
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()

@@ -12,6 +12,9 @@ from PIL import Image
 EDALD = "street/ddpm/edald/budget-4/seed-0"
 RANDOM = "street/ddpm/random/budget-4/seed-0"
 
+NOW = "(() => { const [image, ...at] = content.asked[now()]; return [content.images[image].id, ...at] })()"
+"""What a page asks now: image, row, column."""
+
 
 def place(study, run, number):
     return study.folder / "results" / "annotation" / run / f"round-{number}"
@@ -109,3 +112,53 @@ def test_a_study_pauses_for_a_person_and_ends_as_the_masks_would_end_it(csv_stud
     assert (study.folder / "results/tables/final.csv").read_bytes() == (
         finished.folder / "results/tables/final.csv"
     ).read_bytes()
+
+
+def label_in_browser(page, study, run, number) -> None:
+    """Open the round's page from disk, press the keys of the masks' classes, and save what it gives as the answers."""
+    truth = {
+        (image, int(row), int(column)): label for _, image, row, column, label in rows_by_masks(study, run, number)
+    }
+    page.goto((place(study, run, number) / "page.html").as_uri())
+    for _ in truth:
+        image, row, column = page.evaluate(NOW)
+        label = truth[image, row, column]
+        page.keyboard.press("0" if label == 255 else str(label + 1))
+    with page.expect_download() as waiting:
+        page.click("#download")
+    waiting.value.save_as(place(study, run, number) / "labels.csv")
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_images_without_masks_become_a_head_in_a_browser(csv_study, browser):
+    """No mask and no test image at all: equal answers still give the head of the masks, bit by bit."""
+    from conftest import watch
+
+    study = csv_study
+    study.settings["methods"] = {"edald": None}
+    study.settings["candidates"] = {**study.settings["candidates"], "avoid_ignored": False}
+    by_masks = study.copy(study.folder.parent / "masks")
+    by_masks.settings["oracle"] = "masks"
+    by_masks.snakemake()
+    street, masks = study.settings["datasets"]["street"], ("train_masks", "test_images", "test_masks")
+    study.settings["datasets"] = {"street": {key: value for key, value in street.items() if key not in masks}}
+    shutil.rmtree(study.folder / "cache")
+
+    page = browser.new_context(accept_downloads=True).new_page()
+    for number in range(2):
+        done = study.snakemake()
+        assert said(done) == [wait_for(EDALD, number)]
+        path = place(study, EDALD, number) / "page.html"
+        problems = watch(page, path)
+        label_in_browser(page, study, EDALD, number)
+        assert problems == [] and ("Is it time to stop?" in path.read_text()) == (number > 0)
+    assert said(study.snakemake()) == []
+    assert heads(study, EDALD) == heads(by_masks, EDALD)
+    folder = study.folder / "results" / "runs" / EDALD
+    metrics = pd.read_csv(folder / "metrics.csv")
+    assert metrics["labelled_pixels"].tolist() == [4, 8] and metrics["miou"].isna().all()
+    assert "since without test images: street" in (study.folder / "results/tables/final.md").read_text()
+    assert "nan" not in (study.folder / "results/report.html").read_text().split("</nav>")[1].lower().split("base64")[0]
+    stopping = pd.read_csv(study.folder / "results/tables/stopping.csv")
+    assert stopping["round"].tolist() == [0, 1] and stopping["agreement_mean"].between(0, 1).tolist() == [False, True]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from . import rankings
 from .errors import UserError
+from .stopping import COLUMNS as STOPPING
 from .tables import CANNOT_TELL, IGNORED, METHOD, RUN, in_order, labelled_runs, over_seeds, read_csv
 
 if TYPE_CHECKING:
@@ -102,6 +103,21 @@ def queries(folders: Iterable[Path | str], rounds: int, methods: Sequence[str] =
     return over_seeds(table, [*METHOD, "round"], MEASURES)
 
 
+def stopping(folders: Iterable[Path | str], rounds: int, methods: Sequence[str] = ()) -> "pd.DataFrame":
+    """How far the predictions on the training images settled, round by round, over seeds (see :mod:`.stopping`).
+
+    Returns:
+        Columns: dataset, features, budget, method, round, seeds, and ``_mean`` and ``_std`` of labelled_pixels,
+        cannot_tell, agreement and kappa (with the round before; NaN in round 0) and entropy. Only of runs whose labels
+        a person gave.
+
+    Raises:
+        UserError: a file of a run is malformed.
+    """
+    table = read_rankings(folders, rounds, methods, "stopping.csv", STOPPING)
+    return over_seeds(table, [*METHOD, "round"], STOPPING[1:])
+
+
 def scores(folders: Iterable[Path | str], rounds: int, methods: Sequence[str] = ()) -> "pd.DataFrame":
     """Quantiles of the scores over the pool and over the chosen pixels of each round, averaged over seeds.
 
@@ -136,7 +152,8 @@ def correlations(folders: Iterable[Path | str], rounds: int, methods: Sequence[s
 def read_rankings(
     folders: Iterable[Path | str], rounds: int, methods: Sequence[str], name: str, columns: Sequence[str]
 ) -> "pd.DataFrame":
-    """A file of :mod:`pixelherd.rankings` of all rounds and runs, behind the runs' keys."""
+    """A file that rounds may have, such as those of :mod:`pixelherd.rankings`, of all rounds and runs, behind the runs'
+    keys."""
     import pandas as pd
 
     parts = []

@@ -358,6 +358,39 @@ def score_ranges(scores: "pd.DataFrame", folder: Path | str) -> None:
         save(figure, Path(folder) / dataset / features / f"budget-{budget}" / f"scores-{method}", ["png"])
 
 
+@styled
+def settling(stopping: "pd.DataFrame", folder: Path | str, methods: Sequence[str] = ()) -> None:
+    """Draw agreement with the round before and entropy of the prediction over the rounds, a figure per budget.
+
+    Args:
+        stopping: from :func:`pixelherd.choices.stopping`.
+        folder: ``{dataset}/{features}/budget-{budget}/settling.png`` and ``.svg`` are written below it.
+        methods: the study's order of methods.
+    """
+    from matplotlib.figure import Figure
+
+    names = in_study(stopping["method"].unique(), methods)
+    for (dataset, features, budget), rows in stopping.groupby(["dataset", "features", "budget"], sort=False):
+        figure = Figure(figsize=(7.6, 3.0), layout="constrained")
+        panels = {"agreement_mean": "agreement with the round before", "entropy_mean": "entropy of the prediction"}
+        for axes, (column, title) in zip(figure.subplots(1, 2), panels.items(), strict=True):
+            for method, line in rows.groupby("method", sort=False):
+                look = names.index(method)
+                colour, marker = COLOURS[look % len(COLOURS)], MARKERS[look % len(MARKERS)]
+                axes.plot(
+                    line["round"], line[column], color=colour, marker=marker, markeredgecolor="white", label=method
+                )
+            axes.set_title(title, loc="left", fontsize=9)
+            axes.set_xticks(sorted(rows["round"].unique()))
+            axes.set_xlabel("round")
+            axes.set_ylim(bottom=0, top=1 if column == "agreement_mean" else None)
+            axes.grid(axis="y")
+            axes.spines["top"].set_visible(False)
+        figure.axes[0].legend(fontsize=8)
+        figure.suptitle(f"{dataset} · {features} · budget {budget}", weight="bold", fontsize=10, x=0.01, ha="left")
+        save(figure, Path(folder) / dataset / features / f"budget-{budget}" / "settling")
+
+
 def draw_pool(axes: "Axes", rows: "pd.DataFrame") -> None:
     """Bands of the pool's quantiles, a step per round so that two rounds are enough to see them."""
     rounds = rows["round"].to_numpy()
@@ -590,6 +623,7 @@ def write(
     differences(tables.comparison(metrics, settings["reference"], confidence), confidence, folder, methods)
     class_rounds(choices.labels_per_round(folders, rounds, methods), folder)
     score_ranges(choices.scores(folders, rounds, methods), folder)
+    settling(choices.stopping(folders, rounds, methods), folder, methods)
     class_bars(tables.labels_per_class(folders, rounds, methods), folder, methods)
     drawn = set()
     for run, facts in tables.in_order(folders, methods):

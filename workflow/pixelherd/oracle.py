@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from .datasets import class_names
+from .datasets import classes_of
 from .errors import UserError
 from .mistakes import nearest
 from .queries import LABEL_COLUMNS
@@ -169,7 +169,8 @@ def missing(study: Study, run: Run, round_number: int) -> int | None:
     if not queries.is_file():
         return 0
     try:
-        labels = read_answers(answers, read_asked(queries), round_number, class_names(study.datasets[run.dataset]))
+        names = [each.name for each in classes_of(study.datasets[run.dataset])]
+        labels = read_answers(answers, read_asked(queries), round_number, names)
     except UserError:
         return 0
     return labels.count(None)

@@ -124,6 +124,7 @@ def make(
         "queries": choices.queries(folders, rounds, methods),
         "scores": choices.scores(folders, rounds, methods),
         "correlations": choices.correlations(folders, rounds, methods),
+        "stopping": choices.stopping(folders, rounds, methods),
     }
     pages = [
         final_page(made["final"], published and published["source"]),
@@ -138,6 +139,7 @@ def make(
         queries_page(made["queries"]),
         scores_page(made["scores"]),
         correlations_page(made["correlations"]),
+        stopping_page(made["stopping"]),
     ]
     untested = [name for name in metrics["dataset"].unique() if name not in set(evaluated["dataset"])]
     return made, [without_tests(page, untested) if page.name in EVALUATED else page for page in pages]
@@ -441,3 +443,28 @@ def correlations_page(table: "pd.DataFrame") -> Page:
         "one says nothing about the other. First round: the first that ranked a pool."
     )
     return Page("correlations", title, note, sections)
+
+
+def stopping_page(table: "pd.DataFrame") -> Page:
+    title = "Is it time to stop?"
+    if table.empty:
+        note = "How far predictions have settled is noted where a person labels (`oracle: csv`); here masks answered."
+        return Page("stopping", title, note, ())
+    sections = columns(
+        table,
+        method=table["method"],
+        round=table["round"].astype(str),
+        labelled_pixels=numbers(table["labelled_pixels_mean"], ",.10g"),
+        cannot_tell=numbers(table["cannot_tell_mean"], ",.10g"),
+        **{"agreement (%)": numbers(100 * table["agreement_mean"], ".1f")},
+        kappa=numbers(table["kappa_mean"], ".3f"),
+        entropy=numbers(table["entropy_mean"], ".3f"),
+    )
+    note = (
+        "How far the predictions on the training images have settled, on a fixed uniform sample of their pixels, means "
+        "over seeds. Agreement: share of the pixels that get the class that the round before gave them; kappa: the "
+        "same beyond chance (Cohen); entropy: of the prediction, on average, natural log. Stable predictions "
+        "(Bloodgood & Vijay-Shanker, 2009, ask for a kappa of 0.99 over three rounds) mean that more labels change "
+        "little. They do not say how right the predictions are."
+    )
+    return Page("stopping", title, note, sections)

@@ -32,6 +32,8 @@ PARTS = {
         "labels_per_round.png",
         "labels_per_round",
         "queries",
+        "settling.svg",
+        "stopping",
     ],
     "Why it was labelled": ["scores-*.png", "scores", "correlations"],
     "Pictures": ["overlay-*.png"],
@@ -167,6 +169,7 @@ def figure_block(
         "differences": f"Differences between methods with their intervals, {place}{below}",
         "labels_per_class": f"Bar chart of labelled pixels per class and method, {place}{below}",
         "labels_per_round": f"Pixels of each class that each round asked for, a panel per method, {place}{below}",
+        "settling": f"Line charts of agreement with the round before and of entropy over the rounds, {place}{below}",
         "scores": f"Scores of pool and chosen pixels over the rounds of {method}, {place}{below}",
         "overlay": f"Training and test images of {method}, {place}, with labelled pixels, truth, prediction and "
         "uncertainty.",

@@ -12,11 +12,14 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .head import Head, log_probabilities
 from .storage import write_text
+
+if TYPE_CHECKING:
+    from .head import Head
 
 COLUMNS = ("round", "labelled_pixels", "cannot_tell", "agreement", "kappa", "entropy")
 
@@ -36,7 +39,7 @@ class Stability:
     entropy: float
 
 
-def stability(head: Head, before: Head | None, vectors: Iterable[np.ndarray]) -> Stability:
+def stability(head: "Head", before: "Head | None", vectors: Iterable[np.ndarray]) -> Stability:
     """Compare a head with the one of the round before.
 
     Args:
@@ -44,6 +47,8 @@ def stability(head: Head, before: Head | None, vectors: Iterable[np.ndarray]) ->
         before: of the round before; None in round 0.
         vectors: of the set's pixels, ``[n, D]`` at a time.
     """
+    from .head import log_probabilities
+
     both, entropy, pixels = np.zeros((head.classes, head.classes), dtype=np.int64), 0.0, 0
     for part in vectors:
         log_p = log_probabilities(head, np.asarray(part)).double()

@@ -213,6 +213,20 @@ class PublishedSettings(Settings):
     )
 
 
+class PredictionSettings(Settings):
+    """What `snakemake predict` does; changes no run."""
+
+    images: str | None = Field(default=None, description="Folder of new images, searched with its subfolders.")
+    run: str | None = Field(
+        default=None,
+        description="Whose head: a run's path below `results/runs`, such as `mine/ddpm/edald/budget-30/seed-0`; by "
+        "default the study's first run.",
+    )
+    round: NonNegativeInt | None = Field(default=None, description="Which head of the run; by default the last.")
+    folder: str = Field(default="predictions", description="Where masks and overlays are written.")
+    confidence: bool = Field(default=False, description="Write maps of the probability of the predicted class too.")
+
+
 def _or_defaults(settings: Any) -> Any:
     return {} if settings is None else settings
 
@@ -247,6 +261,7 @@ class Study(Settings):
     published: PublishedSettings | None = Field(
         default=None, description="Published results to show beside this study's, marked as published."
     )
+    predict: PredictionSettings = Field(default=PredictionSettings(), description="What `snakemake predict` does.")
     pretraining: dict[Name, PretrainingSettings] = Field(
         default={}, description="Backbones that `snakemake pretrain` trains, by name."
     )
@@ -426,6 +441,18 @@ class Study(Settings):
             for budget in (["all"] if self.score(method) == "full" else [str(budget) for budget in self.budgets])
             for seed in self.methods[method].seeds or self.seeds
         ]
+
+    def predicting_run(self) -> "Run":
+        """The run whose head `snakemake predict` takes.
+
+        Raises:
+            UserError: the study has no such run.
+        """
+        runs = {run.path: run for run in self.runs()}
+        wanted = self.predict.run or next(iter(runs), None)
+        if wanted not in runs:
+            raise UserError(f"predict.run: this study has no run {wanted!r}{nearest(str(wanted), runs)}")
+        return runs[wanted]
 
     def rounds_of(self, method: str) -> int:
         """Rounds of a method's runs; the reference labels everything at once."""

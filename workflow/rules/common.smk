@@ -66,6 +66,7 @@ TABLES = (
     "queries",
     "scores",
     "correlations",
+    "stopping",
 )
 TABLE_SOURCE = ("tables.py", "choices.py", "pages.py", "statistics.py", "rankings.py")
 RESULT_TABLES = expand(f"{RESULTS}/tables/{{table}}.{{kind}}", table=TABLES, kind=("csv", "md", "tex"))
@@ -364,6 +365,18 @@ def evaluate_input(wildcards):
     if STUDY.needs_draws(run.method) and STUDY.pictures:
         needed["pictures"] = of_run(PICTURES, run)
     return needed
+
+
+def predict_input(wildcards):
+    """The head that predicts (of a run that waits for a person: the last one there is), and its backbone."""
+    run = in_one_line(STUDY.predicting_run)
+    rounds = WAITING.get(run, STUDY.rounds_of(run.method))
+    number = rounds - 1 if STUDY.predict.round is None else STUDY.predict.round
+    if not 0 <= number < rounds:
+        raise WorkflowError(f"predict.round: {run.path} has {rounds} heads, so none of round {number}")
+    if STUDY.predict.images is None:
+        raise WorkflowError("predict.images: name the folder of new images, --config 'predict={images: FOLDER}'")
+    return {"head": heads_of(run)[number], "backbone": of_run(BACKBONE, run)}
 
 
 def every_seal():

@@ -15,6 +15,31 @@ rule plan:
         "../scripts/plan.py"
 
 
+rule predict:
+    input:
+        unpack(predict_input),
+    log:
+        "logs/predict.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    threads: STUDY.threads
+    resources:
+        mem_mb=8000,
+        runtime=2880,
+        gpu=GPU,
+        jobs_per_gpu=STUDY.jobs_per_gpu,
+    params:
+        predict=STUDY.predict.model_dump(mode="json"),
+        dataset=lambda w: STUDY.preparation_settings(STUDY.predicting_run().dataset),
+        settings=lambda w: STUDY.feature_settings(STUDY.predicting_run().dataset, STUDY.predicting_run().features),
+        threads=STUDY.threads,
+        device=STUDY.device,
+    message:
+        "Predict masks of new images"
+    script:
+        "../scripts/predict.py"
+
+
 rule doctor:
     log:
         "logs/doctor.log",

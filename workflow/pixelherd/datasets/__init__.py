@@ -33,7 +33,7 @@ __all__ = [
     "DatasetSettings",
     "OriginalLabels",
     "Split",
-    "class_names",
+    "classes_of",
     "counts",
     "is_labelled",
     "is_prepared",
@@ -93,9 +93,9 @@ def is_labelled(settings: DatasetSettings, prepared: Path | None = None) -> bool
     return settings.kind != "folder" or samples_of(settings)["train"][0].labelled
 
 
-def class_names(settings: DatasetSettings) -> list[str]:
-    """Names of the classes in label order."""
-    return [info.name for info in _reader(settings).classes(settings)]
+def classes_of(settings: DatasetSettings) -> list[ClassInfo]:
+    """The classes in label order."""
+    return _reader(settings).classes(settings)
 
 
 def is_prepared(settings: DatasetSettings, prepared: Path) -> bool:

@@ -56,11 +56,11 @@ def samples(settings: FolderSettings) -> dict[str, list[Sample]]:
 
 def _from_folders(root: Path, images: str, masks: str | None) -> Iterable[tuple[str, Path, Path | None]]:
     image_folder = root / images
-    image_files = _by_id(image_folder, IMAGE_SUFFIXES, "image")
+    image_files = files_by_id(image_folder, IMAGE_SUFFIXES, "image")
     if masks is None:
         return [(name, image, None) for name, image in image_files.items()]
     mask_folder = root / masks
-    mask_files = _by_id(mask_folder, MASK_SUFFIXES, "mask")
+    mask_files = files_by_id(mask_folder, MASK_SUFFIXES, "mask")
     return matched(
         image_files,
         mask_files,
@@ -69,7 +69,12 @@ def _from_folders(root: Path, images: str, masks: str | None) -> Iterable[tuple[
     )
 
 
-def _by_id(folder: Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path]:
+def files_by_id(folder: Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path]:
+    """Files of a folder and its subfolders by their paths without suffix, sorted.
+
+    Raises:
+        UserError: there is no such folder, or two files have the same name.
+    """
     if not folder.is_dir():
         raise UserError(f"folder of {what}s {folder} does not exist; correct the path in the dataset's settings")
     found: dict[str, Path] = {}

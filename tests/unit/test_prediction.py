@@ -1,0 +1,119 @@
+"""Masks of new images: those of dense prediction at the images' own sizes, kept when they are there."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pixelherd import backbones, dense, features, head, sealing
+from pixelherd.errors import UserError
+from pixelherd.prediction import OPACITY, Predictor, predict_folder, stamp_of
+from pixelherd.study import Run
+
+
+@pytest.fixture(scope="module")
+def run(cache, settings, tmp_path_factory):
+    """The folder of a finished run of two rounds, as far as predicting needs it."""
+    folder, study = tmp_path_factory.mktemp("run"), cache.study
+    run = Run("demo", "ddpm", "edald", "3", 0)
+    for number in range(2):
+        (folder / f"round-{number}").mkdir()
+        head.save(cache.head(number), folder / f"round-{number}" / "head.safetensors", {})
+    for name in ("metrics.csv", "thumbnails.npz"):
+        (folder / name).write_text("")
+    classes = [{"name": each.name, "colour": list(each.colour)} for each in cache.dataset.classes]
+    sealing.seal(folder, run, study.result_settings(run), 2, {"classes": classes})
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Two images of other sizes than the study's, one in a subfolder."""
+    found, generator = {}, np.random.default_rng(0)
+    for name, size in (("a", (40, 56, 3)), ("sub/b", (32, 32, 3))):
+        found[name] = tmp_path / "photos" / f"{name}.png"
+        found[name].parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(0, 256, size, np.uint8)).save(found[name])
+    return found
+
+
+def read(path):
+    with Image.open(path) as image:
+        return np.array(image)
+
+
+def test_a_mask_is_what_the_head_predicts_at_the_images_size(run, cache, settings, photos):
+    predictor = Predictor.load(run, device="cpu")
+    mask = predictor(photos["a"])
+    network = backbones.load(settings["features"]["ddpm"]["backbone"])
+    small = np.asarray(Image.open(photos["a"]).resize((32, 32), Image.Resampling.BILINEAR))
+    maps = features.compute(network, small, cache.features)
+    logits = dense.predict(maps, [cache.head(1)], (40, 56))[0]
+    assert mask.dtype == np.uint8 and np.array_equal(mask, logits.argmax(0).numpy())
+    assert torch.allclose(predictor.probabilities(photos["a"]).sum(0), torch.ones(40, 56))
+    for same in (read(photos["a"]), Image.open(photos["a"])):
+        assert np.array_equal(predictor(same), mask)
+    first = Predictor.load(run, round_number=0, device="cpu")
+    assert first.digest != predictor.digest and (first(photos["a"]) != mask).any()
+
+
+def test_cropped_datasets_predict_the_whole_image(run, cache):
+    settings, classes = cache.study.feature_settings("demo", "ddpm"), cache.dataset.classes
+    preparation = {"size": [32, 32], "resize": [32, 64]}
+    backbone = cache.study.features["ddpm"].backbone
+    wide = Predictor.of(run / "round-0" / "head.safetensors", backbone, settings, classes, preparation, device="cpu")
+    assert wide.settings["image_size"] == [32, 64]
+    assert wide(np.zeros((50, 100, 3), np.uint8)).shape == (50, 100)
+
+
+def test_a_folder_of_masks_is_resumed(run, photos, tmp_path):
+    predictor, folder, steps = Predictor.load(run, device="cpu"), tmp_path / "out", []
+    assert predict_folder(predictor, photos, folder, confidence=True, progress=lambda: steps.append(1)) == 2
+    assert len(steps) == 2
+    colours = np.array([each.colour for each in predictor.classes])
+    for name, path in photos.items():
+        mask = read(folder / "masks" / f"{name}.png")
+        assert np.array_equal(mask, predictor(path))
+        with Image.open(folder / "masks" / f"{name}.png") as image:
+            assert np.array_equal(np.array(image.convert("RGB")), colours[mask])
+        best = predictor.probabilities(path).max(0).values.numpy()
+        assert np.abs(read(folder / "confidence" / f"{name}.png") / 255 - best).max() <= 0.5 / 255 + 1e-6
+        overlay = read(folder / "overlays" / f"{name}.jpg").astype(float)
+        expected = OPACITY * colours[mask] + (1 - OPACITY) * read(path)
+        assert overlay.shape == expected.shape and np.abs(overlay.mean() - expected.mean()) < 3
+    assert (folder / "classes.csv").read_text().splitlines()[0] == "label,name,red,green,blue"
+
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.png")}
+    assert predict_folder(predictor, photos, folder, confidence=True) == 0
+    (folder / "overlays" / "a.jpg").unlink()
+    assert predict_folder(predictor, photos, folder) == 1
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(photos["sub/b"])
+    (folder / "masks" / "a.png").write_bytes((folder / "masks" / "a.png").read_bytes()[:40])
+    assert stamp_of(folder / "masks" / "a.png") is None
+    assert predict_folder(predictor, photos, folder) == 2, "another image of the same name, and a damaged mask"
+    assert {path for path in before if path.stat().st_mtime_ns == before[path]} == {
+        folder / "confidence" / f"{name}.png" for name in photos
+    }
+    assert predict_folder(Predictor.load(run, round_number=0, device="cpu"), photos, folder) == 2, "another head"
+
+
+def test_an_unreadable_image_stops_no_other(run, photos, tmp_path):
+    photos["a"].write_bytes(photos["a"].read_bytes()[:100])
+    with pytest.raises(UserError, match=r"1 of 2 images have no mask: image .*a\.png is unreadable"):
+        predict_folder(Predictor.load(run, device="cpu"), photos, tmp_path / "out")
+    assert (tmp_path / "out" / "masks" / "sub" / "b.png").is_file()
+    assert not (tmp_path / "out" / "masks" / "a.png").exists()
+
+
+def test_mistakes_are_one_line(run, tmp_path):
+    with pytest.raises(UserError, match=r"the run is not finished"):
+        Predictor.load(tmp_path)
+    with pytest.raises(UserError, match=r"has no round 2; choose from 0 to 1"):
+        Predictor.load(run, round_number=2)
+    seal = json.loads((run / "run.json").read_text())
+    seal["settings"]["backbone"] = {"pretrain": {}}
+    (tmp_path / "run.json").write_text(json.dumps(seal))
+    with pytest.raises(UserError, match=r"give its folder in the cache as `backbone`"):
+        Predictor.load(tmp_path)

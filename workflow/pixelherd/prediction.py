@@ -1,0 +1,238 @@
+"""Class masks of new images, by a run's head: the last stage for those who came for masks.
+
+Three lines do it in Python::
+
+    from pixelherd.prediction import Predictor
+
+    predictor = Predictor.load("results/runs/mine/ddpm/edald/budget-30/seed-0")
+    mask = predictor("photo.jpg")  # [H, W] uint8, positions in predictor.classes
+"""
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from . import backbones, dense, features
+from .datasets.classes import ClassInfo
+from .datasets.samples import read_image
+from .devices import resolve
+from .errors import UserError
+from .head import Head
+from .head import load as load_head
+from .sealing import read_seal
+from .storage import digest_of, digest_of_text, write_bytes, write_text
+
+if TYPE_CHECKING:
+    from .backbones.unet import Backbone
+
+STAMP = "pixelherd"
+"""Key of the text in a mask's PNG that says what it was made of."""
+
+OPACITY = 0.5
+"""Of the class colours over an image."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained head on its features, for images of any size.
+
+    Attributes:
+        head: the head.
+        backbone: the frozen network.
+        settings: feature settings of the study, with the size that the network is given as ``image_size``.
+        classes: in the order of their labels.
+        digest: what identifies head, network and settings.
+    """
+
+    head: Head
+    backbone: "Backbone"
+    settings: dict[str, Any]
+    classes: Sequence[ClassInfo]
+    digest: str
+
+    @classmethod
+    def load(
+        cls,
+        run: Path | str,
+        *,
+        round_number: int | None = None,
+        backbone: Path | str | None = None,
+        device: str = "auto",
+    ) -> "Predictor":
+        """The predictor of a finished run.
+
+        Args:
+            run: its folder, which holds ``run.json``.
+            round_number: whose head; the last one by default.
+            backbone: diffusers folder of the network; needed where the study converted, fetched or trained it, which
+                then lies in its cache. By default the folder that the study named.
+            device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+        Raises:
+            UserError: the run is not finished, has no such round, or its backbone is not there.
+        """
+        run, seal = Path(run), read_seal(Path(run))
+        if seal is None:
+            raise UserError(
+                f"{run / 'run.json'} is missing, so the run is not finished; name the folder of a sealed run"
+            )
+        last = seal["rounds"] - 1
+        if round_number is not None and not 0 <= round_number <= last:
+            raise UserError(f"{run} has no round {round_number}; choose from 0 to {last}")
+        settings, network = seal["settings"], backbone or seal["settings"]["backbone"].get("path")
+        if network is None:
+            raise UserError(f"{run} used a backbone that its study made; give its folder in the cache as `backbone`")
+        return cls.of(
+            run / f"round-{last if round_number is None else round_number}" / "head.safetensors",
+            network,
+            settings["features"],
+            [ClassInfo(each["name"], tuple(each["colour"])) for each in seal["classes"]],
+            settings["dataset"],
+            device=device,
+        )
+
+    @classmethod
+    def of(
+        cls,
+        head: Path | str,
+        backbone: Path | str,
+        settings: dict[str, Any],
+        classes: Sequence[ClassInfo],
+        preparation: dict[str, Any],
+        *,
+        device: str = "auto",
+    ) -> "Predictor":
+        """A predictor from its parts.
+
+        Args:
+            head: file of the head.
+            backbone: diffusers folder.
+            settings: feature settings of the study.
+            classes: in the order of their labels.
+            preparation: preparation settings of the dataset. Where it crops images, new ones are not cropped, but
+                resized as before the crop.
+            device: the study's device.
+        """
+        where = resolve(device)
+        size, full = preparation["size"], preparation.get("resize") or preparation["size"]
+        seen = [
+            round(side * whole / part) for side, whole, part in zip(settings["image_size"], full, size, strict=True)
+        ]
+        settings = {**settings, "image_size": seen}
+        used = {key: settings[key] for key in ("image_size", "noise_seed", "timesteps", "blocks")}
+        files = backbones.manifest(backbone)["files"]
+        digest = digest_of_text(json.dumps([digest_of(Path(head)), files, used], sort_keys=True))
+        network = backbones.load(backbone, device=where)
+        return cls(load_head(head).to(where), network, settings, classes, digest)
+
+    def probabilities(self, image: "Path | str | Image.Image | np.ndarray") -> torch.Tensor:
+        """Probability of each class at every pixel: ``[C, H, W]`` float32, at the image's own size.
+
+        Args:
+            image: a file, a PIL image, or ``[H, W, 3]`` uint8.
+
+        Raises:
+            UserError: the file is unreadable.
+        """
+        if isinstance(image, Path | str):
+            image = read_image(Path(image))
+        elif isinstance(image, np.ndarray):
+            image = Image.fromarray(image)
+        image = image.convert("RGB")
+        height, width = self.settings["image_size"]
+        small = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+        maps = features.compute(self.backbone, small, self.settings)
+        return torch.softmax(dense.predict(maps, [self.head], (image.height, image.width))[0], 0)
+
+    def __call__(self, image: "Path | str | Image.Image | np.ndarray") -> np.ndarray:
+        """Class of every pixel, ``[H, W]`` uint8, at the image's own size."""
+        return self.probabilities(image).argmax(0).to(torch.uint8).cpu().numpy()
+
+
+def predict_folder(
+    predictor: Predictor,
+    images: dict[str, Path],
+    folder: Path | str,
+    *,
+    confidence: bool = False,
+    progress: Callable[[], object] = lambda: None,
+) -> int:
+    """Write masks of many images; what is there already, made from the same image by the same head, is kept.
+
+    ``masks/{name}.png`` holds the class of every pixel, with the class colours as its palette; ``overlays/{name}.jpg``
+    the image under these colours; ``confidence/{name}.png`` the probability of the predicted class, 255 for 1;
+    ``classes.csv`` what the numbers mean.
+
+    Args:
+        predictor: head and features.
+        images: files by name.
+        folder: where to write.
+        confidence: whether to write confidence maps.
+        progress: called after each image.
+
+    Returns:
+        how many images were predicted, not kept.
+
+    Raises:
+        UserError: images are unreadable; all others are done.
+    """
+    folder, made, unreadable = Path(folder), 0, []
+    lines = ["label,name,red,green,blue"]
+    for label, each in enumerate(predictor.classes):
+        quoted = '"' + each.name.replace('"', '""') + '"'
+        lines.append(",".join([str(label), quoted, *map(str, each.colour)]))
+    write_text(folder / "classes.csv", "\n".join(lines) + "\n")
+    for name, path in images.items():
+        stamp = digest_of_text(json.dumps([predictor.digest, digest_of(path)]))
+        files = [folder / "masks" / f"{name}.png", folder / "overlays" / f"{name}.jpg"]
+        files += [folder / "confidence" / f"{name}.png"] if confidence else []
+        if not all(file.is_file() for file in files) or stamp_of(files[0]) != stamp:
+            try:
+                image = read_image(path)
+            except UserError as error:
+                unreadable.append(str(error))
+            else:
+                _write(predictor, image, stamp, files)
+                made += 1
+        progress()
+    if unreadable:
+        raise UserError(f"{len(unreadable)} of {len(images)} images have no mask: {'; '.join(unreadable)}")
+    return made
+
+
+def stamp_of(mask: Path) -> str | None:
+    """What a mask says that it was made of; None for a file that is not one of ours, or is damaged."""
+    try:
+        with Image.open(mask) as image:
+            return image.info.get(STAMP)
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def _write(predictor: Predictor, image: "Image.Image", stamp: str, files: Sequence[Path]) -> None:
+    """The files of one image, the mask, which says that they are complete, last."""
+    best, labels = (each.cpu().numpy() for each in predictor.probabilities(image).max(0))
+    colours = np.array([each.colour for each in predictor.classes], np.uint8)
+    if len(files) > 2:
+        _save(Image.fromarray(np.round(255 * best).astype(np.uint8)), files[2], "PNG")
+    painted = OPACITY * colours[labels] + (1 - OPACITY) * np.asarray(image)
+    _save(Image.fromarray(np.round(painted).astype(np.uint8)), files[1], "JPEG", quality=90)
+    mask = Image.fromarray(labels.astype(np.uint8), mode="P")
+    mask.putpalette(colours.ravel().tolist())
+    text = PngInfo()
+    text.add_text(STAMP, stamp)
+    _save(mask, files[0], "PNG", pnginfo=text)
+
+
+def _save(image: "Image.Image", path: Path, kind: str, **options: Any) -> None:
+    content = io.BytesIO()
+    image.save(content, kind, **options)
+    write_bytes(path, content.getvalue())

@@ -1,0 +1,33 @@
+"""Class masks, overlays and confidence maps of a folder of new images."""
+
+import json
+from pathlib import Path
+
+from pixelherd.job import job
+
+with job(snakemake):
+    from pydantic import TypeAdapter
+    from tqdm import tqdm
+
+    from pixelherd.datasets import classes_of
+    from pixelherd.datasets.folder import files_by_id
+    from pixelherd.datasets.samples import IMAGE_SUFFIXES
+    from pixelherd.datasets.settings import DatasetSettings
+    from pixelherd.errors import UserError
+    from pixelherd.prediction import Predictor, predict_folder
+
+    files, params, wanted = snakemake.input, snakemake.params, snakemake.params.predict
+    images = files_by_id(Path(wanted["images"]).expanduser(), IMAGE_SUFFIXES, "image")
+    if not images:
+        raise UserError(f"predict.images: there are no images in {wanted['images']}; name another folder")
+    predictor = Predictor.of(
+        files.head,
+        json.loads(Path(files.backbone).read_text())["path"],
+        params.settings,
+        classes_of(TypeAdapter(DatasetSettings).validate_python(params.dataset)),
+        params.dataset,
+        device=params.device,
+    )
+    with tqdm(total=len(images), desc="predict", unit="image", disable=None) as bar:
+        made = predict_folder(predictor, images, wanted["folder"], confidence=wanted["confidence"], progress=bar.update)
+    print(f"{made} of {len(images)} images predicted, the others were there: {wanted['folder']}", flush=True)
