@@ -303,7 +303,8 @@ def report(found: list[dict], rounds: list[dict], options: argparse.Namespace) -
         cells.setdefault("ratio", "")
         if row["side"] == "rescan":
             ours = next(each for each in found if each["side"] == "pixelherd" and all(each[k] == row[k] for k in keys))
-            cells["ratio"] = f"{row['seconds'] / ours['seconds']:.1f}"
+            if "> " not in (row["mark"], ours["mark"]):  # a cell that was ended says nothing about a ratio
+                cells["ratio"] = f"{row['seconds'] / ours['seconds']:.1f}"
     lines = [dict(zip(keys, key, strict=True)) | cells for key, cells in table.items()]
     print(f"{options.threads} threads; seconds with the kernel included; ratio = rescan / pixelherd\n")
     print(pd.DataFrame(lines).to_markdown(index=False))

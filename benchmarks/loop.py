@@ -64,9 +64,11 @@ def main() -> None:
     print("\nper image; training per image and epoch\n")
     print(table.to_markdown(index=False, floatfmt=".4f"))
     print("\nthe whole study of one run\n")
+    queries = study.rounds - 1  # round 0 asks no head
     found = []
     for epochs, name in ((BOUND, f"{BOUND} (the bound)"), (logged, f"{logged:.1f} (logged)")):
-        often = table["done"].map({"once": 1, "a round": study.rounds, "an epoch": study.rounds * epochs})
+        kinds = {"once": 1, "a round": study.rounds, "a query": queries, "an epoch": study.rounds * epochs}
+        often = table["done"].map(kinds)
         often *= table["split"].map(images)
         total = (table[["forwards", "seconds"]].mul(often, axis=0)).groupby(table["side"]).sum()
         ratio = total.loc["authors"] / total.loc["pixelherd"]
@@ -96,7 +98,7 @@ class Case:
 
     @contextmanager
     def phase(self, side: str, name: str, split: range, kind: str, done: str) -> Iterator[None]:
-        """Measure what is done for every image of a split, ``done`` once, a round or an epoch."""
+        """Measure what is done for every image of a split, ``done`` once, a round, a query or an epoch."""
         times = len(split) * (self.training.epochs if done == "an epoch" else 1)
         forwards, start = self.backbone.forwards, time.perf_counter()
         yield
@@ -116,10 +118,10 @@ class Case:
         source = PixelsOfImages(self)
         with self.phase("authors", "training", self.train, "train", "an epoch"):
             head.train(source, model, self.training, order_generator=torch_generator("order"))
-        with self.phase("authors", "prediction of training images", self.train, "train", "a round"):
+        with self.phase("authors", "prediction of training images", self.train, "train", "a query"):
             for image in self.train:
                 head.log_probabilities(model, self.every_vector(images[image]))
-        with self.phase("authors", "base and noise draws, scores", self.train, "train", "a round"):
+        with self.phase("authors", "base and noise draws, scores", self.train, "train", "a query"):
             for image in self.train:
                 base, *samples = (
                     head.log_probabilities(model, self.every_vector(images[image], number)[pool[image]])
@@ -155,7 +157,7 @@ class Case:
         model = head.Head(self.dim, self.classes, generator=torch_generator("benchmark"))
         with self.phase("pixelherd", "training", self.train, "train", "an epoch"):
             head.train(source, model, self.training, order_generator=torch_generator("order"))
-        with self.phase("pixelherd", "scores", self.train, "train", "a round"):
+        with self.phase("pixelherd", "scores", self.train, "train", "a query"):
             first = slice(self.listing["listed"])
             for image in self.train:
                 base = head.log_probabilities(model, lists[image][1][first])

@@ -165,6 +165,10 @@ FOLDER = {"kind": "folder", "root": "x", "train_list": "a", "test_list": "b"}
         ("methods.mine", {"score": "full"}, "methods.mine: the fully labelled reference is called `full`; rename"),
         ("methods.mine", {"score": "covrage"}, "methods.mine: unknown score 'covrage' (did you mean 'coverage'?)"),
         ("methods.coverage", {"stages": 1}, "methods.coverage.stages: coverage is no score that could rank every"),
+        ("methods.edald", {"dropout": 0.3}, "methods.edald.dropout: edald does not use it here; delete the line"),
+        ("methods.coverage", {"pool_fraction": 0.3}, "methods.coverage.pool_fraction: coverage does not use it"),
+        ("methods.random", {"candidates": {"listed": 9}}, "methods.random.candidates: random does not use it"),
+        ("methods.margin", {"score": "margin", "weight": 2}, "methods.margin.weight: margin does not use it"),
         ("methods.edald", {"stages": 3}, "study: methods.edald.stages: Input should be 1 or 2"),
         ("methods.edald", {"draws": 3}, "methods.edald.draws: features.ddpm have 2; raise their `draws`"),
         ("methods.edald", {"draws": 1}, "methods.edald: edald measures disagreement and needs `draws` ≥ 2"),
@@ -337,7 +341,6 @@ LISTED = {"edald", "margin", "coverage"}
         ("pretraining.mine", PRETRAINING, set()),
         ("methods.edald", {"weight": 2}, {"edald"}),
         ("methods.margin", {"pool_fraction": 0.3}, {"margin"}),
-        ("methods.margin", {"dropout": 0.3, "samples": 9}, set()),  # margin needs no dropout
         ("methods.full", {"epochs": 3}, {"full"}),
         ("features.ddpm.draws", 3, {"edald"}),
         ("candidates.listed", 5, LISTED),

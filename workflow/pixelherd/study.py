@@ -306,6 +306,9 @@ class Study(Settings):
                 raise ValueError(f"methods.{name}: the fully labelled reference is called `full`; rename the method")
             if self.score(name) in SELECTIONS and self.methods[name].stages == 1:
                 raise ValueError(f"methods.{name}.stages: {self.score(name)} is no score that could rank every pixel")
+            for key, reads in self._readers(name).items():
+                if not reads and getattr(self.methods[name], key) != MethodSettings.model_fields[key].default:
+                    raise ValueError(f"methods.{name}.{key}: {self.score(name)} does not use it here; delete the line")
             for entry in self.methods[name].features or ():
                 if entry not in self.features:
                     raise ValueError(
@@ -392,6 +395,19 @@ class Study(Settings):
     def trains_densely(self, method: str) -> bool:
         """Whether heads see every pixel of their batches' images, and so need native maps."""
         return self.score(method) == "full" or self.head.context == "all"
+
+    def _readers(self, method: str) -> dict[str, bool]:
+        """Settings that only some methods use, and whether this one does."""
+        samples = self.needs_draws(method) or self.needs_dropout(method)
+        return {
+            "pool_fraction": self.is_two_stage(method),
+            "stages": self.is_scored(method),
+            "weight": samples,  # λ of edald or ebald, which are compared with every score of the same samples
+            "dropout": self.needs_dropout(method),
+            "samples": self.needs_dropout(method),
+            "draws": self.needs_draws(method),
+            "candidates": self.needs_lists(method),
+        }
 
     def needs_context(self, method: str) -> bool:
         """Whether the method chooses among context pixels, or its heads see them."""
