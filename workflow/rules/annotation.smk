@@ -8,6 +8,9 @@ rule annotate:
     output:
         page=PAGE,
         asked=ASKED,
+        coco=f"{ANNOTATION}/{exchange.COCO}",
+        tasks=f"{ANNOTATION}/{exchange.TASKS}",
+        interface=f"{ANNOTATION}/{exchange.INTERFACE}",
     log:
         "logs/annotate/{step}.log",
     conda:
@@ -27,7 +30,7 @@ rule annotate:
         threads=STUDY.threads,
         device=STUDY.device,
         template=hash_of({"template": ANNOTATION_TEMPLATE.read_text()}),
-        source=source("annotate", parts=("annotation.py",)),
+        source=source("annotate", parts=("annotation.py", "exchange.py")),
         cost=cost("annotate", "{step}"),
     message:
         "Write the page to label {wildcards.step} with"

@@ -7,7 +7,7 @@ import sys
 from contextlib import chdir
 from pathlib import Path
 
-from pixelherd import oracle, plan, sealing, shards
+from pixelherd import exchange, oracle, plan, sealing, shards
 from pixelherd.errors import UserError
 from pixelherd.study import Pretrained, Run, Study, hash_of
 

@@ -35,6 +35,7 @@ __all__ = [
     "Split",
     "classes_of",
     "counts",
+    "extent",
     "is_labelled",
     "is_prepared",
     "labels_of",
@@ -295,6 +296,14 @@ def shown(settings: DatasetSettings, image: "Image.Image", longest: int) -> "Ima
     part = Image.fromarray(_crop_original(np.asarray(image), settings))
     part.thumbnail((longest, longest), Image.Resampling.BICUBIC)
     return part
+
+
+def extent(settings: DatasetSettings, size: tuple[int, int]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Where the prepared image lies in a file of ``size`` (width, height): x and y of its upper left corner, and width
+    and height of a prepared pixel."""
+    (height, width), top, left = _crop_of(settings)
+    across, down = size[0] / width, size[1] / height
+    return (left * across, top * down), (across, down)
 
 
 def _reader(settings: DatasetSettings) -> ModuleType:
