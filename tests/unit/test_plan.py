@@ -315,3 +315,25 @@ def test_the_page_shows_each_dataset_where_there_are_several(content):
 def test_numbers_of_bytes_are_readable():
     sizes = (0, 999, 1000, 26_500, 1_260_000, 5 * 10**9, 3 * 10**15)
     assert [readable(size) for size in sizes] == ["0 B", "999 B", "1 kB", "26 kB", "1.3 MB", "5.0 GB", "3000.0 TB"]
+
+
+@pytest.mark.parametrize("maps", ["keep", "recompute"])
+def test_a_person_needs_pages(content, maps):
+    content["methods"] = {"edald": None, "coverage": None}
+    by_masks = forwards(content)
+    assert not {"annotate", "stopping"} & stages(content).keys()
+    content["features"]["ddpm"]["maps"] = maps
+    recomputed = forwards(content) if maps == "recompute" else by_masks
+    content["oracle"] = "csv"
+    found = stages(content)
+    assert found["annotate"].jobs == found["stopping"].jobs == 2 * 2
+    pages = 2 * 3 * T if maps == "recompute" else 0  # of two methods' second round, three images at most
+    assert forwards(content) == recomputed + pages and found["annotate"].forwards == pages
+
+
+def test_without_test_images_nothing_is_evaluated_on_them(content):
+    content["features"]["ddpm"]["maps"] = "recompute"
+    images = {"demo": {"train": 6, "test": 0}}
+    assert "test_pass" in stages(content) and "test_pass" not in stages(content, images)
+    content["features"]["ddpm"]["maps"] = "keep"
+    assert stages(content, images)["index_features"].jobs == 1

@@ -192,6 +192,11 @@ def _rounds(study: Study, runs: list[Run], images: dict[str, int]) -> list[Item]
         if study.is_single_stage(method):
             found += _single_stage(study, runs, rounds, asked, images["train"])
         found.append(Item("score", len(runs) * rounds, 0, 0, (method,)))
+        if not study.needs_masks(method):
+            # the page of a round shows what the head of the round before predicts in the images that are asked about
+            again = (rounds - 1) * steps * sum(min(pixels, images["train"]) for pixels in asked) if recomputes else 0
+            found.append(Item("annotate", len(runs) * rounds, again, 0, (method,)))
+            found.append(Item("stopping", len(runs) * rounds, 0, 0, (method,)))
         found.append(Item("label", len(runs) * rounds, 0, 0, (method,)))
     found.append(Item("train", *_training(study, runs, rounds, images), (method,)))
     # pictures show training images, some more that were asked about, and test images
@@ -313,7 +318,8 @@ def page(study: Study, images: Images, sealed: int) -> str:
             tabulate(rows, ["dataset", "runs", "jobs", "forwards", "disk"], "github", intfmt=",", stralign="right")
         )
     if any(features.maps == "recompute" for features in study.features.values()):
-        lines += ["", "`maps: recompute`: forwards of `train` (it may stop early) and `vectors` are upper bounds."]
+        bounds = ["`train` (it may stop early)", "`vectors`"] + ["`annotate`"] * (study.oracle == "csv")
+        lines += ["", f"`maps: recompute`: forwards of {' and '.join(bounds)} are upper bounds."]
     single = [method for method in study.methods if study.is_single_stage(method) and study.needs_draws(method)]
     if single:
         forwards = sum(item.forwards for item in planned if item.stage == "rank" and set(item.methods) <= set(single))

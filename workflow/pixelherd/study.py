@@ -410,8 +410,9 @@ class Study(Settings):
         }
 
     def needs_context(self, method: str) -> bool:
-        """Whether the method chooses among context pixels, or its heads see them."""
-        return self.score(method) == "random" or not self.trains_densely(method)
+        """Whether context pixels are chosen from, or seen by heads, or tell a person how far predictions settled."""
+        asks_person = not self.needs_masks(method)
+        return self.score(method) == "random" or not self.trains_densely(method) or asks_person
 
     def uses(self, method: str, features: str) -> bool:
         """Whether the method runs on a features entry."""

@@ -400,7 +400,7 @@ def every_index():
     for run in PENDING:
         if STUDY.features[run.features].maps == "keep":
             wanted += [of_run(FEATURES_INDEX, run, split=split) for split in splits_of(run.dataset)]
-        elif not STUDY.trains_densely(run.method):
+        elif STUDY.needs_context(run.method):
             wanted.append(of_run(FEATURES_INDEX, run, split="train"))
         if STUDY.needs_lists(run.method):
             wanted.append(of_run(UNION, run))
