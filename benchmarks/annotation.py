@@ -2,16 +2,21 @@
 
     python benchmarks/annotation.py page --camvid data/camvid
     python benchmarks/annotation.py walk --camvid data/camvid --backbone data/backbones/camvid-ddpm --train 48
+    python benchmarks/annotation.py scenes photos
+    python benchmarks/annotation.py pictures docs
 
 ``page`` makes a page of 500 queries over 300 images of CamVid, with a prediction to lay over each, and answers all of
-them in headless Chromium: size, seconds until the first pixel is shown, milliseconds from a key to the next pixel shown.
+them in headless Chromium: size, seconds until the first pixel is shown, milliseconds from a key to the next pixel.
 
 ``walk`` is the README's walk "from a folder of images to masks" without a person: a folder of images without masks, a
 study with `oracle: csv`, and for each round a browser that opens the page, presses the key of the class that CamVid's
 mask has, downloads labels.csv and puts it where the study waits for it. It tells the seconds from the saved answers to
 the next page, and whether the last head is, byte for byte, that of `oracle: masks`.
 
-Both need playwright and a Chromium (`pip install -e '.[browser]'`, Debian's package chromium).
+``scenes`` draws images to try `studies/own-images.yaml` with; ``pictures`` walks through that study on such scenes and
+makes the pictures of the README.
+
+All but ``scenes`` need playwright and a Chromium (`pip install -e '.[browser]'`, Debian's package chromium).
 """
 
 import argparse
@@ -31,6 +36,7 @@ from PIL import Image
 
 from pixelherd import annotation, oracle
 from pixelherd.datasets import classes_of, samples_of
+from pixelherd.datasets.demo import scene
 from pixelherd.datasets.settings import CamVidSettings
 
 REPOSITORY = Path(__file__).parents[1]
@@ -173,8 +179,8 @@ def study_of(options: argparse.Namespace, folder: Path, kind: str) -> Path:
     return path
 
 
-def run(folder: Path, study: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "snakemake", "--cores", "all", "--directory", str(folder)]
+def run(folder: Path, study: Path, *targets: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "snakemake", *targets, "--cores", "all", "--directory", str(folder)]
     command += ["--configfile", str(study)]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "workflow")}
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
@@ -195,6 +201,46 @@ def answer(browser, folder: Path, truth: dict[str, np.ndarray]) -> None:
     download.value.save_as(folder / "labels.csv")
 
 
+def scenes(options: argparse.Namespace) -> dict[str, np.ndarray]:
+    """Draw scenes as files; returns their labels at the size of `studies/own-images.yaml`, by image."""
+    options.folder.mkdir(parents=True, exist_ok=True)
+    truth = {}
+    for number in range(options.first, options.first + options.number):
+        image, labels = scene(0, number, (192, 192))
+        Image.fromarray(image).save(options.folder / f"street-{number:04}.png")
+        truth[f"street-{number:04}"] = np.asarray(Image.fromarray(labels).resize((96, 96), Image.Resampling.NEAREST))
+    return truth
+
+
+def pictures(options: argparse.Namespace) -> None:
+    """The page in its third round with the prediction over the image, and masks of images that nobody labelled."""
+    folder = Path(tempfile.mkdtemp(prefix="pixelherd-"))
+    truth = scenes(argparse.Namespace(folder=folder / "photos", first=0, number=40))
+    scenes(argparse.Namespace(folder=folder / "more-photos", first=1000, number=4))
+    study = yaml.safe_load((REPOSITORY / "studies" / "own-images.yaml").read_text()) | {"rounds": 3}
+    study["features"]["ddpm"]["backbone"] = str(REPOSITORY / "backbones" / "demo")
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    with chromium() as browser:
+        browser.set_viewport_size({"width": 1180, "height": 700})
+        for number in range(3):
+            run(folder, folder / "study.yaml")
+            page = folder / "results/annotation/mine/ddpm/edald/budget-20/seed-0" / f"round-{number}"
+            browser.goto((page / "page.html").as_uri())
+            browser.wait_for_selector("body[data-drawn]")
+            browser.keyboard.press(".")
+            browser.wait_for_timeout(500)
+            browser.screenshot(path=options.folder / "annotation-page.png")
+            answer(browser, page, truth)
+    run(folder, folder / "study.yaml")
+    run(folder, folder / "study.yaml", "predict")
+    sheet = Image.new("RGB", (4 * 200 - 8, 2 * 200 - 8), "white")
+    for column, path in enumerate(sorted((folder / "more-photos").iterdir())):
+        for row, shown in enumerate((path, folder / "predictions" / "overlays" / f"{path.stem}.jpg")):
+            with Image.open(shown) as image:
+                sheet.paste(image.convert("RGB"), (200 * column, 200 * row))
+    sheet.save(options.folder / "predicted-masks.png", optimize=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
@@ -211,6 +257,14 @@ def main() -> None:
             command.add_argument("--budget", type=int, default=20, help="pixels a round")
             command.add_argument("--rounds", type=int, default=3)
             command.add_argument("--folder", type=Path, help="where to work; a new temporary folder by default")
+    command = commands.add_parser("scenes")
+    command.set_defaults(act=scenes)
+    command.add_argument("folder", type=Path)
+    command.add_argument("--first", type=int, default=0, help="number of the first scene")
+    command.add_argument("--number", type=int, default=40, help="how many scenes")
+    command = commands.add_parser("pictures")
+    command.set_defaults(act=pictures)
+    command.add_argument("folder", type=Path)
     options = parser.parse_args()
     options.act(options)
 
