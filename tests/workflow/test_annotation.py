@@ -162,3 +162,19 @@ def test_images_without_masks_become_a_head_in_a_browser(csv_study, browser):
     assert "nan" not in (study.folder / "results/report.html").read_text().split("</nav>")[1].lower().split("base64")[0]
     stopping = pd.read_csv(study.folder / "results/tables/stopping.csv")
     assert stopping["round"].tolist() == [0, 1] and stopping["agreement_mean"].between(0, 1).tolist() == [False, True]
+
+
+def test_masks_of_new_images_are_made_and_kept(finished, tmp_path):
+    study = finished.copy(tmp_path / "copy")
+    study.settings["predict"] = {"images": "data/test/images"}
+    assert "4 of 4 images predicted" in study.snakemake("predict").stdout
+    masks = {path.name: path.read_bytes() for path in (study.folder / "predictions" / "masks").iterdir()}
+    assert len(masks) == 4
+    (study.folder / "predictions" / "masks" / next(iter(masks))).unlink()
+    assert "1 of 4 images predicted" in study.snakemake("predict").stdout
+    assert {path.name: path.read_bytes() for path in (study.folder / "predictions" / "masks").iterdir()} == masks
+
+    study.settings["predict"] = {"images": "data/test/images", "run": EDALD.replace("edald", "edal")}
+    done = study.snakemake("predict", check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"(did you mean '{EDALD}'?)" in done.stderr

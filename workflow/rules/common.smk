@@ -367,16 +367,39 @@ def evaluate_input(wildcards):
     return needed
 
 
-def predict_input(wildcards):
-    """The head that predicts (of a run that waits for a person: the last one there is), and its backbone."""
-    run = in_one_line(STUDY.predicting_run)
-    rounds = WAITING.get(run, STUDY.rounds_of(run.method))
-    number = rounds - 1 if STUDY.predict.round is None else STUDY.predict.round
-    if not 0 <= number < rounds:
-        raise WorkflowError(f"predict.round: {run.path} has {rounds} heads, so none of round {number}")
+def prediction():
+    """The run and round whose head predicts; of a run that waits for a person the last head that there is."""
+    run = STUDY.predicting_run()
+    heads = WAITING.get(run, STUDY.rounds_of(run.method))
+    number = heads - 1 if STUDY.predict.round is None else STUDY.predict.round
+    if not 0 <= number < heads:
+        raise UserError(f"predict.round: {run.path} has {heads} heads, and none of round {number}")
     if STUDY.predict.images is None:
-        raise WorkflowError("predict.images: name the folder of new images, --config 'predict={images: FOLDER}'")
+        raise UserError("predict.images: name the folder of new images, --config 'predict={images: FOLDER}'")
+    return run, number
+
+
+try:
+    PREDICTING, MISTAKE = prediction(), None
+except UserError as error:
+    PREDICTING, MISTAKE = None, str(error)  # which the job tells, if anybody asks for predictions
+
+
+def predict_input(wildcards):
+    if MISTAKE:
+        return {}
+    run, number = PREDICTING
     return {"head": heads_of(run)[number], "backbone": of_run(BACKBONE, run)}
+
+
+def predict_settings(wildcards):
+    if MISTAKE:
+        return {}
+    run, _ = PREDICTING
+    return {
+        "dataset": STUDY.preparation_settings(run.dataset),
+        "features": STUDY.feature_settings(run.dataset, run.features),
+    }
 
 
 def every_seal():

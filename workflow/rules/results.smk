@@ -30,8 +30,8 @@ rule predict:
         jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
         predict=STUDY.predict.model_dump(mode="json"),
-        dataset=lambda w: STUDY.preparation_settings(STUDY.predicting_run().dataset),
-        settings=lambda w: STUDY.feature_settings(STUDY.predicting_run().dataset, STUDY.predicting_run().features),
+        settings=predict_settings,
+        mistake=MISTAKE,
         threads=STUDY.threads,
         device=STUDY.device,
     message:

@@ -17,15 +17,17 @@ with job(snakemake):
     from pixelherd.prediction import Predictor, predict_folder
 
     files, params, wanted = snakemake.input, snakemake.params, snakemake.params.predict
+    if params.mistake:
+        raise UserError(params.mistake)
     images = files_by_id(Path(wanted["images"]).expanduser(), IMAGE_SUFFIXES, "image")
     if not images:
         raise UserError(f"predict.images: there are no images in {wanted['images']}; name another folder")
     predictor = Predictor.of(
         files.head,
         json.loads(Path(files.backbone).read_text())["path"],
-        params.settings,
-        classes_of(TypeAdapter(DatasetSettings).validate_python(params.dataset)),
-        params.dataset,
+        params.settings["features"],
+        classes_of(TypeAdapter(DatasetSettings).validate_python(params.settings["dataset"])),
+        params.settings["dataset"],
         device=params.device,
     )
     with tqdm(total=len(images), desc="predict", unit="image", disable=None) as bar:
