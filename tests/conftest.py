@@ -31,7 +31,26 @@ def browser() -> Iterator["Browser"]:
 
 
 @pytest.fixture
-def problems_of(browser) -> Callable[[Path], list[str]]:
+def watch() -> Callable[["Page", Path], list[str]]:
+    """Gives a list that fills with what goes wrong in a page: messages of its console, errors, and what it fetches."""
+
+    def watch(page: "Page", path: Path) -> list[str]:
+        found: list[str] = []
+        page.on("console", lambda line: found.append(f"console {line.type}: {line.text}"))
+        page.on("pageerror", lambda error: found.append(f"error: {error}"))
+
+        def requested(request: "Request") -> None:
+            if not request.url.startswith(("data:", "blob:", path.as_uri())):
+                found.append(f"fetched: {request.url}")
+
+        page.on("request", requested)
+        return found
+
+    return watch
+
+
+@pytest.fixture
+def problems_of(browser, watch) -> Callable[[Path], list[str]]:
     """Opens an HTML file in headless Chromium; returns errors of its console, missing pictures, and what it fetches."""
 
     def problems_of(path: Path) -> list[str]:
@@ -44,17 +63,3 @@ def problems_of(browser) -> Callable[[Path], list[str]]:
         return found
 
     return problems_of
-
-
-def watch(page: "Page", path: Path) -> list[str]:
-    """A list that fills with what goes wrong in a page: messages of its console, errors, and what it fetches."""
-    found: list[str] = []
-    page.on("console", lambda line: found.append(f"console {line.type}: {line.text}"))
-    page.on("pageerror", lambda error: found.append(f"error: {error}"))
-
-    def requested(request: "Request") -> None:
-        if not request.url.startswith(("data:", "blob:", path.as_uri())):
-            found.append(f"fetched: {request.url}")
-
-    page.on("request", requested)
-    return found

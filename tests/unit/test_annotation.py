@@ -62,10 +62,8 @@ def test_progress_is_a_table_and_curves():
 
 
 @pytest.fixture
-def opened(browser, tmp_path):
+def opened(browser, watch, tmp_path):
     """Opens a page of its own profile from disk; every message of the console fails the test at its end."""
-    from conftest import watch
-
     context, watched = browser.new_context(accept_downloads=True), []
 
     def opened(html: str, name: str = "page.html"):

@@ -131,10 +131,8 @@ def label_in_browser(page, study, run, number) -> None:
 
 @pytest.mark.slow
 @pytest.mark.browser
-def test_images_without_masks_become_a_head_in_a_browser(csv_study, browser):
+def test_images_without_masks_become_a_head_in_a_browser(csv_study, browser, watch):
     """No mask and no test image at all: equal answers still give the head of the masks, bit by bit."""
-    from conftest import watch
-
     study = csv_study
     study.settings["methods"] = {"edald": None}
     study.settings["candidates"] = {**study.settings["candidates"], "avoid_ignored": False}
