@@ -114,9 +114,9 @@ def walk(options: argparse.Namespace) -> None:
     folder = options.folder or Path(tempfile.mkdtemp(prefix="pixelherd-"))
     truth = make_images(options, folder / "data")
     study = study_of(options, folder, "csv")
-    waits, last = [], None
+    waits = []
     with chromium() as browser:
-        for number in range(options.rounds + 1):
+        while True:
             start = time.perf_counter()
             done = run(folder, study)
             waits.append(time.perf_counter() - start)
@@ -124,9 +124,8 @@ def walk(options: argparse.Namespace) -> None:
             print(f"{waits[-1]:6.1f} s  {' '.join(lines) or 'the study is finished'}", flush=True)
             if not lines:
                 break
-            last = folder / "csv" / "annotation" / RUN.format(budget=options.budget) / f"round-{number}"
-            answer(browser, last, truth)
-    assert number == options.rounds, "a page a round, then the end"
+            (asked,) = (line.split(" for labels in ")[1].split("; open ")[0] for line in lines)
+            answer(browser, Path(asked).parent, truth)
     print(f"from saved answers to the next page: {', '.join(f'{each:.0f}' for each in waits[1:-1])} s")
     start = time.perf_counter()
     run(folder, study_of(options, folder, "masks"))
