@@ -101,6 +101,15 @@ def test_a_study_pauses_for_a_person_and_ends_as_the_masks_would_end_it(csv_stud
     done = study.snakemake()
     assert said(done) == [wait_for(EDALD, 1)]
     assert pd.read_csv(study.folder / "results/tables/final.csv")["method"].tolist() == ["random"]
+
+    # a corrected answer trains again, but what a page has asked stays asked
+    folder = study.folder / "results" / "runs" / EDALD
+    head, queries = ((folder / name).read_bytes() for name in ("round-0/head.safetensors", "round-1/queries.csv"))
+    answer(study, EDALD, 0, [[*line[:4], (line[4] + 1) % 9] for line in lines])
+    assert {job.split("/")[0] for job in study.ran()} == {"label", "train", "stopping", "annotate"}
+    assert (folder / "round-0/head.safetensors").read_bytes() != head
+    assert (folder / "round-1/queries.csv").read_bytes() == queries
+    answer(study, EDALD, 0)
     answer(study, EDALD, 1)
     assert said(study.snakemake()) == []
 
