@@ -408,8 +408,9 @@ def every_seal():
 
 
 def every_page():
-    """The pages that wait for a person."""
-    return [PAGE.format(step=f"{run.path}/round-{number}") for run, number in WAITING.items()]
+    """The pages that wait for a person, who shall wait for the network before the first answer and not after it."""
+    draws = [of_run(DRAWS_INDEX, run) for run in WAITING if STUDY.needs_listed_draws(run.method) and STUDY.rounds > 1]
+    return [PAGE.format(step=f"{run.path}/round-{number}") for run, number in WAITING.items()] + sorted(set(draws))
 
 
 def of_finished_runs(*files):
