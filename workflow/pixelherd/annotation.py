@@ -118,7 +118,7 @@ def encoded_labels(labels: np.ndarray | None, classes: Sequence[ClassInfo]) -> s
 
     if labels is None:
         return ""
-    image = Image.fromarray(labels.astype(np.uint8), mode="P")
+    image = Image.fromarray(labels.astype(np.uint8))
     image.putpalette([value for each in classes for value in each.colour])
     return _encoded(lambda file: image.save(file, "PNG", optimize=True))
 

@@ -225,7 +225,7 @@ def _write(predictor: Predictor, image: "Image.Image", stamp: str, files: Sequen
         _save(Image.fromarray(np.round(255 * best).astype(np.uint8)), files[2], "PNG")
     painted = OPACITY * colours[labels] + (1 - OPACITY) * np.asarray(image)
     _save(Image.fromarray(np.round(painted).astype(np.uint8)), files[1], "JPEG", quality=90)
-    mask = Image.fromarray(labels.astype(np.uint8), mode="P")
+    mask = Image.fromarray(labels.astype(np.uint8))
     mask.putpalette(colours.ravel().tolist())
     text = PngInfo()
     text.add_text(STAMP, stamp)

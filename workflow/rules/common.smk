@@ -1,8 +1,6 @@
 # The study, its paths, the wildcards, and what the rules look up. No rule is defined here.
 
 import atexit
-import json
-import os
 import sys
 from contextlib import chdir
 from pathlib import Path
@@ -114,12 +112,11 @@ if not (workflow.is_main_process and "doctor" in sys.argv):
 
 
 # Runs that wait for a person, and the round whose page is asked for instead of their seals. Answers may be saved while
-# jobs run, so jobs take over what was found at the start.
-if workflow.is_main_process or "PIXELHERD_WAITING" not in os.environ:
+# jobs run, so jobs go by what was found at the start.
+WAITING = None if workflow.is_main_process else oracle.handed_on()
+if WAITING is None:
     WAITING = in_one_line(oracle.waiting, STUDY, PENDING)
-    os.environ["PIXELHERD_WAITING"] = json.dumps({run.path: number for run, number in WAITING.items()})
-else:
-    WAITING = {Run.parse(path): number for path, number in json.loads(os.environ["PIXELHERD_WAITING"]).items()}
+    oracle.hand_on(WAITING)
 
 
 def ask(folder):
