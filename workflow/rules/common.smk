@@ -370,7 +370,7 @@ def prediction():
     heads = WAITING.get(run, STUDY.rounds_of(run.method))
     number = heads - 1 if STUDY.predict.round is None else STUDY.predict.round
     if not 0 <= number < heads:
-        raise UserError(f"predict.round: {run.path} has {heads} heads, and none of round {number}")
+        raise UserError(f"predict.round: {run.path} has {heads} heads so far, and none of round {max(number, 0)}")
     if STUDY.predict.images is None:
         raise UserError("predict.images: name the folder of new images, --config 'predict={images: FOLDER}'")
     return run, number

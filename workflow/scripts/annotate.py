@@ -44,7 +44,7 @@ with job(snakemake) as meter:
         Path(files.template).read_text(),
         run=str(Path(snakemake.wildcards.step).parent),
         round_number=params.round,
-        answers=snakemake.params.answers.format(step=snakemake.wildcards.step),
+        answers=params.answers,
         asked=asked,
         images=images(),
         size=dataset.size,
