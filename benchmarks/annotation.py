@@ -212,18 +212,18 @@ def scenes(options: argparse.Namespace) -> dict[str, np.ndarray]:
 
 
 def pictures(options: argparse.Namespace) -> None:
-    """The page in its third round with the prediction over the image, and masks of images that nobody labelled."""
+    """The page in its fourth round with the prediction over the image, and masks of images that nobody labelled."""
     folder = Path(tempfile.mkdtemp(prefix="pixelherd-"))
     truth = scenes(argparse.Namespace(folder=folder / "photos", first=0, number=40))
     scenes(argparse.Namespace(folder=folder / "more-photos", first=1000, number=4))
-    study = yaml.safe_load((REPOSITORY / "studies" / "own-images.yaml").read_text()) | {"rounds": 3}
+    study = yaml.safe_load((REPOSITORY / "studies" / "own-images.yaml").read_text()) | {"rounds": 4}
     study["features"]["ddpm"]["backbone"] = str(REPOSITORY / "backbones" / "demo")
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
     with chromium() as browser:
         browser.set_viewport_size({"width": 1180, "height": 700})
-        for number in range(3):
+        for number in range(4):
             run(folder, folder / "study.yaml")
-            page = folder / "results/annotation/mine/ddpm/edald/budget-20/seed-0" / f"round-{number}"
+            page = folder / "results/annotation/mine/ddpm/edald/budget-40/seed-0" / f"round-{number}"
             browser.goto((page / "page.html").as_uri())
             browser.wait_for_selector("body[data-drawn]")
             browser.keyboard.press(".")
