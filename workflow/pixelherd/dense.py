@@ -29,8 +29,8 @@ EPS = 1e-12
 MEMORY = 256 * 2**20
 """Bytes of first-layer outputs at native resolution that :func:`predict` holds at a time."""
 
-TILE = {"cpu": 2**20, "cuda": 256 * 2**20}
-"""Bytes of first-layer outputs at image resolution, by type of device; on a CPU they stay in its second-level cache."""
+TILE = {"cpu": 8 * 2**20, "cuda": 256 * 2**20}
+"""Bytes of first-layer outputs at image resolution, by type of device: on a CPU more would leave its caches."""
 
 CHANNELS = 128
 """Channels of a map converted to float32 at a time for the inner products of :func:`norms`."""

@@ -16,7 +16,9 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x [m, k] @ weight [n, k].T + bias [n]``, differentiable in all three."""
-    return _Linear.apply(x, weight, bias) if _suits(x, weight) else F.linear(x, weight, bias)
+    if not _suits(x, weight):
+        return F.linear(x, weight, bias)
+    return _Linear.apply(x, weight, bias) if torch.is_grad_enabled() else _product(x, weight, bias)
 
 
 class Linear(nn.Linear):
