@@ -3,6 +3,9 @@
 #   prepare → extract → herd → gather → ( pool → score → label → train ) × rounds → evaluate → tables, figures, report
 #   images    maps      lists  union     a run's round                              seal       the study's results
 
+import shlex
+import sys
+
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -20,6 +23,15 @@ include: "workflow/rules/features.smk"
 include: "workflow/rules/lists.smk"
 include: "workflow/rules/rounds.smk"
 include: "workflow/rules/results.smk"
+
+
+onstart:
+    SESSION.start(PENDING)
+
+
+onerror:
+    print("pixelherd: what is finished is kept. Mend what the lines above name, then give the same command again:")
+    print(f"  {shlex.join(['snakemake', *sys.argv[1:]])}")
 
 
 localrules:

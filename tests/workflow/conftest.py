@@ -23,14 +23,25 @@ class Workspace:
         self.folder, self.settings, self.repository = folder, settings, repository
 
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
-        (self.folder / "study.yaml").write_text(yaml.safe_dump(self.settings, sort_keys=False))
-        command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2"]
-        command += ["--directory", str(self.folder), "--configfile", str(self.folder / "study.yaml")]
-        environment = os.environ | {"PYTHONPATH": str(self.repository / "workflow")}
-        done = subprocess.run(command, cwd=self.repository, env=environment, capture_output=True, text=True)
+        done = subprocess.run(**self.call(*arguments), capture_output=True, text=True)
         if check:
             assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
         return done
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """Start a Snakemake, for tests that do something to it; its output goes to ``output.txt``."""
+        with open(self.folder / "output.txt", "w") as output:
+            return subprocess.Popen(**self.call(*arguments), stdout=output, stderr=subprocess.STDOUT)
+
+    def call(self, *arguments: str) -> dict:
+        """How to start a Snakemake: what :mod:`subprocess` wants to know."""
+        (self.folder / "study.yaml").write_text(yaml.safe_dump(self.settings, sort_keys=False))
+        command = [sys.executable, "-m", "snakemake", *arguments]
+        if "--workflow-profile" not in arguments:
+            command += ["--cores", "2"]
+        command += ["--directory", str(self.folder), "--configfile", str(self.folder / "study.yaml")]
+        environment = os.environ | {"PYTHONPATH": str(self.repository / "workflow")}
+        return {"args": command, "cwd": self.repository, "env": environment}
 
     def ran(self, *arguments: str) -> set[str]:
         """Run, and return the jobs that ran, as ``rule/…`` with their wildcards."""

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from pixelherd import plan, sealing, shards
+from pixelherd import plan, sealing, session, shards
 from pixelherd.errors import UserError
 from pixelherd.study import Pretrained, Run, Study, hash_of
 
@@ -17,6 +17,10 @@ def in_one_line(function, *arguments):
 
 
 STUDY = in_one_line(Study.read, config)
+
+SESSION = session.Session()
+if workflow.is_main_process:
+    SESSION.claim()
 
 # Jobs that gain by a GPU ask for one; where there is none they compute on the CPU.
 GPU = 0 if STUDY.device == "cpu" else 1
@@ -38,7 +42,10 @@ UNION = f"{LISTS_FOLDER}/union-{{listed}}/manifest.json"
 DRAWS_FOLDER = f"{CACHE}/draws/{{dataset}}/{{features}}/seed-{{key}}"
 DRAWS = f"{DRAWS_FOLDER}/{{shard}}/manifest.json"
 DRAWS_INDEX = f"{DRAWS_FOLDER}/index.json"
-PASS = f"{CACHE}/passes/{{dataset}}/{{features}}/{{group}}/{{shard}}.json"
+PASSES_FOLDER = f"{CACHE}/passes/{{dataset}}/{{features}}/{{group}}"
+PASS_HEADS = f"{PASSES_FOLDER}/heads.json"
+PASS = f"{PASSES_FOLDER}/{{shard}}.json"
+PASSES = f"{PASSES_FOLDER}/index.json"
 CONFUSIONS = f"{CACHE}/confusions/{{dataset}}/{{features}}/{{shard}}.npz"
 POOL = f"{CACHE}/pools/{{step}}.npy"
 RANKS = f"{CACHE}/ranks/{{step}}/{{shard}}.npz"
@@ -83,7 +90,7 @@ LISTED_DRAWS = {pair: STUDY.listed_draws(*pair) for pair in STUDY.pairs()}
 
 
 # Sealing: only what a pending run lacks has a rule that makes it.
-PENDING = sealing.pending(STUDY)
+PENDING = sealing.pending(STUDY) if workflow.is_main_process else session.pending(STUDY)
 PENDING_STEPS = [f"{run.path}/round-{number}" for run, rounds in PENDING.items() for number in rounds]
 # Rounds that pending ones learn from; their labels may be sealed, what lies in the cache is not.
 ANSWERED = [f"{run.path}/round-{number}" for run in PENDING for number in range(STUDY.rounds_of(run.method))]
@@ -105,7 +112,7 @@ if not (workflow.is_main_process and "doctor" in sys.argv):
 
 
 # Snakemake does not remake a missing shard behind an index that exists, so such an index is none.
-for run in PENDING:
+for run in PENDING if workflow.is_main_process else ():
     for index in (
         of_run(FEATURES_INDEX, run, split="train"),
         of_run(FEATURES_INDEX, run, split="test"),
@@ -141,6 +148,18 @@ def run_of(wildcards):
 
 def round_of(wildcards):
     return int(wildcards.step.rsplit("-", 1)[1])
+
+
+def scaled(base, per_image=0, split=None):
+    """A resource that grows with the attempt, and with a shard's images or with those of a whole ``split``."""
+
+    def resource(wildcards, attempt):
+        if split is None:
+            return attempt * round(base + per_image * STUDY.images_per_job)
+        dataset = wildcards.get("dataset") or run_of(wildcards).dataset
+        return attempt * round(base + per_image * IMAGES[dataset][split])
+
+    return resource
 
 
 def keeps_maps(wildcards):
@@ -254,19 +273,18 @@ def confusions_key(dataset, features):
 
 def pass_input(wildcards):
     dataset, features = wildcards.dataset, wildcards.features
-    runs = evaluated_together(dataset, features)
     needed = {"dataset": DATASET.format(dataset=dataset), "backbone": BACKBONE.format(features=features)}
-    needed["heads"] = [head for run in runs for head in heads_of(run)]
+    # every shard looks at every head: one file between them, or the DAG has shards times heads edges
+    needed["heads"] = PASS_HEADS.format(**wildcards)
     if STUDY.evaluates_originals(dataset):
         needed["original_labels"] = ORIGINAL_LABELS.format(dataset=dataset)
     return needed
 
 
 def passes(run):
-    """The passes that a run's metrics are added up from."""
+    """The index of the passes that a run's metrics are added up from."""
     together = [each.path for each in evaluated_together(run.dataset, run.features)]
-    group = hash_of({"runs": sorted(together), "rounds": STUDY.rounds})[:12]
-    return [of_run(PASS, run, group=group, shard=shard) for shard in shard_names(run.dataset, "test")]
+    return of_run(PASSES, run, group=hash_of({"runs": sorted(together), "rounds": STUDY.rounds})[:12])
 
 
 def kept_confusions(run):

@@ -43,8 +43,8 @@ rule write_tables:
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=scaled(1000),
+        runtime=scaled(30),
     params:
         rounds=STUDY.rounds,
         methods=list(STUDY.methods),
@@ -66,8 +66,8 @@ rule write_figures:
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=scaled(1000),
+        runtime=scaled(60),
     params:
         rounds=STUDY.rounds,
         methods=list(STUDY.methods),
@@ -91,8 +91,8 @@ rule write_report:
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=scaled(2000),
+        runtime=scaled(30),
     params:
         rounds=STUDY.rounds,
         methods=list(STUDY.methods),
@@ -115,8 +115,8 @@ rule write_costs:
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=scaled(1000),
+        runtime=scaled(10),
     params:
         study=STUDY.model_dump(mode="json"),
     message:

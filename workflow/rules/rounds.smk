@@ -9,8 +9,8 @@ rule pool:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=scaled(4000, 2, "train"),
+        runtime=scaled(20, 0.02, "train"),
     params:
         settings=lambda w: STUDY.selection_settings(run_of(w)),
         threads=STUDY.threads,
@@ -33,8 +33,8 @@ rule rank:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=8000,
-        runtime=480,
+        mem_mb=scaled(8000, 20),
+        runtime=scaled(30, 15),
         gpu=GPU,
         jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
@@ -64,8 +64,8 @@ rule score:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=scaled(4000, 2, "train"),
+        runtime=scaled(20, 0.02, "train"),
     params:
         settings=lambda w: STUDY.selection_settings(run_of(w)),
         round=round_of,
@@ -89,8 +89,8 @@ rule label:
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=scaled(1000),
+        runtime=scaled(10),
     params:
         round=round_of,
         cost=cost("label", "{step}"),
@@ -112,8 +112,8 @@ rule vectors:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=scaled(4000),
+        runtime=scaled(60),
         gpu=lambda w: 0 if STUDY.features[Run.parse(w.answered).features].maps == "keep" else GPU,
         jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
@@ -140,8 +140,8 @@ rule train:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=8000,
-        runtime=720,
+        mem_mb=scaled(6000, 2, "train"),
+        runtime=lambda w, attempt: attempt * (720 if STUDY.trains_densely(run_of(w).method) else 60),
         gpu=GPU,
         jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
@@ -180,6 +180,26 @@ use rule train as train_dropout with:
 
 
 # With `maps: recompute`: the network sees each test image once for all runs that are evaluated together.
+rule index_heads:
+    input:
+        lambda w: [head for run in evaluated_together(w.dataset, w.features) for head in heads_of(run)],
+    output:
+        PASS_HEADS,
+    log:
+        "logs/index_heads/{dataset}/{features}/{group}.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    resources:
+        mem_mb=scaled(1000),
+        runtime=scaled(30),
+    params:
+        cost=cost("index_heads", "{dataset}", "{features}", "{group}"),
+    message:
+        "Index heads of pending runs on {wildcards.dataset} by {wildcards.features}"
+    script:
+        "../scripts/index_files.py"
+
+
 rule test_pass:
     input:
         unpack(pass_input),
@@ -191,8 +211,8 @@ rule test_pass:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=8000,
-        runtime=480,
+        mem_mb=scaled(8000),
+        runtime=scaled(30, 6),
         gpu=GPU,
         jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
@@ -208,6 +228,26 @@ rule test_pass:
         "../scripts/test_pass.py"
 
 
+rule index_passes:
+    input:
+        lambda w: expand(PASS, shard=shard_names(w.dataset, "test"), allow_missing=True),
+    output:
+        PASSES,
+    log:
+        "logs/index_passes/{dataset}/{features}/{group}.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    resources:
+        mem_mb=scaled(1000),
+        runtime=scaled(30),
+    params:
+        cost=cost("index_passes", "{dataset}", "{features}", "{group}"),
+    message:
+        "Index passes over {wildcards.dataset}/test by {wildcards.features}"
+    script:
+        "../scripts/index_files.py"
+
+
 rule evaluate:
     input:
         unpack(evaluate_input),
@@ -221,8 +261,8 @@ rule evaluate:
         "../../envs/pixelherd.yaml"
     threads: 4 * STUDY.threads  # images side by side; counts do not depend on how many
     resources:
-        mem_mb=8000,
-        runtime=480,
+        mem_mb=scaled(8000),
+        runtime=scaled(60, 0.1, "test"),
         gpu=GPU,
         jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
