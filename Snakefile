@@ -52,6 +52,7 @@ rule all:
         RESULT_FIGURES,
         REPORT,
         COST_TABLE,
+        RECORD,
 
 
 rule features:

@@ -53,11 +53,13 @@ class Workspace:
         return {path.relative_to(costs).with_suffix("").as_posix() for path in changed}
 
     def results(self) -> dict[str, bytes]:
-        """Every result but costs: path → content."""
+        """Every result by its path, but for costs and the study's record, which hold times."""
         root = self.folder / "results"
         files = (path for path in root.rglob("*") if path.is_file())
         found = {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
-        return {name: content for name, content in found.items() if not name.startswith("costs/")}
+        return {
+            name: content for name, content in found.items() if name != "run.json" and not name.startswith("costs/")
+        }
 
     def copy(self, folder: Path) -> "Workspace":
         """The same state elsewhere, file times kept."""

@@ -1,5 +1,6 @@
 # The study, its paths, the wildcards, and what the rules look up. No rule is defined here.
 
+import functools
 import sys
 from pathlib import Path
 
@@ -76,11 +77,18 @@ REPORT_PARTS = {
     for part, name in {"template": "report.html.j2", "captions": "captions.yaml"}.items()
 }
 COST_TABLE = f"{RESULTS}/costs/costs.md"
+RECORD = f"{RESULTS}/run.json"
+
+
+@functools.cache
+def lists_of(method, seed):
+    """The key of the lists that a run chooses from, and how many pixels of its list an image offers."""
+    return STUDY.list_key(method, seed), STUDY.candidates_of(method).listed
 
 
 def of_run(pattern, run, **more):
     """A path pattern filled for a run."""
-    key, listed = STUDY.list_key(run.method, run.seed), STUDY.candidates_of(run.method).listed
+    key, listed = lists_of(run.method, run.seed)
     return pattern.format(dataset=run.dataset, features=run.features, key=key, listed=listed, **more)
 
 
@@ -94,7 +102,16 @@ PENDING = sealing.pending(STUDY) if workflow.is_main_process else session.pendin
 PENDING_STEPS = [f"{run.path}/round-{number}" for run, rounds in PENDING.items() for number in rounds]
 # Rounds that pending ones learn from; their labels may be sealed, what lies in the cache is not.
 ANSWERED = [f"{run.path}/round-{number}" for run in PENDING for number in range(STUDY.rounds_of(run.method))]
-NOTHING = "(?!)"
+
+
+def one_of(paths):
+    """An expression that matches these paths alone; common folders stand once, or thousands of runs are slow to match."""
+    below = {}
+    for path in paths:
+        first, *rest = path.split("/", 1)
+        below.setdefault(first, []).extend(rest)
+    branches = (re.escape(first) + ("/" + one_of(rest) if rest else "") for first, rest in below.items())
+    return f"(?:{'|'.join(branches)})" if below else "(?!)"
 
 
 if workflow.is_main_process and (kept := [] if STUDY.refresh else sealing.made_by_other_source(STUDY)):
@@ -131,19 +148,22 @@ wildcard_constraints:
     key=r"(\d+|shared)(-[0-9a-f]{8})?",
     listed=r"\d+",
     group="[0-9a-f]{12}",
-    run="|".join(map(re.escape, (run.path for run in PENDING))) or NOTHING,
-    step="|".join(map(re.escape, PENDING_STEPS)) or NOTHING,
-    answered="|".join(map(re.escape, ANSWERED)) or NOTHING,
+    run=one_of(run.path for run in PENDING),
+    step=one_of(PENDING_STEPS),
+    answered=one_of(ANSWERED),
 
 
 def shard_names(dataset, split):
     return shards.ranges(IMAGES[dataset][split], STUDY.images_per_job)
 
 
+run_at = functools.cache(Run.parse)
+identity_of = functools.cache(STUDY.identity)
+
+
 def run_of(wildcards):
     """The run of a job, and the job's round if it has one."""
-    path = wildcards.get("step") or wildcards.run
-    return Run.parse(path)
+    return run_at(wildcards.get("step") or wildcards.run)
 
 
 def round_of(wildcards):

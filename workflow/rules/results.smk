@@ -109,7 +109,8 @@ rule write_costs:
     input:
         every_seal(),
     output:
-        COST_TABLE,
+        costs=COST_TABLE,
+        record=RECORD,
     log:
         "logs/write_costs.log",
     conda:
@@ -120,6 +121,6 @@ rule write_costs:
     params:
         study=STUDY.model_dump(mode="json"),
     message:
-        "Add up the costs"
+        "Add up the costs and record how the results were made"
     script:
         "../scripts/write_costs.py"

@@ -147,8 +147,8 @@ rule train:
     params:
         settings=lambda w: STUDY.training_settings(run_of(w)),
         features=lambda w: STUDY.feature_settings(run_of(w).dataset, run_of(w).features),
-        identity=lambda w: STUDY.identity(run_of(w)),
-        checkpoint=lambda w: f"{CACHE}/training/{w.step}-{STUDY.identity(run_of(w))[:12]}.checkpoint",
+        identity=lambda w: identity_of(run_of(w)),
+        checkpoint=lambda w: f"{CACHE}/training/{w.step}-{identity_of(run_of(w))[:12]}.checkpoint",
         round=round_of,
         dropout=0.0,
         dense=lambda w: STUDY.trains_densely(run_of(w).method),
@@ -171,7 +171,7 @@ use rule train as train_dropout with:
     log:
         "logs/train_dropout/{step}.log",
     params:
-        checkpoint=lambda w: f"{CACHE}/training/{w.step}-{STUDY.identity(run_of(w))[:12]}-dropout.checkpoint",
+        checkpoint=lambda w: f"{CACHE}/training/{w.step}-{identity_of(run_of(w))[:12]}-dropout.checkpoint",
         round=lambda w: round_of(w) - 1,
         dropout=lambda w: STUDY.methods[run_of(w).method].dropout,
         cost=cost("train_dropout", "{step}"),
@@ -268,7 +268,7 @@ rule evaluate:
     params:
         settings=lambda w: STUDY.feature_settings(run_of(w).dataset, run_of(w).features),
         result_settings=lambda w: STUDY.result_settings(run_of(w)),
-        identity=lambda w: STUDY.identity(run_of(w)),
+        identity=lambda w: identity_of(run_of(w)),
         weight=lambda w: STUDY.methods[run_of(w).method].weight,
         draws=lambda w: [
             STUDY.features[run_of(w).features].draws,
