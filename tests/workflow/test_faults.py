@@ -14,6 +14,8 @@ from conftest import REPOSITORY, Workspace
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 from kill_soak import job_starts, soak
 
+from pixelherd.storage import read_manifest
+
 pytestmark = pytest.mark.slow
 
 EDALD = "street/ddpm/edald/budget-4/seed-0"
@@ -85,7 +87,8 @@ def test_a_full_disk_in_extract(finished, tmp_path):
         full = study.snakemake(check=False)
         assert full.returncode == 1 and AGAIN in full.stdout + full.stderr
         assert "pixelherd: the disk is full; free space, or move `cache` in the study" in full.stderr
-        assert not list((tmp_path / "cache" / "features").rglob("index.json"))
+        whole = [manifest.parent for manifest in (tmp_path / "cache" / "features").rglob("manifest.json")]
+        assert len(whole) < 3 and all(read_manifest(shard) for shard in whole), "half a store is not taken for done"
         subprocess.run(["mount", "-o", "remount,size=500m", str(tmp_path / "cache")], check=True)
         study.snakemake()
     finally:

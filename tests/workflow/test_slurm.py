@@ -5,11 +5,14 @@ import os
 import re
 import shutil
 import subprocess
+import time
 
 import pytest
 from conftest import REPOSITORY, Workspace
 
 pytestmark = pytest.mark.slurm
+
+RUN = "street/ddpm/random/budget-4/seed-0"
 
 # This cluster keeps no accounts of jobs, and is asked for states more often than a shared one should be.
 LOCAL = ("--slurm-no-account", "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2")
@@ -32,18 +35,52 @@ def cluster(tmp_path_factory):
     subprocess.run([script, "stop", folder], check=True)
 
 
-def submissions(output: str) -> list[str]:
-    """What was submitted: a rule's name for a job, names joined by ``+`` for a group, ``[]`` behind an array."""
-    return sorted(re.findall(r"slurm_logs/(rule_\w+|group_)", output)) + re.findall("Submitted array job", output)
-
-
-def test_results_are_those_of_a_local_run(cluster, finished, tmp_path, monkeypatch):
-    study = Workspace(tmp_path, finished.settings)
+def test_results_are_those_of_a_local_run(cluster, finished, tmp_path):
+    # each job sees the runs that were pending at the start, though one may be sealed by now: passes are shared
+    features = {"ddpm": {**finished.settings["features"]["ddpm"], "maps": "recompute"}}
+    study = Workspace(tmp_path, {**finished.settings, "features": features})
     (tmp_path / "data").symlink_to(os.readlink(finished.folder / "data"))
-    done = study.snakemake(*SLURM, "--slurm-keep-successful-logs")
+    done = study.snakemake(*SLURM)
     assert study.results() == finished.results()
     output = done.stdout + done.stderr
-    assert submissions(output).count("group_") == 4, "two runs of two rounds: a submission each"
+    assert output.count("slurm_logs/group_") == 4, "two runs of two rounds: a submission each"
     assert "Submitted array job" in output, "shards"
     again = study.snakemake(*SLURM)
     assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_a_cancelled_job_is_retried(cluster, finished, tmp_path):
+    study = unsealed(finished, tmp_path)
+    process = study.start(*SLURM)
+    while not (running := squeue("--states=RUNNING")):
+        assert process.poll() is None
+        time.sleep(0.2)
+    subprocess.run(["scancel", *running], check=True)
+    assert process.wait() == 0, (study.folder / "output.txt").read_text()[-3000:]
+    assert study.results() == finished.results()
+    assert len(squeue("--states=CANCELLED", f"--name={run_id(study)}")) == 1
+
+
+def test_a_job_over_its_memory_is_retried_with_more(cluster, finished, tmp_path):
+    study = unsealed(finished, tmp_path)
+    done = study.snakemake(*SLURM, "--set-resources", "evaluate:mem_mb=200*attempt**4")
+    assert "Trying to restart job" in done.stdout + done.stderr
+    assert study.results() == finished.results()
+
+
+def unsealed(finished, folder) -> Workspace:
+    """The finished study with the evaluation of a run to do again."""
+    study = finished.copy(folder / "copy")
+    (study.folder / "results" / "runs" / RUN / "run.json").unlink()
+    return study
+
+
+def squeue(*arguments: str) -> list[str]:
+    """Ids of the cluster's jobs."""
+    listed = subprocess.run(["squeue", "--noheader", "--format=%A", *arguments], capture_output=True, text=True)
+    return listed.stdout.split()
+
+
+def run_id(study: Workspace) -> str:
+    """The name that Snakemake gave all its jobs."""
+    return re.search(r"SLURM run ID: (\S+)", (study.folder / "output.txt").read_text())[1]
