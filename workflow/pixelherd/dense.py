@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
+from .matmul import linear
+
 if TYPE_CHECKING:
     from .head import Head
 
@@ -171,11 +173,11 @@ class _Projection:
         for stack, part in zip(stacks, weight.split(lengths, dim=1), strict=True):
             (fine if stack.shape[1:] == size else coarse).append((stack, part))
         self._fine = [stack for stack, _ in fine]
-        self._fine_weight = torch.cat([part for _, part in fine], dim=1).T if fine else None
+        self._fine_weight = torch.cat([part for _, part in fine], dim=1) if fine else None
         # outputs at native positions, [h, w, O], and how rows of the image interpolate them
         self._coarse = [
             (
-                (stack.flatten(1).float().T @ part.T).unflatten(0, stack.shape[1:]),
+                linear(stack.flatten(1).float().T, part).unflatten(0, stack.shape[1:]),
                 _Taps.of(stack.shape[1], size[0], stack.device),
             )
             for stack, part in coarse
@@ -188,14 +190,11 @@ class _Projection:
         total = None
         if self._fine:
             vectors = torch.cat([stack[:, rows] for stack in self._fine]).float()
-            total = vectors.flatten(1).T @ self._fine_weight
+            total = linear(vectors.flatten(1).T, self._fine_weight)
         if self._coarse:
             lines = torch.cat([taps[rows].blend(native) for native, taps in self._coarse], dim=1)
-            across = self._across.expand(len(lines), -1, -1)
-            if total is None:
-                total = torch.bmm(across, lines).flatten(0, 1)
-            else:
-                total = torch.baddbmm(total.unflatten(0, (len(lines), self._width)), across, lines).flatten(0, 1)
+            coarse = torch.cat([linear(self._across, line.T) for line in lines])
+            total = coarse if total is None else total.add_(coarse)
         return total
 
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from . import dense
 from .errors import UserError
+from .matmul import Linear
 from .storage import write_bytes
 from .training_settings import HeadSettings
 
@@ -96,9 +97,9 @@ class Head(nn.Module):
             self._linear(second, classes),
         )
 
-    def _linear(self, inputs: int, outputs: int) -> nn.Linear:
+    def _linear(self, inputs: int, outputs: int) -> Linear:
         # nn.Linear's own initialisation would advance torch's global generator.
-        layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
+        layer = nn.utils.skip_init(Linear, inputs, outputs)
         nn.init.normal_(layer.weight, std=WEIGHT_SCALE, generator=self.generator)
         nn.init.zeros_(layer.bias)
         return layer
@@ -123,12 +124,12 @@ class Head(nn.Module):
 
 
 @torch.no_grad()
-def _folded(norm: nn.BatchNorm1d, linear: nn.Linear) -> nn.Linear:
+def _folded(norm: nn.BatchNorm1d, linear: nn.Linear) -> Linear:
     """The linear layer behind ``norm`` and the norm's own affine map, as one layer."""
     scale = norm.weight.double() * (norm.running_var.double() + norm.eps).rsqrt()
     shift = norm.bias.double() - norm.running_mean.double() * scale
     weight = linear.weight.double()
-    folded = nn.utils.skip_init(nn.Linear, linear.in_features, linear.out_features, device=linear.weight.device)
+    folded = nn.utils.skip_init(Linear, linear.in_features, linear.out_features, device=linear.weight.device)
     folded.weight.copy_(weight * scale)
     folded.bias.copy_(linear.bias.double() + weight @ shift)
     return folded

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from . import dense
 from .errors import UserError
+from .matmul import matmul
 
 CHANNELS = 32
 """Channels of a map converted to float32 at a time."""
@@ -66,7 +67,7 @@ class VectorProducts:
         return self._x[rows]
 
     def times(self, left: torch.Tensor, columns: slice) -> torch.Tensor:
-        return left @ self._x[columns].T
+        return matmul(left, self._x[columns].T)
 
     def vectors(self, indices: torch.Tensor) -> torch.Tensor:
         return self._x[indices.to(self.device)]
@@ -137,7 +138,7 @@ class MapProducts:
 
     def times(self, left: tuple[torch.Tensor, list[torch.Tensor]], columns: slice) -> torch.Tensor:
         fine, halves = left
-        products = fine @ self._fine[columns].T
+        products = matmul(fine, self._fine[columns].T)
         for half, taps, weights in zip(halves, self._taps, self._weights, strict=True):
             products += F.embedding_bag(taps[columns], half, mode="sum", per_sample_weights=weights[columns]).T
         return products
@@ -179,7 +180,7 @@ def as_float32(vectors: torch.Tensor | np.ndarray, name: str) -> torch.Tensor:
 
 def _norms(x: torch.Tensor) -> torch.Tensor:
     """Squared lengths, by the same product as the rest, so that duplicates are at distance 0 without rounding."""
-    return torch.cat([(block @ block.T).diagonal() for block in x.split(64)])
+    return torch.cat([matmul(block, block.T).diagonal() for block in x.split(64)])
 
 
 def _gram(x: torch.Tensor) -> torch.Tensor:
@@ -187,7 +188,7 @@ def _gram(x: torch.Tensor) -> torch.Tensor:
     x = x.T.float().contiguous()
     gram = torch.empty(len(x), len(x), device=x.device)
     for rows in slices(0, len(x), POSITIONS):
-        part = x[rows] @ x[rows.start :].T
+        part = matmul(x[rows], x[rows.start :].T)
         gram[rows, rows.start :] = part
         gram[rows.start :, rows] = part.T
     return gram

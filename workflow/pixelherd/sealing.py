@@ -14,7 +14,7 @@ from .study import Run, Study, hash_of
 SEAL = "run.json"
 PACKAGE = Path(__file__).parent
 
-HERDING = ("herding.py", "similarities.py", "products.py")
+HERDING = ("herding.py", "similarities.py", "products.py", "matmul.py")
 
 #: Source that each stage's results depend on, as modules of the package. A change redoes the stage in pending runs.
 STAGE_SOURCE = {
@@ -35,9 +35,18 @@ STAGE_SOURCE = {
         "queries.py",
         "budget.py",
     ),
-    "rank": ("single_stage.py", "acquisition.py", "scores.py", "queries.py", "features.py", "dense.py", "head.py"),
-    "train": ("head.py", "training.py", "dense.py", "storage.py"),
-    "evaluate": ("evaluation.py", "metrics.py", "dense.py", "acquisition.py", "pictures.py"),
+    "rank": (
+        "single_stage.py",
+        "acquisition.py",
+        "scores.py",
+        "queries.py",
+        "features.py",
+        "dense.py",
+        "head.py",
+        "matmul.py",
+    ),
+    "train": ("head.py", "training.py", "dense.py", "matmul.py", "storage.py"),
+    "evaluate": ("evaluation.py", "metrics.py", "dense.py", "matmul.py", "acquisition.py", "pictures.py"),
 }
 
 
