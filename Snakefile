@@ -3,6 +3,9 @@
 #   prepare → extract → herd → gather → ( pool → score → label → train ) × rounds → evaluate → tables, figures, report
 #   images    maps      lists  union     a run's round                              seal       the study's results
 
+import shlex
+import sys
+
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -23,6 +26,20 @@ include: "workflow/rules/annotation.smk"
 include: "workflow/rules/results.smk"
 
 
+onstart:
+    SESSION.start(PENDING)
+    # Snakemake 9 looks at all waiting jobs again a second after each look, and every job that ends adds such a series to
+    # those that go on: after 500 jobs that takes half a processor. Without its limit of 100 starts a second, which only
+    # a cluster needs, it looks when a job has ended.
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
+
+
+onerror:
+    print("pixelherd: what is finished is kept. Mend what the lines above name, then give the same command again:")
+    print(f"  {shlex.join(['snakemake', *sys.argv[1:]])}")
+
+
 localrules:
     all,
     features,
@@ -39,7 +56,7 @@ rule all:
     input:
         every_seal(),
         every_page(),
-        of_finished_runs(RESULT_TABLES, RESULT_FIGURES, REPORT, COST_TABLE),
+        of_finished_runs(RESULT_TABLES, RESULT_FIGURES, REPORT, COST_TABLE, RECORD),
 
 
 rule features:

@@ -1,6 +1,7 @@
 """Seals: what finishes a run for good, and what breaks a seal."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -120,7 +121,7 @@ def test_the_source_hash_follows_the_stages_files(tmp_path, monkeypatch):
 
 def test_every_module_that_makes_results_belongs_to_a_stage():
     frame = {"__init__", "allocator", "costs", "devices", "doctor", "errors", "gpus", "job", "mistakes"}
-    frame |= {"plan", "sealing", "study"}
+    frame |= {"plan", "provenance", "sealing", "session", "study"}
     # made from results, with hashes of their own
     frame |= {"choices", "figures", "pages", "report", "statistics", "tables"}
     frame |= {"training_settings"}  # its values are settings, which runs are sealed with
@@ -129,3 +130,11 @@ def test_every_module_that_makes_results_belongs_to_a_stage():
         path.stem for path in sealing.PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()
     }
     assert found - frame == named, "name new modules in sealing.STAGE_SOURCE (or here, if no result depends on them)"
+
+
+def test_a_pattern_of_paths_matches_these_alone():
+    paths = ["a/b/round-1", "a/b/round-10", "a/c.d/round-1", "e"]
+    pattern = re.compile(sealing.one_of(paths))
+    others = ["a", "a/b", "a/b/round-2", "a/cxd/round-1", "e/f", "", "a/b/round-1/x"]
+    assert [path for path in paths + others if pattern.fullmatch(path)] == paths
+    assert not re.compile(sealing.one_of([])).match("")

@@ -23,14 +23,25 @@ class Workspace:
         self.folder, self.settings, self.repository = folder, settings, repository
 
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
-        (self.folder / "study.yaml").write_text(yaml.safe_dump(self.settings, sort_keys=False))
-        command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2"]
-        command += ["--directory", str(self.folder), "--configfile", str(self.folder / "study.yaml")]
-        environment = os.environ | {"PYTHONPATH": str(self.repository / "workflow")}
-        done = subprocess.run(command, cwd=self.repository, env=environment, capture_output=True, text=True)
+        done = subprocess.run(**self.call(*arguments), capture_output=True, text=True)
         if check:
             assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
         return done
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """Start a Snakemake, for tests that do something to it; its output goes to ``output.txt``."""
+        with open(self.folder / "output.txt", "w") as output:
+            return subprocess.Popen(**self.call(*arguments), stdout=output, stderr=subprocess.STDOUT)
+
+    def call(self, *arguments: str) -> dict:
+        """How to start a Snakemake: what :mod:`subprocess` wants to know."""
+        (self.folder / "study.yaml").write_text(yaml.safe_dump(self.settings, sort_keys=False))
+        command = [sys.executable, "-m", "snakemake", *arguments]
+        if "--workflow-profile" not in arguments:
+            command += ["--cores", "2"]
+        command += ["--directory", str(self.folder), "--configfile", str(self.folder / "study.yaml")]
+        environment = os.environ | {"PYTHONPATH": str(self.repository / "workflow")}
+        return {"args": command, "cwd": self.repository, "env": environment}
 
     def ran(self, *arguments: str) -> set[str]:
         """Run, and return the jobs that ran, as ``rule/…`` with their wildcards."""
@@ -42,11 +53,13 @@ class Workspace:
         return {path.relative_to(costs).with_suffix("").as_posix() for path in changed}
 
     def results(self) -> dict[str, bytes]:
-        """Every result but costs: path → content."""
+        """Every result by its path, but for costs and the study's record, which hold times."""
         root = self.folder / "results"
         files = (path for path in root.rglob("*") if path.is_file())
         found = {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
-        return {name: content for name, content in found.items() if not name.startswith("costs/")}
+        return {
+            name: content for name, content in found.items() if name != "run.json" and not name.startswith("costs/")
+        }
 
     def copy(self, folder: Path) -> "Workspace":
         """The same state elsewhere, file times kept."""

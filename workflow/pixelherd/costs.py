@@ -1,9 +1,12 @@
 """What jobs cost: seconds, peak memory, network forwards. Kept apart from the results, which never change with them."""
 
 import json
+import platform
+import re
 import resource
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from .storage import write_json, write_text
@@ -14,10 +17,13 @@ class Meter:
 
     def __init__(self) -> None:
         self.forwards = 0
-        self._start = time.perf_counter()
+        self._start, self._started = time.perf_counter(), _now()
 
     def write(self, path: Path | str, stage: str) -> None:
-        """Write ``seconds``, ``peak_memory_mb`` and ``forwards`` (each of one image, timestep and draw) as JSON."""
+        """Write ``seconds``, ``peak_memory_mb`` and ``forwards`` (each of one image, timestep and draw) as JSON.
+
+        Beside them stand when the job ``started`` and ``ended``, and the name of its ``device``.
+        """
         unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
         seconds = time.perf_counter() - self._start
@@ -28,8 +34,27 @@ class Meter:
                 "seconds": round(seconds, 2),
                 "peak_memory_mb": round(peak, 1),
                 "forwards": self.forwards,
+                "started": self._started,
+                "ended": _now(),
+                "device": device_name(),
             },
         )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def device_name() -> str:
+    """The GPU that this process has computed on, else the machine's CPU."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        return torch.cuda.get_device_name()
+    try:
+        (name, *_) = re.findall(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except (OSError, ValueError):
+        name = platform.processor() or platform.machine()
+    return name
 
 
 def read(folder: Path | str) -> list[dict]:

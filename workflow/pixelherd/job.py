@@ -9,9 +9,28 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from . import allocator, gpus
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@contextmanager
+def only_one(log: Path) -> Iterator[None]:
+    """Wait until no other process does the job with this log: a killed Snakemake leaves its jobs running."""
+    lock = FileLock(log)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        print("pixelherd: a killed Snakemake left this job running; waiting for it to end", file=sys.stderr, flush=True)
+        lock.acquire(poll_interval=0.5)
+    except (OSError, NotImplementedError):
+        pass  # a file system without such locks
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -31,7 +50,7 @@ def job(snakemake: Any) -> Iterator[Any]:
     log, resources = Path(snakemake.log[0]), snakemake.resources
     lease = gpus.lease(resources.get("jobs_per_gpu", 1)) if resources.get("gpu", 0) else nullcontext()
     try:
-        with lease:
+        with only_one(log), lease:
             meter = Meter()
             yield meter
     except Exception as error:

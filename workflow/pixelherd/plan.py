@@ -151,7 +151,9 @@ def _shared(study: Study, dataset: str, features: str, images: dict[str, int]) -
         found.append(Item("extract", shards["train"], steps * train, context, gathering))
         found.append(Item("index_features", 1, 0, 0, gathering))
     if test and not keeps:
+        found.append(Item("index_heads", 1, 0, 0, methods))
         found.append(Item("test_pass", shards["test"], steps * test, 0, methods))
+        found.append(Item("index_passes", 1, 0, 0, methods))
     if listing:
         listed = {key: train * (candidates.listed + candidates.reserve) for key, candidates in lists.items()}
         again = 0 if keeps else steps * train * len(lists)

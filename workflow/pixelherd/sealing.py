@@ -5,6 +5,8 @@ So neither file times, nor a deleted cache, nor a copy to another machine redoes
 
 import hashlib
 import json
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +139,16 @@ def made_by_other_source(study: Study) -> list[Run]:
         if content and content["source_sha256"] != now:
             found.append(run)
     return found
+
+
+def one_of(paths: Iterable[str]) -> str:
+    """A regular expression that matches these paths alone, for a wildcard that stands for pending runs only.
+
+    Common folders stand in it once, or it would be slow to match where there are thousands of runs.
+    """
+    below: dict[str, list[str]] = {}
+    for path in paths:
+        first, *rest = path.split("/", 1)
+        below.setdefault(first, []).extend(rest)
+    branches = (re.escape(first) + (f"/{one_of(rest)}" if rest else "") for first, rest in below.items())
+    return f"(?:{'|'.join(branches)})" if below else "(?!)"

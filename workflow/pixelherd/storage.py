@@ -91,10 +91,20 @@ def read_manifest(folder: Path | str) -> dict:
 
 
 def create_array(folder: Path, name: str, shape: tuple[int, ...], dtype: str) -> "np.ndarray":
-    """A new memory-mapped ``.npy`` file of zeros in ``folder``; flush it before the manifest is written."""
+    """A new memory-mapped ``.npy`` file of zeros in ``folder``; flush it before the manifest is written.
+
+    Raises:
+        OSError: there is no room for it on the disk.
+    """
     import numpy as np
 
-    return np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
+    path = folder / f"{name}.npy"
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        # The file has holes, and to write into one on a full disk would end the process by a signal.
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def open_array(folder: Path | str, name: str) -> "np.ndarray":

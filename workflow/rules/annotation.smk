@@ -17,14 +17,14 @@ rule annotate:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=scaled(4000),
+        runtime=scaled(60),
         gpu=GPU,
         jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
         dataset=lambda w: STUDY.preparation_settings(run_of(w).dataset),
         settings=lambda w: STUDY.feature_settings(run_of(w).dataset, run_of(w).features),
-        identity=lambda w: STUDY.identity(run_of(w)),
+        identity=lambda w: identity_of(run_of(w)),
         answers=ANSWERS,
         round=round_of,
         threads=STUDY.threads,
@@ -49,8 +49,8 @@ rule stopping:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=scaled(2000),
+        runtime=scaled(60),
     params:
         round=round_of,
         threads=STUDY.threads,

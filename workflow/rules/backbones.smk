@@ -9,7 +9,7 @@ rule pretrained:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=6000,
+        mem_mb=scaled(6000),
         runtime=2880,
         gpu=GPU,
         jobs_per_gpu=STUDY.jobs_per_gpu,
@@ -35,8 +35,8 @@ rule backbone:
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=6000,
-        runtime=240,
+        mem_mb=scaled(6000),
+        runtime=scaled(240),
     params:
         settings=lambda w: STUDY.backbone_request(w.features),
         source=source("backbone", parts=("backbones",)),

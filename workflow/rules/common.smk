@@ -1,11 +1,12 @@
 # The study, its paths, the wildcards, and what the rules look up. No rule is defined here.
 
 import atexit
+import functools
 import sys
 from contextlib import chdir
 from pathlib import Path
 
-from pixelherd import exchange, oracle, plan, sealing, shards
+from pixelherd import exchange, oracle, plan, sealing, session, shards
 from pixelherd.errors import UserError
 from pixelherd.study import Pretrained, Run, Study, hash_of
 
@@ -19,6 +20,10 @@ def in_one_line(function, *arguments):
 
 
 STUDY = in_one_line(Study.read, config)
+
+SESSION = session.Session()
+if workflow.is_main_process:
+    SESSION.claim()
 
 # Jobs that gain by a GPU ask for one; where there is none they compute on the CPU.
 GPU = 0 if STUDY.device == "cpu" else 1
@@ -40,7 +45,10 @@ UNION = f"{LISTS_FOLDER}/union-{{listed}}/manifest.json"
 DRAWS_FOLDER = f"{CACHE}/draws/{{dataset}}/{{features}}/seed-{{key}}"
 DRAWS = f"{DRAWS_FOLDER}/{{shard}}/manifest.json"
 DRAWS_INDEX = f"{DRAWS_FOLDER}/index.json"
-PASS = f"{CACHE}/passes/{{dataset}}/{{features}}/{{group}}/{{shard}}.json"
+PASSES_FOLDER = f"{CACHE}/passes/{{dataset}}/{{features}}/{{group}}"
+PASS_HEADS = f"{PASSES_FOLDER}/heads.json"
+PASS = f"{PASSES_FOLDER}/{{shard}}.json"
+PASSES = f"{PASSES_FOLDER}/index.json"
 CONFUSIONS = f"{CACHE}/confusions/{{dataset}}/{{features}}/{{shard}}.npz"
 POOL = f"{CACHE}/pools/{{step}}.npy"
 RANKS = f"{CACHE}/ranks/{{step}}/{{shard}}.npz"
@@ -76,11 +84,18 @@ REPORT_PARTS = {
 }
 ANNOTATION_TEMPLATE = Path(workflow.basedir) / "workflow" / "report" / "annotation.html.j2"
 COST_TABLE = f"{RESULTS}/costs/costs.md"
+RECORD = f"{RESULTS}/run.json"
+
+
+@functools.cache
+def lists_of(method, seed):
+    """The key of the lists that a run chooses from, and how many pixels of its list an image offers."""
+    return STUDY.list_key(method, seed), STUDY.candidates_of(method).listed
 
 
 def of_run(pattern, run, **more):
     """A path pattern filled for a run."""
-    key, listed = STUDY.list_key(run.method, run.seed), STUDY.candidates_of(run.method).listed
+    key, listed = lists_of(run.method, run.seed)
     return pattern.format(dataset=run.dataset, features=run.features, key=key, listed=listed, **more)
 
 
@@ -90,11 +105,10 @@ LISTED_DRAWS = {pair: STUDY.listed_draws(*pair) for pair in STUDY.pairs()}
 
 
 # Sealing: only what a pending run lacks has a rule that makes it.
-PENDING = sealing.pending(STUDY)
+PENDING = sealing.pending(STUDY) if workflow.is_main_process else session.pending(STUDY)
 PENDING_STEPS = [f"{run.path}/round-{number}" for run, rounds in PENDING.items() for number in rounds]
 # Rounds that pending ones learn from; their labels may be sealed, what lies in the cache is not.
 ANSWERED = [f"{run.path}/round-{number}" for run in PENDING for number in range(STUDY.rounds_of(run.method))]
-NOTHING = "(?!)"
 
 
 if workflow.is_main_process and (kept := [] if STUDY.refresh else sealing.made_by_other_source(STUDY)):
@@ -141,7 +155,7 @@ UNASKED = [step for step in PENDING_STEPS if STUDY.oracle == "masks" or not is_a
 
 
 # Snakemake does not remake a missing shard behind an index that exists, so such an index is none.
-for run in PENDING:
+for run in PENDING if workflow.is_main_process else ():
     for index in (
         of_run(FEATURES_INDEX, run, split="train"),
         of_run(FEATURES_INDEX, run, split="test"),
@@ -160,9 +174,9 @@ wildcard_constraints:
     key=r"(\d+|shared)(-[0-9a-f]{8})?",
     listed=r"\d+",
     group="[0-9a-f]{12}",
-    run="|".join(map(re.escape, (run.path for run in PENDING))) or NOTHING,
-    step="|".join(map(re.escape, PENDING_STEPS)) or NOTHING,
-    answered="|".join(map(re.escape, ANSWERED)) or NOTHING,
+    run=sealing.one_of(run.path for run in PENDING),
+    step=sealing.one_of(PENDING_STEPS),
+    answered=sealing.one_of(ANSWERED),
 
 
 def splits_of(dataset):
@@ -174,14 +188,29 @@ def shard_names(dataset, split):
     return shards.ranges(IMAGES[dataset][split], STUDY.images_per_job)
 
 
+run_at = functools.cache(Run.parse)
+identity_of = functools.cache(STUDY.identity)
+
+
 def run_of(wildcards):
     """The run of a job, and the job's round if it has one."""
-    path = wildcards.get("step") or wildcards.run
-    return Run.parse(path)
+    return run_at(wildcards.get("step") or wildcards.run)
 
 
 def round_of(wildcards):
     return int(wildcards.step.rsplit("-", 1)[1])
+
+
+def scaled(base, per_image=0, split=None):
+    """A resource that grows with the attempt, and with a shard's images or with those of a whole ``split``."""
+
+    def resource(wildcards, attempt):
+        if split is None:
+            return attempt * round(base + per_image * STUDY.images_per_job)
+        dataset = wildcards.get("dataset") or run_of(wildcards).dataset
+        return attempt * round(base + per_image * IMAGES[dataset][split])
+
+    return resource
 
 
 def keeps_maps(wildcards):
@@ -327,19 +356,18 @@ def confusions_key(dataset, features):
 
 def pass_input(wildcards):
     dataset, features = wildcards.dataset, wildcards.features
-    runs = evaluated_together(dataset, features)
     needed = {"dataset": DATASET.format(dataset=dataset), "backbone": BACKBONE.format(features=features)}
-    needed["heads"] = [head for run in runs for head in heads_of(run)]
+    # every shard looks at every head: one file between them, or the DAG has shards times heads edges
+    needed["heads"] = PASS_HEADS.format(**wildcards)
     if STUDY.evaluates_originals(dataset):
         needed["original_labels"] = ORIGINAL_LABELS.format(dataset=dataset)
     return needed
 
 
 def passes(run):
-    """The passes that a run's metrics are added up from."""
+    """The index of the passes that a run's metrics are added up from."""
     together = [each.path for each in evaluated_together(run.dataset, run.features)]
-    group = hash_of({"runs": sorted(together), "rounds": STUDY.rounds})[:12]
-    return [of_run(PASS, run, group=group, shard=shard) for shard in shard_names(run.dataset, "test")]
+    return of_run(PASSES, run, group=hash_of({"runs": sorted(together), "rounds": STUDY.rounds})[:12])
 
 
 def kept_confusions(run):
@@ -353,7 +381,7 @@ def evaluate_input(wildcards):
     needed = {"dataset": of_run(DATASET, run), "heads": heads_of(run)}
     needed["labels"] = labels_until(run, STUDY.rounds_of(run.method) - 1)
     needed["stopping"] = stopping_until(run, STUDY.rounds_of(run.method) - 1)
-    if STUDY.features[run.features].maps == "recompute":
+    if STUDY.features[run.features].maps == "recompute" and IMAGES[run.dataset]["test"]:
         needed["passes"] = passes(run)
     elif STUDY.evaluates_originals(run.dataset) and IMAGES[run.dataset]["test"]:
         needed["original_labels"] = of_run(ORIGINAL_LABELS, run)

@@ -6,8 +6,8 @@ rule prepare:
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=scaled(2000),
+        runtime=scaled(120),
     params:
         settings=lambda w: STUDY.preparation_settings(w.dataset),
         source=source("prepare", "prepare"),
@@ -26,8 +26,8 @@ rule original_labels:
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=scaled(2000),
+        runtime=scaled(120),
     params:
         settings=lambda w: STUDY.preparation_settings(w.dataset),
         source=source("original_labels", "prepare"),

@@ -10,8 +10,8 @@ rule extract:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=scaled(8000, 10),
+        runtime=scaled(30, 6),
         gpu=GPU,
         jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
@@ -36,8 +36,8 @@ rule index_features:
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=scaled(1000),
+        runtime=scaled(30),
     params:
         cost=cost("index_features", "{dataset}", "{features}", "{split}"),
     message:
@@ -58,8 +58,8 @@ rule picture:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=scaled(8000),
+        runtime=scaled(60),
         gpu=GPU,
         jobs_per_gpu=STUDY.jobs_per_gpu,
     params:

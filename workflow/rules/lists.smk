@@ -11,8 +11,8 @@ rule herd:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=lambda w: 4000 if keeps_maps(w) else 8000,
-        runtime=240,
+        mem_mb=scaled(8000, 10),
+        runtime=scaled(30, 6),
         gpu=lambda w: 0 if keeps_maps(w) else GPU,
         jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
@@ -41,8 +41,8 @@ rule perturb:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=8000,
-        runtime=480,
+        mem_mb=scaled(8000, 20),
+        runtime=scaled(30, 15),
         gpu=GPU,
         jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
@@ -68,8 +68,8 @@ rule index_draws:
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=scaled(1000),
+        runtime=scaled(30),
     params:
         cost=cost("index_draws", "{dataset}", "{features}", "seed-{key}"),
     message:
@@ -89,8 +89,8 @@ rule gather:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=scaled(4000, 2, "train"),
+        runtime=scaled(30, 0.02, "train"),
     params:
         listed=lambda w: int(w.listed),
         candidates=lambda w: STUDY.herding_settings(LISTING[w.key]),

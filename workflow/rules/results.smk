@@ -4,8 +4,8 @@ rule plan:
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=scaled(500),
+        runtime=scaled(10),
     params:
         study=STUDY.model_dump(mode="json"),
         sealed=len(STUDY.runs()) - len(PENDING),
@@ -24,8 +24,8 @@ rule predict:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=8000,
-        runtime=2880,
+        mem_mb=scaled(8000),
+        runtime=scaled(2880),
         gpu=GPU,
         jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
@@ -47,8 +47,8 @@ rule doctor:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=6000,
-        runtime=60,
+        mem_mb=scaled(6000),
+        runtime=scaled(60),
     params:
         study=STUDY.model_dump(mode="json"),
         threads=STUDY.threads,
@@ -68,8 +68,8 @@ rule write_tables:
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=scaled(1000),
+        runtime=scaled(30),
     params:
         rounds=STUDY.rounds,
         methods=list(STUDY.methods),
@@ -91,8 +91,8 @@ rule write_figures:
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=scaled(1000),
+        runtime=scaled(60),
     params:
         rounds=STUDY.rounds,
         methods=list(STUDY.methods),
@@ -116,8 +116,8 @@ rule write_report:
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=scaled(2000),
+        runtime=scaled(30),
     params:
         rounds=STUDY.rounds,
         methods=list(STUDY.methods),
@@ -134,17 +134,18 @@ rule write_costs:
     input:
         every_seal(),
     output:
-        COST_TABLE,
+        costs=COST_TABLE,
+        record=RECORD,
     log:
         "logs/write_costs.log",
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=scaled(1000),
+        runtime=scaled(10),
     params:
         study=STUDY.model_dump(mode="json"),
     message:
-        "Add up the costs"
+        "Add up the costs and record how the results were made"
     script:
         "../scripts/write_costs.py"

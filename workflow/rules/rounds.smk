@@ -9,8 +9,8 @@ rule pool:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=scaled(4000, 2, "train"),
+        runtime=scaled(20, 0.02, "train"),
     params:
         settings=lambda w: STUDY.selection_settings(run_of(w)),
         threads=STUDY.threads,
@@ -33,8 +33,8 @@ rule rank:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=8000,
-        runtime=480,
+        mem_mb=scaled(8000, 20),
+        runtime=scaled(30, 15),
         gpu=GPU,
         jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
@@ -61,13 +61,13 @@ rule score:
     log:
         "logs/score/{step}.log",
     wildcard_constraints:
-        step="|".join(map(re.escape, UNASKED)) or NOTHING,
+        step=sealing.one_of(UNASKED),
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=scaled(4000, 2, "train"),
+        runtime=scaled(20, 0.02, "train"),
     params:
         settings=lambda w: STUDY.selection_settings(run_of(w)),
         round=round_of,
@@ -90,8 +90,8 @@ rule label:
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=scaled(1000),
+        runtime=scaled(10),
     params:
         round=round_of,
         cost=cost("label", "{step}"),
@@ -113,8 +113,8 @@ rule vectors:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=scaled(4000),
+        runtime=scaled(60),
         gpu=lambda w: 0 if STUDY.features[Run.parse(w.answered).features].maps == "keep" else GPU,
         jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
@@ -141,15 +141,15 @@ rule train:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=8000,
-        runtime=720,
+        mem_mb=scaled(6000, 2, "train"),
+        runtime=lambda w, attempt: attempt * (720 if STUDY.trains_densely(run_of(w).method) else 60),
         gpu=GPU,
         jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
         settings=lambda w: STUDY.training_settings(run_of(w)),
         features=lambda w: STUDY.feature_settings(run_of(w).dataset, run_of(w).features),
-        identity=lambda w: STUDY.identity(run_of(w)),
-        checkpoint=lambda w: f"{CACHE}/training/{w.step}-{STUDY.identity(run_of(w))[:12]}.checkpoint",
+        identity=lambda w: identity_of(run_of(w)),
+        checkpoint=lambda w: f"{CACHE}/training/{w.step}-{identity_of(run_of(w))[:12]}.checkpoint",
         round=round_of,
         dropout=0.0,
         dense=lambda w: STUDY.trains_densely(run_of(w).method),
@@ -172,7 +172,7 @@ use rule train as train_dropout with:
     log:
         "logs/train_dropout/{step}.log",
     params:
-        checkpoint=lambda w: f"{CACHE}/training/{w.step}-{STUDY.identity(run_of(w))[:12]}-dropout.checkpoint",
+        checkpoint=lambda w: f"{CACHE}/training/{w.step}-{identity_of(run_of(w))[:12]}-dropout.checkpoint",
         round=lambda w: round_of(w) - 1,
         dropout=lambda w: STUDY.methods[run_of(w).method].dropout,
         cost=cost("train_dropout", "{step}"),
@@ -181,6 +181,26 @@ use rule train as train_dropout with:
 
 
 # With `maps: recompute`: the network sees each test image once for all runs that are evaluated together.
+rule index_heads:
+    input:
+        lambda w: [head for run in evaluated_together(w.dataset, w.features) for head in heads_of(run)],
+    output:
+        PASS_HEADS,
+    log:
+        "logs/index_heads/{dataset}/{features}/{group}.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    resources:
+        mem_mb=scaled(1000),
+        runtime=scaled(30),
+    params:
+        cost=cost("index_heads", "{dataset}", "{features}", "{group}"),
+    message:
+        "Index heads of pending runs on {wildcards.dataset} by {wildcards.features}"
+    script:
+        "../scripts/index_files.py"
+
+
 rule test_pass:
     input:
         unpack(pass_input),
@@ -192,8 +212,8 @@ rule test_pass:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=8000,
-        runtime=480,
+        mem_mb=scaled(8000),
+        runtime=scaled(30, 6),
         gpu=GPU,
         jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
@@ -209,6 +229,26 @@ rule test_pass:
         "../scripts/test_pass.py"
 
 
+rule index_passes:
+    input:
+        lambda w: expand(PASS, shard=shard_names(w.dataset, "test"), allow_missing=True),
+    output:
+        PASSES,
+    log:
+        "logs/index_passes/{dataset}/{features}/{group}.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    resources:
+        mem_mb=scaled(1000),
+        runtime=scaled(30),
+    params:
+        cost=cost("index_passes", "{dataset}", "{features}", "{group}"),
+    message:
+        "Index passes over {wildcards.dataset}/test by {wildcards.features}"
+    script:
+        "../scripts/index_files.py"
+
+
 rule evaluate:
     input:
         unpack(evaluate_input),
@@ -222,14 +262,14 @@ rule evaluate:
         "../../envs/pixelherd.yaml"
     threads: 4 * STUDY.threads  # images side by side; counts do not depend on how many
     resources:
-        mem_mb=8000,
-        runtime=480,
+        mem_mb=scaled(8000),
+        runtime=scaled(60, 0.1, "test"),
         gpu=GPU,
         jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
         settings=lambda w: STUDY.feature_settings(run_of(w).dataset, run_of(w).features),
         result_settings=lambda w: STUDY.result_settings(run_of(w)),
-        identity=lambda w: STUDY.identity(run_of(w)),
+        identity=lambda w: identity_of(run_of(w)),
         weight=lambda w: STUDY.methods[run_of(w).method].weight,
         draws=lambda w: [
             STUDY.features[run_of(w).features].draws,

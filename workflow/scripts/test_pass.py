@@ -1,5 +1,6 @@
 """Evaluate the heads of all pending runs on a shard of the test images, which the network sees once for all of them."""
 
+import json
 from pathlib import Path
 
 from pixelherd.job import job
@@ -16,8 +17,8 @@ with job(snakemake) as meter:
     from pixelherd.storage import write_json
 
     files, params = snakemake.input, snakemake.params
-    kept = Confusions(params.confusions, params.key)
-    missing = [head for head in files.heads if head not in kept]
+    kept, wanted = Confusions(params.confusions, params.key), json.loads(Path(files.heads).read_text())
+    missing = [head for head in wanted if head not in kept]
     if missing:
         dataset, images = Dataset.open(Path(files.dataset).parent), images_of(snakemake.wildcards.shard)
         original = files.get("original_labels")
@@ -28,4 +29,4 @@ with job(snakemake) as meter:
             found = confusions(heads, images, maps_of, truth, len(dataset.classes), progress=bar.update)
         kept.add(dict(zip(missing, found, strict=True)))
         meter.forwards = maps_of.forwards
-    write_json(snakemake.output[0], {"heads": len(files.heads), "computed": len(missing)})
+    write_json(snakemake.output[0], {"heads": len(wanted), "computed": len(missing)})

@@ -1,11 +1,12 @@
-"""Add up what the jobs cost, beside what was planned."""
+"""Add up what the jobs cost, beside what was planned, and record how the results were made."""
 
 from pathlib import Path
 
 from pixelherd.job import job
 
 with job(snakemake):
-    from pixelherd import costs, plan, sealing
+    from pixelherd import costs, plan, provenance, sealing
+    from pixelherd.storage import write_json
     from pixelherd.study import Study
 
     study = Study.read(snakemake.params.study)
@@ -13,4 +14,7 @@ with job(snakemake):
     images = {seal["run"]["dataset"]: seal["images"] for seal in seals}
     planned = plan.by_stage(plan.items(study, images))
     forwards = {stage: item.forwards for stage, item in planned.items()}
-    costs.write_summary(Path(snakemake.output[0]).parent, forwards)
+    folder = Path(snakemake.output.costs).parent
+    costs.write_summary(folder, forwards)
+    repository = Path(snakemake.scriptdir).parents[1]
+    write_json(snakemake.output.record, provenance.record(study, folder / "jobs", repository))

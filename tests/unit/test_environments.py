@@ -1,0 +1,40 @@
+"""The environments that a study may run in agree, and the SLURM profile keeps what the default one says."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def read(name):
+    return yaml.safe_load((REPOSITORY / name).read_text())
+
+
+def test_the_conda_environment_holds_what_the_package_depends_on():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    *conda, pip = read("envs/pixelherd.yaml")["dependencies"]
+    # Snakemake starts the jobs and is not part of their environment
+    wanted = {each for each in project["dependencies"] if not each.startswith("snakemake")}
+    assert set(pip["pip"]) == wanted
+    assert f"python {project['requires-python']}" in conda
+
+
+@pytest.mark.parametrize("key", ["scheduler", "rerun-incomplete", "keep-going", "show-failed-logs", "rerun-triggers"])
+def test_profiles_agree(key):
+    assert read("profiles/slurm/config.yaml")[key] == read("profiles/default/config.yaml")[key]
+
+
+def test_nothing_but_slurm_limits_array_jobs():
+    """Under a limit the executor forgets jobs of an array that is not complete, and waits for them for ever."""
+    profile = read("profiles/slurm/config.yaml")
+    assert profile["slurm-array-jobs"] and profile["jobs"] >= 100_000
+    assert not {"cores", "resources"} & profile.keys()
+
+
+def test_every_rule_says_what_it_needs():
+    for path in sorted((REPOSITORY / "workflow" / "rules").glob("*.smk")):
+        for rule in path.read_text().split("\nrule ")[1:]:
+            assert "mem_mb=" in rule and "runtime=" in rule, f"{path.name}: {rule.split(':')[0]}"

@@ -1,0 +1,86 @@
+"""The tiny study on a SLURM of this machine alone, with four pretended GPUs."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import time
+
+import pytest
+from conftest import REPOSITORY, Workspace
+
+pytestmark = pytest.mark.slurm
+
+RUN = "street/ddpm/random/budget-4/seed-0"
+
+# This cluster keeps no accounts of jobs, and is asked for states more often than a shared one should be.
+LOCAL = ("--slurm-no-account", "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2")
+SLURM = ("--workflow-profile", "profiles/slurm", *LOCAL, "--seconds-between-status-checks", "2")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """The cluster's folder, while it runs."""
+    if shutil.which("slurmctld") is None or shutil.which("munged") is None:
+        pytest.skip("there is no SLURM here; Debian has it as the packages slurm-wlm and munge")
+    if os.getuid() != 0:
+        pytest.skip("only root may start a SLURM")
+    if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
+        pytest.skip("Snakemake's executor for SLURM is missing: pip install -e '.[slurm]'")
+    folder = tmp_path_factory.mktemp("slurm")
+    script = REPOSITORY / "tests" / "slurm" / "one-node"
+    subprocess.run([script, "start", folder], check=True)
+    yield folder
+    subprocess.run([script, "stop", folder], check=True)
+
+
+def test_results_are_those_of_a_local_run(cluster, finished, tmp_path):
+    # each job sees the runs that were pending at the start, though one may be sealed by now: passes are shared
+    features = {"ddpm": {**finished.settings["features"]["ddpm"], "maps": "recompute"}}
+    study = Workspace(tmp_path, {**finished.settings, "features": features})
+    (tmp_path / "data").symlink_to(os.readlink(finished.folder / "data"))
+    done = study.snakemake(*SLURM)
+    assert study.results() == finished.results()
+    output = done.stdout + done.stderr
+    assert output.count("slurm_logs/group_") == 4, "two runs of two rounds: a submission each"
+    assert "Submitted array job" in output, "shards"
+    again = study.snakemake(*SLURM)
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_a_cancelled_job_is_retried(cluster, finished, tmp_path):
+    study = unsealed(finished, tmp_path)
+    process = study.start(*SLURM)
+    while not (running := squeue("--states=RUNNING")):
+        assert process.poll() is None
+        time.sleep(0.2)
+    subprocess.run(["scancel", *running], check=True)
+    assert process.wait() == 0, (study.folder / "output.txt").read_text()[-3000:]
+    assert study.results() == finished.results()
+    assert len(squeue("--states=CANCELLED", f"--name={run_id(study)}")) == 1
+
+
+def test_a_job_over_its_memory_is_retried_with_more(cluster, finished, tmp_path):
+    study = unsealed(finished, tmp_path)
+    done = study.snakemake(*SLURM, "--set-resources", "evaluate:mem_mb=200*attempt**4")
+    assert "Trying to restart job" in done.stdout + done.stderr
+    assert study.results() == finished.results()
+
+
+def unsealed(finished, folder) -> Workspace:
+    """The finished study with the evaluation of a run to do again."""
+    study = finished.copy(folder / "copy")
+    (study.folder / "results" / "runs" / RUN / "run.json").unlink()
+    return study
+
+
+def squeue(*arguments: str) -> list[str]:
+    """Ids of the cluster's jobs."""
+    listed = subprocess.run(["squeue", "--noheader", "--format=%A", *arguments], capture_output=True, text=True)
+    return listed.stdout.split()
+
+
+def run_id(study: Workspace) -> str:
+    """The name that Snakemake gave all its jobs."""
+    return re.search(r"SLURM run ID: (\S+)", (study.folder / "output.txt").read_text())[1]
