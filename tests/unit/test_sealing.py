@@ -122,6 +122,8 @@ def test_the_source_hash_follows_the_stages_files(tmp_path, monkeypatch):
 def test_every_module_that_makes_results_belongs_to_a_stage():
     frame = {"__init__", "allocator", "costs", "devices", "doctor", "errors", "gpus", "job", "mistakes"}
     frame |= {"plan", "provenance", "sealing", "session", "study"}
+    # what a person sees and answers, and masks of new images
+    frame |= {"annotation", "exchange", "oracle", "prediction", "stopping"}
     # made from results, with hashes of their own
     frame |= {"choices", "figures", "pages", "report", "statistics", "tables"}
     frame |= {"training_settings"}  # its values are settings, which runs are sealed with
