@@ -194,6 +194,52 @@ def test_answers_can_be_taken_from_a_file_and_classes_be_found_by_name(opened, t
 
 
 @pytest.mark.browser
+def test_two_tabs_of_a_page_share_their_answers(opened, tmp_path):
+    first, second = opened(make()), opened(make())
+    first.keyboard.press("1")
+    second.wait_for_function("document.getElementById('counts').textContent.startsWith('1')")
+    # as if the other tab had not heard of it yet
+    second.evaluate("answers = {}; past = []")
+    second.keyboard.press("ArrowRight")
+    second.keyboard.press("3")
+    assert second.inner_text("#counts") == "2 of 5 answered"
+    first.wait_for_function("document.getElementById('counts').textContent.startsWith('2')")
+    assert where(first) == "Pixel 2 of 5"
+    for page in (first, second):
+        assert saved(page, tmp_path) == [0, None, 2, None, None]
+    first.keyboard.press("Backspace")
+    assert saved(first, tmp_path) == [0, None, None, None, None]
+
+
+@pytest.mark.browser
+def test_a_key_held_down_answers_one_pixel(opened):
+    page = opened(make())
+    for _ in range(4):
+        page.keyboard.down("1")  # from the second time on a repetition
+    page.keyboard.up("1")
+    assert page.inner_text("#counts") == "1 of 5 answered"
+    for _ in range(4):
+        page.keyboard.down("ArrowRight")
+    assert where(page) == "Pixel 5 of 5"
+
+
+@pytest.mark.browser
+def test_answers_of_a_file_can_be_undone_and_numbers_are_no_names(opened, tmp_path):
+    page = opened(
+        make(classes=[ClassInfo("road", (255, 0, 0)), ClassInfo("2", (0, 255, 0)), ClassInfo("0", (0, 0, 255))])
+    )
+    page.keyboard.press("2")
+    page.focus("#open")
+    (tmp_path / "mine.csv").write_text("round,image,row,column,label\n1,a,3,4,0\n1,a,7,15,2\n")
+    page.set_input_files("#open", tmp_path / "mine.csv")
+    page.wait_for_function("document.getElementById('counts').textContent.startsWith('2')")
+    assert saved(page, tmp_path) == [0, None, 2, None, None]
+    for _ in range(2):
+        page.keyboard.press("Backspace")
+    assert saved(page, tmp_path) == [1, None, None, None, None]
+
+
+@pytest.mark.browser
 def test_a_browser_that_keeps_nothing_says_so(opened, browser, tmp_path):
     page = opened(make().replace("localStorage.setItem(", "undefined.setItem("))
     page.keyboard.press("1")
