@@ -184,14 +184,91 @@ def test_answers_can_be_taken_from_a_file_and_classes_be_found_by_name(opened, t
         lines = [[1, HOSTILE, 0, 0, "class 7"], [1, "b, c", 2, 1, "unknown"], [1, "b, c", 9, 9, 1], [0, "a", 3, 4, 1]]
         csv.writer(file).writerows([["round", "image", "row", "column", "label"], *lines])
     page.set_input_files("#open", tmp_path / "mine.csv")
-    # the page's policy forbids to evaluate strings, which waiting for a function may have to
-    pytest.importorskip("playwright.sync_api").expect(page.locator("#counts")).to_have_text("4 of 5 answered")
+    page.wait_for_selector("#counts:has-text('4 of 5')")
     assert "2 answers taken from the file, 2 lines left out" in page.inner_text("#said")
     with page.expect_download() as waiting:
         page.click("#download")
     waiting.value.save_as(tmp_path / "labels.csv")
     labels = read_answers(tmp_path / "labels.csv", ASKED, 1, [each.name for each in classes])
     assert labels == [34, 7, 52, 255, None]
+
+
+@pytest.mark.browser
+def test_two_tabs_of_a_page_share_their_answers(opened, tmp_path):
+    first, second = opened(make()), opened(make())
+    first.keyboard.press("1")
+    second.wait_for_selector("#counts:has-text('1 of 5')")
+    # as if the other tab had not heard of it yet
+    second.evaluate("answers = {}; past = []")
+    second.keyboard.press("ArrowRight")
+    second.keyboard.press("3")
+    assert second.inner_text("#counts") == "2 of 5 answered"
+    first.wait_for_selector("#counts:has-text('2 of 5')")
+    assert where(first) == "Pixel 2 of 5"
+    for page in (first, second):
+        assert saved(page, tmp_path) == [0, None, 2, None, None]
+    first.keyboard.press("Backspace")
+    assert saved(first, tmp_path) == [0, None, None, None, None]
+
+
+@pytest.mark.browser
+def test_a_key_held_down_answers_one_pixel(opened):
+    page = opened(make())
+    for _ in range(4):
+        page.keyboard.down("1")  # from the second time on a repetition
+    page.keyboard.up("1")
+    assert page.inner_text("#counts") == "1 of 5 answered"
+    for _ in range(4):
+        page.keyboard.down("ArrowRight")
+    assert where(page) == "Pixel 5 of 5"
+
+
+@pytest.mark.browser
+def test_answers_of_a_file_can_be_undone_and_numbers_are_no_names(opened, tmp_path):
+    page = opened(
+        make(classes=[ClassInfo("road", (255, 0, 0)), ClassInfo("2", (0, 255, 0)), ClassInfo("0", (0, 0, 255))])
+    )
+    page.keyboard.press("2")
+    page.focus("#open")
+    (tmp_path / "mine.csv").write_text("round,image,row,column,label\n1,a,3,4,0\n1,a,7,15,2\n")
+    page.set_input_files("#open", tmp_path / "mine.csv")
+    page.wait_for_selector("#counts:has-text('2 of 5')")
+    assert saved(page, tmp_path) == [0, None, 2, None, None]
+    for _ in range(2):
+        page.keyboard.press("Backspace")
+    assert saved(page, tmp_path) == [1, None, None, None, None]
+
+
+@pytest.mark.browser
+def test_answers_go_by_the_names_of_classes(opened, tmp_path):
+    """Classes in another order, one of them gone, leave no answer for another class."""
+    page = opened(make())
+    for key in ("1", "2", "3", "0"):
+        page.keyboard.press(key)
+    with page.expect_download() as waiting:
+        page.click("#download")
+    waiting.value.save_as(tmp_path / "labels.csv")
+    lines = (tmp_path / "labels.csv").read_text(encoding="utf-8").split("\n")
+    assert lines[1] == "1,a,3,4,road" and lines[3] == "1,a,7,15,1", "a name that no CSV gives back is a number"
+    changed = opened(make(classes=[ClassInfo("sky", (0, 0, 255)), ClassInfo("car", (0, 255, 0)), CLASSES[0]]))
+    assert changed.inner_text("#counts") == "3 of 5 answered"
+    with changed.expect_download() as waiting:
+        changed.click("#download")
+    waiting.value.save_as(tmp_path / "labels.csv")
+    assert read_answers(tmp_path / "labels.csv", ASKED, 1, ["sky", "car", "road"]) == [2, 0, None, None, 255]
+
+
+def test_names_that_would_not_be_read_back_are_numbers():
+    names = ["road", " Sky", "3", "Car", "car", "a\rb", 'Straße, "x"']
+    assert annotation.written([ClassInfo(name, (0, 0, 0)) for name in names]) == [
+        "road",
+        " Sky",
+        2,
+        3,
+        4,
+        5,
+        'Straße, "x"',
+    ]
 
 
 @pytest.mark.browser

@@ -9,7 +9,7 @@ from PIL import Image
 
 from pixelherd import backbones, dense, features, head, sealing
 from pixelherd.errors import UserError
-from pixelherd.prediction import OPACITY, Predictor, predict_folder, stamp_of
+from pixelherd.prediction import OPACITY, Predictor, new_images, predict_folder, stamp_of
 from pixelherd.study import Run
 
 
@@ -97,6 +97,28 @@ def test_a_folder_of_masks_is_resumed(run, photos, tmp_path):
         folder / "confidence" / f"{name}.png" for name in photos
     }
     assert predict_folder(Predictor.load(run, round_number=0, device="cpu"), photos, folder) == 2, "another head"
+
+
+def test_confidence_maps_of_another_head_are_made_anew(run, photos, tmp_path):
+    first, last = (Predictor.load(run, round_number=number, device="cpu") for number in range(2))
+    predict_folder(first, photos, tmp_path / "out", confidence=True)
+    predict_folder(last, photos, tmp_path / "out")
+    assert predict_folder(last, photos, tmp_path / "out", confidence=True) == 2
+    best = last.probabilities(photos["a"]).max(0).values.numpy()
+    assert np.abs(read(tmp_path / "out" / "confidence" / "a.png") / 255 - best).max() <= 0.5 / 255 + 1e-6
+
+
+def test_masks_are_not_written_among_the_images(photos, tmp_path):
+    folder = photos["a"].parent
+    assert new_images(folder, tmp_path / "photos-masks") == photos
+    for written in (folder, folder / "masks", folder / "sub" / ".." / "masks"):
+        with pytest.raises(
+            UserError, match=r"predict\.folder: .* is in the folder of images .*; name a folder outside"
+        ):
+            new_images(folder, written)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"predict\.images: there are no images in .*empty"):
+        new_images(tmp_path / "empty", tmp_path / "out")
 
 
 def test_an_unreadable_image_stops_no_other(run, photos, tmp_path):

@@ -82,8 +82,8 @@ def page(
         "key": digest_of_text(json.dumps([run, round_number, asked, [image for image, _ in pictures]])),
         "size": list(size),
         "classes": [
-            {"name": each.name, "colour": list(each.colour), "key": KEYS[label] if label < len(KEYS) else ""}
-            for label, each in enumerate(classes)
+            {"name": each.name, "colour": list(each.colour), "key": key.strip(), "answer": answer}
+            for each, key, answer in zip(classes, KEYS.ljust(len(classes)), written(classes), strict=False)
         ],
         "images": shown,
         "asked": [[place[image], row, column] for image, row, column in asked],
@@ -97,6 +97,16 @@ def page(
         curves=curves(progress),
         counts=[(each.name, count) for each, count in zip(classes, counts, strict=bool(counts))],
     )
+
+
+def written(classes: Sequence[ClassInfo]) -> list[str | int]:
+    """What ``labels.csv`` calls the classes: their names, which stay right when the study's classes are put in another
+    order, or the numbers of those whose names would not be read back."""
+    folded = [each.name.strip().casefold() for each in classes]
+    return [
+        each.name if each.name.isprintable() and not name.isdecimal() and folded.count(name) == 1 else label
+        for label, (each, name) in enumerate(zip(classes, folded, strict=True))
+    ]
 
 
 def json_in_html(content: Any) -> Any:

@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .datasets import classes_of
@@ -66,12 +66,12 @@ def read_answers(
     except UnicodeDecodeError:
         raise UserError(f"{path} is no text in UTF-8; save it as CSV in UTF-8") from None
     separator = next((each for each in ",;\t" if each in text.partition("\n")[0]), ",")
-    table = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    header = [name.strip() for name in next(table, [])]
+    table = _numbered_rows(text, separator, path)
+    header = [name.strip() for name in next(table, (1, []))[1]]
     if header != list(LABEL_COLUMNS):
         raise UserError(f"{path}, line 1: must be {','.join(LABEL_COLUMNS)}, found {','.join(header) or 'nothing'}")
-    for row in table:
-        where = f"{path}, line {table.line_num}"
+    for line, row in table:
+        where = f"{path}, line {line}"
         if not any(map(str.strip, row)):
             continue
         if len(row) != len(LABEL_COLUMNS):
@@ -91,13 +91,26 @@ def read_answers(
             )
         if pixel in seen:
             raise UserError(f"{where}: answers the same pixel as line {seen[pixel]}; remove one of them")
-        seen[pixel] = table.line_num
+        seen[pixel] = line
         labels[place[pixel]] = _label(label, names, classes, where)
     return labels
 
 
+def _numbered_rows(text: str, separator: str, path: Path | str) -> Iterator[tuple[int, list[str]]]:
+    """Rows with the lines that they begin on."""
+    table = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    while True:
+        line = table.line_num + 1
+        try:
+            yield line, next(table)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise UserError(f"{path}, line {line}: is no CSV ({error}); mend its quotation marks") from None
+
+
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()
+    return text.isascii() and text.isdigit() and len(text) < 10
 
 
 def _label(text: str, names: Mapping[str, int], classes: Sequence[str], where: str) -> int | None:

@@ -22,7 +22,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from . import backbones, dense, features
 from .datasets.classes import ClassInfo
-from .datasets.samples import read_image
+from .datasets.folder import files_by_id
+from .datasets.samples import IMAGE_SUFFIXES, read_image
 from .devices import resolve
 from .errors import UserError
 from .head import Head
@@ -194,7 +195,8 @@ def predict_folder(
         stamp = digest_of_text(json.dumps([predictor.digest, digest_of(path)]))
         files = [folder / "masks" / f"{name}.png", folder / "overlays" / f"{name}.jpg"]
         files += [folder / "confidence" / f"{name}.png"] if confidence else []
-        if not all(file.is_file() for file in files) or stamp_of(files[0]) != stamp:
+        # an overlay is never written without its mask, a confidence map may be left of another head
+        if not all(file.is_file() for file in files) or any(stamp_of(file) != stamp for file in files[::2]):
             try:
                 image = read_image(path)
             except UserError as error:
@@ -208,10 +210,32 @@ def predict_folder(
     return made
 
 
-def stamp_of(mask: Path) -> str | None:
-    """What a mask says that it was made of; None for a file that is not one of ours, or is damaged."""
+def new_images(folder: Path | str, written: Path | str) -> dict[str, Path]:
+    """The images of a folder and its subfolders, by their paths without suffix.
+
+    Args:
+        folder: the images.
+        written: where masks shall be written.
+
+    Raises:
+        UserError: there is no such folder, no image in it, or what is written would count as new images.
+    """
+    folder, written = Path(folder), Path(written)
+    if written.resolve().is_relative_to(folder.resolve()):
+        raise UserError(
+            f"predict.folder: {written} is in the folder of images {folder}, so masks would be taken for images next "
+            "time; name a folder outside"
+        )
+    images = files_by_id(folder, IMAGE_SUFFIXES, "image")
+    if not images:
+        raise UserError(f"predict.images: there are no images in {folder}; name another folder")
+    return images
+
+
+def stamp_of(written: Path) -> str | None:
+    """What a mask or confidence map says that it was made of; None for a file that is not ours, or is damaged."""
     try:
-        with Image.open(mask) as image:
+        with Image.open(written) as image:
             return image.info.get(STAMP)
     except (OSError, SyntaxError, ValueError):
         return None
@@ -221,14 +245,14 @@ def _write(predictor: Predictor, image: "Image.Image", stamp: str, files: Sequen
     """The files of one image, the mask, which says that they are complete, last."""
     best, labels = (each.cpu().numpy() for each in predictor.probabilities(image).max(0))
     colours = np.array([each.colour for each in predictor.classes], np.uint8)
+    text = PngInfo()
+    text.add_text(STAMP, stamp)
     if len(files) > 2:
-        _save(Image.fromarray(np.round(255 * best).astype(np.uint8)), files[2], "PNG")
+        _save(Image.fromarray(np.round(255 * best).astype(np.uint8)), files[2], "PNG", pnginfo=text)
     painted = OPACITY * colours[labels] + (1 - OPACITY) * np.asarray(image)
     _save(Image.fromarray(np.round(painted).astype(np.uint8)), files[1], "JPEG", quality=90)
     mask = Image.fromarray(labels.astype(np.uint8))
     mask.putpalette(colours.ravel().tolist())
-    text = PngInfo()
-    text.add_text(STAMP, stamp)
     _save(mask, files[0], "PNG", pnginfo=text)
 
 

@@ -10,18 +10,15 @@ with job(snakemake):
     from tqdm import tqdm
 
     from pixelherd.datasets import classes_of
-    from pixelherd.datasets.folder import files_by_id
-    from pixelherd.datasets.samples import IMAGE_SUFFIXES
     from pixelherd.datasets.settings import DatasetSettings
     from pixelherd.errors import UserError
-    from pixelherd.prediction import Predictor, predict_folder
+    from pixelherd.prediction import Predictor, new_images, predict_folder
 
     files, params, wanted = snakemake.input, snakemake.params, snakemake.params.predict
     if params.mistake:
         raise UserError(params.mistake)
-    images = files_by_id(Path(wanted["images"]).expanduser(), IMAGE_SUFFIXES, "image")
-    if not images:
-        raise UserError(f"predict.images: there are no images in {wanted['images']}; name another folder")
+    folder = Path(wanted["folder"]).expanduser()
+    images = new_images(Path(wanted["images"]).expanduser(), folder)
     predictor = Predictor.of(
         files.head,
         json.loads(Path(files.backbone).read_text())["path"],
@@ -31,5 +28,5 @@ with job(snakemake):
         device=params.device,
     )
     with tqdm(total=len(images), desc="predict", unit="image", disable=None) as bar:
-        made = predict_folder(predictor, images, wanted["folder"], confidence=wanted["confidence"], progress=bar.update)
-    print(f"{made} of {len(images)} images predicted, the others were there: {wanted['folder']}", flush=True)
+        made = predict_folder(predictor, images, folder, confidence=wanted["confidence"], progress=bar.update)
+    print(f"{made} of {len(images)} images predicted, the others were there: {folder}", flush=True)
