@@ -34,7 +34,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from pixelherd import annotation, oracle
+from pixelherd import annotation, queries
 from pixelherd.datasets import classes_of, samples_of
 from pixelherd.datasets.demo import scene
 from pixelherd.datasets.settings import CamVidSettings
@@ -66,7 +66,7 @@ def chromium() -> Iterator:
 
 
 def key_of(label: int) -> str:
-    return "0" if label == oracle.IGNORED else annotation.KEYS[label]
+    return "0" if label == queries.CANNOT_TELL else annotation.KEYS[label]
 
 
 def page(options: argparse.Namespace) -> None:

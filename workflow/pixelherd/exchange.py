@@ -21,8 +21,8 @@ from xml.etree import ElementTree
 
 from .datasets.classes import ClassInfo
 from .errors import UserError
-from .oracle import ANSWERS, IGNORED, UNKNOWN, Pixel
-from .queries import LABEL_COLUMNS
+from .oracle import ANSWERS, UNKNOWN, Pixel
+from .queries import CANNOT_TELL, LABEL_COLUMNS
 from .storage import write_text
 
 UNANSWERED = "unanswered"
@@ -169,7 +169,7 @@ def answers(export: Any, asked: dict[str, Any]) -> list[tuple[int, str, int, int
             continue
         if number in found:
             raise UserError(f"export: {file}: two keypoints at {x:.1f}, {y:.1f} answer the same pixel; remove one")
-        found[number] = IGNORED if label == len(names) - 2 else label
+        found[number] = CANNOT_TELL if label == len(names) - 2 else label
     rows = []
     for each in asked["annotations"]:
         if each["id"] in found:

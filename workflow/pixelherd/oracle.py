@@ -15,13 +15,12 @@ from pathlib import Path
 from .datasets import classes_of
 from .errors import UserError
 from .mistakes import nearest
-from .queries import LABEL_COLUMNS
+from .queries import CANNOT_TELL, LABEL_COLUMNS
 from .storage import digest_of, write_json
 from .study import Run, Study
 
-IGNORED = 255
 UNKNOWN = "unknown"
-"""What a person writes, or :data:`IGNORED`, for a pixel whose class cannot be told."""
+"""What a person writes, or :data:`~pixelherd.queries.CANNOT_TELL`, for a pixel whose class cannot be told."""
 
 PAGE, ANSWERS, ASKED = "page.html", "labels.csv", "asked.json"
 
@@ -117,13 +116,13 @@ def _label(text: str, names: Mapping[str, int], classes: Sequence[str], where: s
     if not text:
         return None
     if _is_number(text):
-        if int(text) < len(classes) or int(text) == IGNORED:
+        if int(text) < len(classes) or int(text) == CANNOT_TELL:
             return int(text)
-        raise UserError(f"{where}: label {text} is no class; labels are 0 to {len(classes) - 1}, or {IGNORED}")
+        raise UserError(f"{where}: label {text} is no class; labels are 0 to {len(classes) - 1}, or {CANNOT_TELL}")
     if text.casefold() in names:
         return names[text.casefold()]
     if text.casefold() == UNKNOWN:
-        return IGNORED
+        return CANNOT_TELL
     raise UserError(f"{where}: unknown class {text!r}{nearest(text, [*classes, UNKNOWN])}")
 
 
