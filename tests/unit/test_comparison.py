@@ -57,6 +57,26 @@ def test_p_values_are_corrected_over_the_methods_tested():
     assert table["t_p_holm"].min() == pytest.approx(2 * t.min())
 
 
+def test_a_method_may_be_compared_with_one_of_its_own():
+    areas = {**AREAS, "edald_single": {0: 0.30, 1: 0.30, 2: 0.31}, "margin_single": {0: 0.31, 1: 0.31}}
+    pairs = {"edald": "edald_single", "margin": "margin_single", "lonely": "absent", "absent": "random"}
+    table = tables.comparison(metrics_of(areas), pairs)
+    assert table[["method", "against"]].to_numpy().tolist() == [["edald", "edald_single"], ["margin", "margin_single"]]
+    assert table["difference_mean"].tolist() == pytest.approx([0.08 / 3, 0.005]) and table["seeds"].tolist() == [3, 2]
+    assert table["flip_p_holm"].tolist() == pytest.approx([0.5, 1]), "two are compared"
+    text = " ".join(pages.stages_page(table, 0.95).markdown().split())
+    assert "| edald | edald_single | 3 | +2.67 |" in text and "do not cover the choice" in text
+    nothing = pages.stages_page(tables.comparison(metrics_of(areas), {}), 0.95)
+    assert not nothing.sections and "No score of this study" in nothing.note
+
+
+def test_means_over_other_seeds_are_said_to_be_so():
+    few, many = metrics_of({"random": {0: 0.3, 1: 0.3}}), metrics_of({"edald": {0: 0.3, 1: 0.4, 2: 0.3}}, full=[0.6])
+    for table, page in ((tables.final, pages.final_page), (tables.area, pages.area_page)):
+        assert "over common seeds" in page(table(pd.concat([few, many]))).note
+        assert "over common seeds" not in page(table(many)).note, "the reference may have what seeds it likes"
+
+
 def test_every_dataset_is_a_family_of_its_own():
     one = metrics_of({"random": AREAS["random"], "edald": AREAS["edald"]})
     table = tables.comparison(pd.concat([one, one.assign(dataset="other")]), "random")

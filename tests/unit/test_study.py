@@ -88,6 +88,25 @@ def test_methods_are_compared_with_the_one_named_else_random_else_the_first(sett
     assert reference({"full": None}) is None
 
 
+def test_two_stage_methods_are_measured_by_the_same_score_in_one_stage(settings):
+    single = {"score": "edald", "stages": 1}
+    methods = {
+        "one": single,
+        "edald": {"seeds": [3]},
+        "small_pool": {"score": "edald", "pool_fraction": 0.3},
+        "lighter": {"score": "edald", "weight": 0.5},
+        "one_lighter": single | {"weight": 0.5},
+        "entropy": None,
+        "margin_single": {"score": "margin", "stages": 1},
+        "random": None,
+    }
+    study = Study.read({**settings, "methods": methods})
+    assert study.stages() == {"edald": "one", "small_pool": "one", "lighter": "one_lighter"}
+    assert study.statistics_settings()["stages"] == study.stages()
+    table1 = Study.read(yaml.safe_load((REPOSITORY / "studies" / "table1.yaml").read_text()))
+    assert table1.stages() == {name: f"{name}_single" for name in ("entropy", "ebald", "edald", "bald", "dald")}
+
+
 def test_statistics_change_no_run(settings):
     one, two = (Study.read({**settings, "statistics": {"confidence": value}}) for value in (0.9, 0.95))
     assert [one.identity(run) for run in one.runs()] == [two.identity(run) for run in two.runs()]

@@ -150,7 +150,7 @@ def test_same_bytes_in_any_order_of_folders(study, tmp_path):
     pages.write(study[::-1], 3, tmp_path / "two", METHODS)
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     stems = ["area", "classes", "comparison", "correlations", "curves", "final", "labels_needed", "labels_per_class"]
-    stems += ["labels_per_round", "queries", "scores", "stopping", "wins"]
+    stems += ["labels_per_round", "queries", "scores", "stages", "stopping", "wins"]
     assert names == [f"{stem}.{suffix}" for stem in stems for suffix in ("csv", "md", "tex")]
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
@@ -257,7 +257,8 @@ def without_tests(folder: Path) -> Path:
 @pytest.mark.parametrize("others", [False, True])
 def test_runs_without_test_images_are_listed_and_not_evaluated(study, tmp_path, others):
     alone = [without_tests(write_run(tmp_path / "alone", name, [0.5, 0.5, 0.5])) for name in ("edald", "random")]
-    made, found = pages.make([*alone, *(study if others else [])], 3, METHODS, pages.SETTINGS | {"reference": "random"})
+    options = pages.SETTINGS | {"reference": "random", "stages": {"edald": "random"}}
+    made, found = pages.make([*alone, *(study if others else [])], 3, METHODS, options)
     final = made["final"][made["final"]["dataset"] == "alone"]
     assert final["labelled_pixels"].tolist() == [30, 30] and final["miou_mean"].isna().all()
     for page in found:

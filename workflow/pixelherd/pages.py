@@ -18,11 +18,16 @@ from .tables import METHOD, REFERENCE
 if TYPE_CHECKING:
     import pandas as pd
 
-SETTINGS = {"reference": None, "confidence": 0.95, "fractions": [0.7, 0.8, 0.9], "published": None}
+SETTINGS = {"reference": None, "stages": {}, "confidence": 0.95, "fractions": [0.7, 0.8, 0.9], "published": None}
 """The settings of :func:`make` that a study without `statistics` has."""
 
-EVALUATED = ("final", "curves", "area", "comparison", "wins", "labels_needed", "classes")
+EVALUATED = ("final", "curves", "area", "comparison", "stages", "wins", "labels_needed", "classes")
 """Pages of what evaluation on the test split gives."""
+
+OTHER_SEEDS = (
+    " Methods do not all have the same seeds here, so their means differ by that too; the differences between methods "
+    "are taken over common seeds."
+)
 
 EMPHASIS = re.compile(r"\*([^*]+)\*")
 
@@ -99,9 +104,9 @@ def make(
         folders: finished run folders of the study.
         rounds: rounds that the study asks for.
         methods: the study's order of methods.
-        settings: ``reference`` (the method that others are compared with, or None), ``confidence`` of intervals,
-            ``fractions`` of the fully supervised mIoU, ``published`` (``source`` and ``miou`` of published results, or
-            None).
+        settings: ``reference`` (the method that others are compared with, or None), ``stages`` (by two-stage method
+            the single-stage one of the same score), ``confidence`` of intervals, ``fractions`` of the fully supervised
+            mIoU, ``published`` (``source`` and ``miou`` of published results, or None).
 
     Raises:
         UserError: a file of a run is missing or malformed.
@@ -116,6 +121,7 @@ def make(
         "curves": tables.curves(evaluated),
         "area": tables.area(evaluated),
         "comparison": tables.comparison(evaluated, reference, confidence),
+        "stages": tables.comparison(evaluated, settings["stages"], confidence),
         "wins": tables.wins(evaluated),
         "labels_needed": tables.labels_needed(evaluated, settings["fractions"]),
         "classes": tables.classes(evaluated),
@@ -131,6 +137,7 @@ def make(
         curves_page(made["curves"]),
         area_page(made["area"]),
         comparison_page(made["comparison"], reference, confidence),
+        stages_page(made["stages"], confidence),
         wins_page(made["wins"]),
         labels_needed_page(made["labels_needed"]),
         classes_page(made["classes"]),
@@ -255,6 +262,7 @@ def final_page(table: "pd.DataFrame", source: str | None = None) -> Page:
         },
     )
     note = f"Test split, mean ± standard deviation over seeds. *{REFERENCE}* labels every training pixel."
+    note += OTHER_SEEDS if table.loc[~table["reference"], "seeds"].nunique() > 1 else ""
     if source:
         note += f" The last column was *published* by others and is no result of this study: {source}"
     return Page("final", "After the last round", note, sections)
@@ -276,21 +284,50 @@ def area_page(table: "pd.DataFrame") -> Page:
     note = (
         "Area under mIoU over labelled pixels, divided by the range of labelled pixels: the mean mIoU (%) over the "
         "rounds. Mean ± standard deviation over seeds."
-    )
+    ) + (OTHER_SEEDS if table["seeds"].nunique() > 1 else "")
     return Page("area", "Area under the budget curve", note, sections)
+
+
+SEED_BY_SEED = (
+    "paired over the seeds that both have, since runs of one seed share candidates, head initialisation and image "
+    "order. Two-sided p of the paired t-test, whose interval stands beside the difference, and of the exact sign-flip "
+    "test; Holm: corrected over the methods of one table, not over tables. The smallest p is what the sign-flip test "
+    "can reach at best with so many seeds, alone and corrected: where it is above 0.05, that test cannot call any "
+    "difference significant, however large. Seeds repeat the chance within a run; they do not cover the choice of "
+    "training and test images, so nothing here speaks about other images."
+)
 
 
 def comparison_page(table: "pd.DataFrame", reference: str | None, confidence: float) -> Page:
     if reference is None:
         note = "There is no method to compare others with; name one under statistics.reference."
         return Page("comparison", "Differences between methods", note, ())
+    note = f"Area under the budget curve (percentage points of mIoU): method minus *{reference}*, {SEED_BY_SEED}"
+    sections = compared(table, confidence, method=table["method"])
+    return Page("comparison", f"Differences from {reference}", note, sections)
+
+
+def stages_page(table: "pd.DataFrame", confidence: float) -> Page:
+    title = "Two stages against one"
+    if table.empty:
+        return Page("stages", title, "No score of this study ranks both a herded pool and every pixel.", ())
+    note = (
+        "Does coverage first help? Area under the budget curve (percentage points of mIoU): a score that ranks a "
+        f"herded pool minus the same score that ranks every pixel, {SEED_BY_SEED}"
+    )
+    sections = compared(table, confidence, method=table["method"], minus=table["against"])
+    return Page("stages", title, note, sections)
+
+
+def compared(table: "pd.DataFrame", confidence: float, **names: Iterable[str]) -> tuple[Section, ...]:
+    """Sections of a table from :func:`pixelherd.tables.comparison`, whose rows are called by the columns ``names``."""
     intervals = [
         "–" if math.isnan(low) else f"{low:+.2f} to {high:+.2f}"
         for low, high in zip(100 * table["difference_low"], 100 * table["difference_high"], strict=True)
     ]
     sections = columns(
         table,
-        method=table["method"],
+        **names,
         seeds=table["seeds"].astype(str),
         difference=numbers(100 * table["difference_mean"], "+.2f"),
         **{
@@ -305,17 +342,7 @@ def comparison_page(table: "pd.DataFrame", reference: str | None, confidence: fl
     )
     few = "Where two methods share fewer than two seeds there is no test; run more seeds."
     seeds = {key: rows["seeds"].min() for key, rows in by_budget(table)}
-    sections = tuple(Section(each.key, each.table, few if seeds[each.key] < 2 else "") for each in sections)
-    note = (
-        f"Area under the budget curve (percentage points of mIoU): method minus *{reference}*, paired over the seeds "
-        "that both have, since runs of one seed share candidates, head initialisation and image order. Two-sided p of "
-        "the paired t-test, whose interval stands beside the difference, and of the exact sign-flip test; Holm: "
-        "corrected over the methods of one table, not over tables. The smallest p is what the sign-flip test can reach "
-        "at best with so many seeds, alone and corrected: where it is above 0.05, that test cannot call any difference "
-        "significant, however large. Seeds repeat the chance within a run; they do not cover the choice of training "
-        "and test images, so nothing here speaks about other images."
-    )
-    return Page("comparison", f"Differences from {reference}", note, sections)
+    return tuple(Section(each.key, each.table, few if seeds[each.key] < 2 else "") for each in sections)
 
 
 def wins_page(table: "pd.DataFrame") -> Page:
@@ -416,9 +443,10 @@ def scores_page(table: "pd.DataFrame") -> Page:
     last = table[table["round"] == table.groupby(METHOD)["round"].transform("max")]
     cells = [f"{row.q50:.3g} ({row.q5:.3g} to {row.q95:.3g})" for row in last.itertuples()]
     note = (
-        "In the last round: median (5 % to 95 % quantile) of each score over the pool that stage 1 left and over the "
-        "pixels chosen from it, quantiles averaged over seeds. The first score of a method is its own; dald is the "
-        "mutual information between label and noise draw."
+        "In the last round: median (5 % to 95 % quantile) of each score over the pool that stage 1 left (over a sample "
+        "of all pixels where a method ranks every one) and over the pixels chosen from it, quantiles averaged over "
+        "seeds. The first score of a method is its own; dald and bald are the mutual information between the label and "
+        "the noise draw or the dropout mask."
     )
     return Page("scores", title, note, wide(last, "group", cells, ["method", "score"]))
 

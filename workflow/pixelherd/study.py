@@ -545,6 +545,18 @@ class Study(Settings):
         epochs = self.methods[run.method].epochs
         return {**head, **({"epochs": epochs} if epochs else {}), "seed": run.seed, "threads": self.threads}
 
+    def stages(self) -> dict[str, str]:
+        """By two-stage method the single-stage one that is the same otherwise: what stage 1 is measured by."""
+
+        def asks(method: str) -> tuple:
+            stage_1 = {"stages", "pool_fraction"}
+            return self.score(method), self.methods[method].model_dump(exclude={"score", "seeds", *stage_1})
+
+        single = {method: asks(method) for method in self.methods if self.is_single_stage(method)}
+        return {
+            two: one for two in filter(self.is_two_stage, self.methods) for one in single if asks(two) == single[one]
+        }
+
     def statistics_settings(self) -> dict[str, Any]:
         """Settings of the tables of finished runs: of their comparison, with the reference found, and ``published``."""
         methods = [name for name in self.methods if self.score(name) != "full"]
@@ -553,7 +565,7 @@ class Study(Settings):
         settings = self.statistics.model_dump(mode="json")
         published = self.published and self.published.model_dump(mode="json")
         reference = self.statistics.reference or next(iter(found), None)
-        return settings | {"reference": reference, "published": published}
+        return settings | {"reference": reference, "stages": self.stages(), "published": published}
 
     def backbone_settings(self, features: str) -> dict[str, Any]:
         """Where the backbone comes from, as far as results depend on it."""

@@ -8,7 +8,7 @@ round.
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -276,19 +276,22 @@ def areas_by_seed(metrics: "pd.DataFrame") -> Iterator[tuple[tuple, "pd.DataFram
         yield key, rows.pivot(index="seed", columns="method", values="miou_area")[rows["method"].unique()]
 
 
-def comparison(metrics: "pd.DataFrame", against: str | None, confidence: float = 0.95) -> "pd.DataFrame":
+def comparison(
+    metrics: "pd.DataFrame", against: str | Mapping[str, str] | None, confidence: float = 0.95
+) -> "pd.DataFrame":
     """Each method's area under the budget curve against one method's, seed by seed over the seeds that both have.
 
     p-values are corrected by Holm over the methods of one dataset, features and budget, each test for itself.
 
     Args:
         metrics: from :func:`read_metrics`.
-        against: the method to compare with; None makes an empty table.
+        against: the method that all others are compared with, or by method the one that it is compared with, others
+            being left out; None makes an empty table.
         confidence: coverage of the t-interval.
 
     Returns:
         Columns: dataset, features, budget, method, against, seeds (that both have), difference_mean and
-        difference_std (method minus ``against``, in [-1, 1]), difference_low and difference_high (t-interval), t_p,
+        difference_std (method minus the other, in [-1, 1]), difference_low and difference_high (t-interval), t_p,
         t_p_holm, flip_p, flip_p_holm (sign-flip test), flip_p_smallest (that so many seeds can reach) and
         flip_p_smallest_holm (the same, corrected as the best of all methods compared). NaN where seeds are too few.
     """
@@ -298,16 +301,17 @@ def comparison(metrics: "pd.DataFrame", against: str | None, confidence: float =
     differences = [f"difference_{part}" for part in ("mean", "std", "low", "high")]
     parts = []
     for key, areas in areas_by_seed(metrics):
-        if against not in areas:
-            continue
+        pairs = against if isinstance(against, Mapping) else {name: against for name in areas if name != against}
         rows = []
-        for method in areas.columns.drop(against):
-            both = areas[[method, against]].dropna()
-            found = statistics.paired(both[method], both[against], confidence)
+        for method, other in pairs.items():
+            if method not in areas or other not in areas:
+                continue
+            both = areas[[method, other]].dropna()
+            found = statistics.paired(both[method], both[other], confidence)
             rows.append(
                 {
                     **dict(zip(METHOD, (*key, method), strict=True)),
-                    "against": against,
+                    "against": other,
                     "seeds": found.seeds,
                     **dict(zip(differences, (found.mean, found.std, found.low, found.high), strict=True)),
                     "t_p": found.t_p,

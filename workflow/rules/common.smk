@@ -65,6 +65,7 @@ TABLES = (
     "curves",
     "area",
     "comparison",
+    "stages",
     "wins",
     "labels_needed",
     "classes",
