@@ -66,6 +66,12 @@ def test_final_is_the_last_round_over_seeds(study):
     assert edald["pixel_accuracy_mean"] == 0.75 and edald["pixel_accuracy_std"] == 0
 
 
+def test_the_reference_is_explained_where_it_is(study):
+    metrics = tables.read_metrics(study, 3, METHODS)
+    assert "*full* labels every training pixel" in pages.final_page(tables.final(metrics)).note
+    assert "full" not in pages.final_page(tables.final(metrics[metrics["method"] != "full"])).note
+
+
 def test_one_seed_has_no_deviation(study):
     table = tables.final(tables.read_metrics(study, 3, METHODS))
     random = row(table, method="random", budget="0.1")

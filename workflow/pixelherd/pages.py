@@ -261,7 +261,8 @@ def final_page(table: "pd.DataFrame", source: str | None = None) -> Page:
             **published,
         },
     )
-    note = f"Test split, mean ± standard deviation over seeds. *{REFERENCE}* labels every training pixel."
+    note = "Test split, mean ± standard deviation over seeds."
+    note += f" *{REFERENCE}* labels every training pixel." if table["reference"].any() else ""
     note += OTHER_SEEDS if table.loc[~table["reference"], "seeds"].nunique() > 1 else ""
     if source:
         note += f" The last column was *published* by others and is no result of this study: {source}"
