@@ -116,6 +116,31 @@ def test_coverage_of_adversarial_inputs_is_that_of_brute_force(case, credited, w
         np.testing.assert_allclose(herding.coverage, coverage, atol=1e-5)
 
 
+@pytest.mark.parametrize("kernel", FORMULAS)
+@pytest.mark.parametrize("case", ["far clusters", "tiny bandwidth", "an outlier", "a line", "far offset", "huge", "tiny"])
+@pytest.mark.parametrize("credited", [False, True])
+def test_small_distances_between_long_vectors_keep_their_digits(kernel, case, credited):
+    """float32 products would lose them, and with them the pick."""
+    n = 150
+    x = vectors(n, 6, seed=4)
+    line = torch.arange(n)[:, None].repeat(1, 6) / 128
+    x, factor = {
+        "far clusters": (50 * vectors(6, 6)[torch.arange(n) % 6] + 0.01 * x, 1),
+        "tiny bandwidth": (x, 0.05),
+        "an outlier": (torch.cat([x[:-1], 1e4 * x[-1:]]), 1),
+        "a line": (line, 0.05),
+        "far offset": (1000 * x + 1e5, 1),
+        "huge": (1e12 * x, 1),
+        "tiny": (1e-12 * x, 1),
+    }[case]
+    bandwidth = factor * median_bandwidth(x)
+    covered = x[3:6] + 0.01 * x.abs().mean() if credited else None
+    _, coverage = brute_force(x, 50, bandwidth, kernel=kernel, covered=covered)
+    for memory in (5 * n**2, 3 * n**2, 0):
+        herding = max_herding(x, 50, bandwidth=bandwidth, kernel=kernel, covered=covered, memory=memory)
+        np.testing.assert_allclose(herding.coverage, coverage, atol=1e-5)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 60), st.integers(1, 6), st.integers(0, 2**31), st.integers(0, 70), st.sampled_from(list(KERNELS)))
 def test_every_prefix_is_the_selection_of_a_smaller_budget(n, dim, seed, budget, kernel):

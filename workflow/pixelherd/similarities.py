@@ -30,6 +30,9 @@ ROWS, COLUMNS = 256, 512
 BATCH = 32
 """Rows looked at together: few enough for the cache, enough for a fast matrix product."""
 
+EXACT = 4
+"""Squared distances of this many σ² and less come from float32 products with an error that no sum of gains notices."""
+
 BYTES_A_PAIR = 24
 """What collecting a pair takes at most: position, position and value, twice."""
 
@@ -134,8 +137,14 @@ class Similarities:
         self._kernel, self._neighbours = KERNELS[kernel], neighbours
         self._scale = 1 / bandwidth**2 if bandwidth > 1e-150 else float("inf")
         self._norms = self._products.norms
-        if not (self._norms * self._scale).isfinite().all():
+        largest = float((self._norms * self._scale).amax())
+        if not largest < float("inf"):
             raise ValueError("the bandwidth is too small for features of this size: their squared ratio overflows")
+        # The root magnifies the rounding of small distances, and a step that of distances about σ.
+        delicate = kernel in ("laplace", "top_hat") or 2 * largest > EXACT
+        if delicate and isinstance(self._products, VectorProducts) and self._products.device.type != "mps":
+            self._products = self._products.in_float64()
+            self._norms = self._products.norms
         self.n, self.device = self._products.n, self._products.device
         memory = _half_of_free(self.device) if memory is None else memory
         square = self.n**2
@@ -293,9 +302,9 @@ class Similarities:
         u = self._products.times(left, columns)
         torch.sub(squares, u, alpha=2, out=u)
         # What rounding alone can make of distance 0 is distance 0; this also removes negative values.
-        u.masked_fill_(u <= squares.mul_(4 * torch.finfo(torch.float32).eps), 0)
+        u.masked_fill_(u <= squares.mul_(4 * torch.finfo(u.dtype).eps), 0)
         # Scaled last, so that equal distances stay equal.
-        return self._kernel(u.mul_(self._scale))
+        return self._kernel(u.mul_(self._scale)).float()
 
 
 def _both(piece: torch.Tensor, rows: slice, columns: slice) -> Iterator[tuple[torch.Tensor, slice, slice]]:
