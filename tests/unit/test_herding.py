@@ -117,7 +117,9 @@ def test_coverage_of_adversarial_inputs_is_that_of_brute_force(case, credited, w
 
 
 @pytest.mark.parametrize("kernel", FORMULAS)
-@pytest.mark.parametrize("case", ["far clusters", "tiny bandwidth", "an outlier", "a line", "far offset", "huge", "tiny"])
+@pytest.mark.parametrize(
+    "case", ["far clusters", "tiny bandwidth", "an outlier", "a line", "far offset", "huge", "tiny"]
+)
 @pytest.mark.parametrize("credited", [False, True])
 def test_small_distances_between_long_vectors_keep_their_digits(kernel, case, credited):
     """float32 products would lose them, and with them the pick."""

@@ -68,10 +68,10 @@ class VectorProducts:
         self._type = torch.float32
         self.norms = _norms(self._x, self._type)
 
-    def in_float64(self) -> "VectorProducts":
-        """The same vectors with products in float64; they share memory."""
+    def precise(self) -> "VectorProducts":
+        """The same vectors with products in the :func:`widest` type; they share memory."""
         other = copy.copy(self)
-        other._type = torch.float64
+        other._type = widest(self.device)
         other.norms = _norms(self._x, other._type)
         return other
 
@@ -165,6 +165,11 @@ def slices(start: int, stop: int, size: int) -> list[slice]:
     pieces = max(-(-(stop - start) // size), 1)
     edges = [start + (stop - start) * piece // pieces for piece in range(pieces + 1)]
     return [slice(low, high) for low, high in itertools.pairwise(edges)]
+
+
+def widest(device: torch.device) -> torch.dtype:
+    """The widest float type that a device computes with: Apple's GPUs have no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def as_float32(vectors: torch.Tensor | np.ndarray, name: str) -> torch.Tensor:
