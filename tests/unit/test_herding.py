@@ -1,11 +1,15 @@
 """MaxHerding against brute force in float64, and the properties that greedy coverage must have."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pixelherd import herding, products, similarities
 from pixelherd.errors import UserError
 from pixelherd.herding import KERNELS, max_herding, median_bandwidth
 
@@ -82,6 +86,44 @@ def test_little_memory_changes_nothing(bytes_a_value, credited):
     small = max_herding(x, 450, covered=covered, weights=weights, memory=int(bytes_a_value * 900**2))
     assert torch.equal(full.indices, small.indices)
     torch.testing.assert_close(full.coverage, small.coverage, rtol=0, atol=1e-7)
+
+
+PEAK = """
+from pathlib import Path
+import torch
+from pixelherd.herding import max_herding
+
+def resident(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+x = torch.randn(6000, 8, generator=torch.Generator().manual_seed(0))
+max_herding(x[:500], 100, kernel="{kernel}")
+Path("/proc/self/clear_refs").write_text("5")
+before = resident("VmRSS")
+max_herding(x, 500, kernel="{kernel}", memory={memory})
+print(resident("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak from /proc")
+@pytest.mark.parametrize("kernel, memory", [("top_hat", 0), ("rbf", 0), ("rbf", 3 * 6000**2)])
+def test_memory_bounds_the_peak(kernel, memory):
+    """Within the 50 MB that the docstring allows on top; the whole matrix is 144 MB in float32."""
+    code = PEAK.format(kernel=kernel, memory=memory)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) <= max(memory, 1536 * 6000) + 50e6
+
+
+def test_a_device_without_float64_is_served(monkeypatch):
+    """As on Apple's GPUs, where sums and bandwidths are of float32 too."""
+    assert products.widest(torch.device("mps")) == torch.float32
+    for module in (herding, products, similarities):
+        monkeypatch.setattr(module, "widest", lambda device: torch.float32)
+    x = vectors(300, 5)
+    _, coverage = brute_force(x, 100, median_bandwidth(x))
+    found = max_herding(x, 100)
+    np.testing.assert_allclose(found.coverage, coverage, atol=1e-5)
 
 
 def adversarial(case: str) -> torch.Tensor:

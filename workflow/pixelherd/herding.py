@@ -268,14 +268,14 @@ class _Greedy:
             column = columns[j]
             if column is None:
                 column = terms[starts[j] : starts[j + 1]], values[starts[j] : starts[j + 1]]
-            over = column[1] - c[column[0]]
-            alive = over > 0
-            if 2 * np.count_nonzero(alive) < len(over):
-                columns[j] = column[0][alive], column[1][alive]
-            over[~alive] = 0
+            over = np.maximum(column[1] - c.take(column[0]), 0)
+            if len(over) > 64 and 2 * np.count_nonzero(over) < len(over):
+                alive = over > 0
+                column = columns[j] = column[0][alive], column[1][alive]
+                over = over[alive]
             if weights is not None:
-                over *= weights[column[0]]
-            bounds[j] = gain = over.sum(dtype=np.float64)
+                over *= weights.take(column[0])
+            bounds[j] = gain = np.add.reduce(over, dtype=np.float64)
             evaluated_at[j] = len(self._picks)
             return gain
 
