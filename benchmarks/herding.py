@@ -1,7 +1,7 @@
 """How fast is MaxHerding against a plain rescan and other facility-location libraries, and how does its cost grow?
 
 Every cell runs in a process of its own, one after the other, with the same vectors: seconds with the kernel included,
-peak memory beyond the vectors and imports, and the coverage reached. Sides:
+peak memory beyond the vectors and imports, and the coverage reached (pixelherd's as it tells it). Sides:
 
     pixelherd        ``max_herding``
     rescan           the plain way: the whole kernel in float32, and for every pick all gains anew
@@ -335,7 +335,7 @@ def report(found: list[dict], rounds: list[dict], options: argparse.Namespace) -
         ours = next(
             (each for each in found if each["side"] == "pixelherd" and all(each[k] == row[k] for k in keys)), None
         )
-        if row["side"] == "rescan" and ours:
+        if row["side"] == "rescan" and ours and row["seconds"]:
             cells["rescan / pixelherd"] = f"{row['seconds'] / ours['seconds']:.3g}"
     lines = [
         dict(zip(["vectors", *keys[1:]], (title(key[0]), *key[1:]), strict=True)) | cells
