@@ -34,14 +34,19 @@ def test_the_same_bits_as_torchs_adam():
         assert all(each.grad is None for each in ours)
 
 
-def test_training_does_not_import_torchs_compiler():
+def test_neither_training_nor_predicting_imports_torchs_compiler(tmp_path):
+    """Or sympy, which comes with it: together as long as a head's training."""
     code = """
 import sys, numpy, torch
-from pixelherd import head
+from pixelherd import dense, head
 from pixelherd.training_settings import HeadSettings
 source = head.VectorSource(None, numpy.eye(4, dtype=numpy.float16), [0, 0, 1, 1], [0, 1, 0, 1])
 model = head.Head(4, 2, generator=torch.Generator())
 head.train(source, model, HeadSettings(epochs=2), order_generator=torch.Generator())
-sys.exit("torch._dynamo" in sys.modules)
+head.save(model, sys.argv[1], {})
+head.log_probabilities(head.load(sys.argv[1]), numpy.eye(4))
+dense.predict({1: torch.ones(1, 4, 2, 2)}, [model], (4, 4))
+sys.exit(bool({"torch._dynamo", "sympy"} & set(sys.modules)))
 """
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    command = [sys.executable, "-c", code, str(tmp_path / "head.safetensors")]
+    assert subprocess.run(command, check=False).returncode == 0

@@ -99,8 +99,7 @@ class Head(nn.Module):
         )
 
     def _linear(self, inputs: int, outputs: int) -> Linear:
-        # nn.Linear's own initialisation would advance torch's global generator.
-        layer = nn.utils.skip_init(Linear, inputs, outputs)
+        layer = Linear(inputs, outputs)
         nn.init.normal_(layer.weight, std=WEIGHT_SCALE, generator=self.generator)
         nn.init.zeros_(layer.bias)
         return layer
@@ -130,7 +129,7 @@ def _folded(norm: nn.BatchNorm1d, linear: nn.Linear) -> Linear:
     scale = norm.weight.double() * (norm.running_var.double() + norm.eps).rsqrt()
     shift = norm.bias.double() - norm.running_mean.double() * scale
     weight = linear.weight.double()
-    folded = nn.utils.skip_init(Linear, linear.in_features, linear.out_features, device=linear.weight.device)
+    folded = Linear(linear.in_features, linear.out_features, device=linear.weight.device)
     folded.weight.copy_(weight * scale)
     folded.bias.copy_(linear.bias.double() + weight @ shift)
     return folded
