@@ -1,7 +1,7 @@
 # pixelherd: from images to queried pixels, trained heads, tables, curves and pictures.
 #
-#   prepare → extract → herd → gather → ( pool → score → label → train ) × rounds → evaluate → tables, figures, report
-#   images    maps      lists  union     a run's round                              seal       the study's results
+#   prepare → extract → herd → gather → ( pool → score → train ) × rounds → evaluate → tables, figures, report
+#   images    maps      lists  union     a run's round                      seal       the study's results
 
 import shlex
 import sys

@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=5, help="test images to measure on")
     parser.add_argument("--epochs", type=int, default=2, help="epochs to measure")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--out", type=Path, default=Path("docs/loop.png"), help="picture")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     keep_freed_memory()
@@ -65,17 +66,48 @@ def main() -> None:
     print(table.to_markdown(index=False, floatfmt=".4f"))
     print("\nthe whole study of one run\n")
     queries = study.rounds - 1  # round 0 asks no head
-    found = []
+    found, hours = [], {}
     for epochs, name in ((BOUND, f"{BOUND} (the bound)"), (logged, f"{logged:.1f} (logged)")):
         kinds = {"once": 1, "a round": study.rounds, "a query": queries, "an epoch": study.rounds * epochs}
         often = table["done"].map(kinds)
         often *= table["split"].map(images)
         total = (table[["forwards", "seconds"]].mul(often, axis=0)).groupby(table["side"]).sum()
+        hours[name] = (table["seconds"] * often / 3600).groupby([table["side"], table["phase"]], sort=False).sum()
         ratio = total.loc["authors"] / total.loc["pixelherd"]
         for side in ("authors", "pixelherd"):
             found.append([name, side, f"{total['forwards'][side]:,.0f}", f"{total['seconds'][side] / 3600:.2f}"])
         found.append([name, "ratio", f"{ratio['forwards']:.0f}", f"{ratio['seconds']:.0f}"])
     print(pd.DataFrame(found, columns=["epochs", "side", "forwards", "hours"]).to_markdown(index=False))
+    draw_hours(hours, options.out)
+
+
+def draw_hours(hours: dict[str, pd.Series], out: Path) -> None:
+    """Where the hours of one run go, by phase: a bar for each side and way of counting epochs."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    bars = {}
+    for name, of in hours.items():
+        bars |= {f"{side}\n{name} epochs": of[side] for side in ("authors", "pixelherd")}
+    phases = list(dict.fromkeys(phase for of in bars.values() for phase in of.index))
+    figure, axes = plt.subplots(figsize=(9, 3.4), layout="constrained")
+    left = np.zeros(len(bars))
+    for number, phase in enumerate(phases):
+        widths = np.array([of.get(phase, 0.0) for of in bars.values()])
+        colour = plt.get_cmap("cividis")(number / max(len(phases) - 1, 1))
+        axes.barh(list(bars), widths, left=left, label=phase, color=colour, edgecolor="white", linewidth=0.5)
+        left += widths
+    for place, total in enumerate(left):
+        axes.text(total + left.max() / 100, place, f"{total:.1f} h", va="center")
+    axes.invert_yaxis()
+    axes.set(xlabel="hours of one run counted up from a few images", xlim=(0, left.max() * 1.1))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize="small", loc="lower right")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=120)
+    print(f"\npicture: {out}")
 
 
 class Case:

@@ -86,7 +86,7 @@ def test_the_bandwidth_is_a_multiple_of_the_median_distance(tmp_path):
 def three(tmp_path):
     """Lists of an image with plenty of candidates, one with three, and one with none."""
     labels = np.stack([np.zeros(SIZE, np.uint8), labels_with(3, 30, 77), labels_with()])
-    split = Split(["a", "b", "c"], None, labels)
+    split = Split(["a", "b", "c"], {"labels": labels}.get)
     with writing(tmp_path / "00000-00002", {}) as folder:
         write_lists(folder, range(3), split, maps, "0", SETTINGS)
     return Shards.open(folder / "manifest.json")
@@ -141,7 +141,7 @@ def test_rounds_share_what_gather_computed(cache):
 
 
 def test_a_dataset_that_ignores_everything(tmp_path):
-    split = Split(["a"], None, labels_with()[None])
+    split = Split(["a"], {"labels": labels_with()[None]}.get)
     with writing(tmp_path / "00000-00000", {}) as folder:
         write_lists(folder, range(1), split, maps, "0", SETTINGS)
     with pytest.raises(UserError, match="avoid_ignored"), writing(tmp_path / "union", {}) as union:

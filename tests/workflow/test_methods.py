@@ -45,9 +45,9 @@ def test_added_methods_run_only_their_own_jobs(methods):
     assert shared == ["gather", "gather", "herd", "herd"], "lists for another kernel, and a union for another K"
     assert "gather/street/ddpm/seed-0-3" in ran
     of = {method: {job.split("/")[0] for job in ran if f"/{method}/" in job} for method in MORE}
-    always = {"score", "label", "train", "evaluate"}
+    always = {"score", "train", "evaluate"}
     assert of["ebald"] == always | {"pool", "train_dropout"}
-    single = {"rank", "score", "label", "vectors", "train", "evaluate"}
+    single = {"rank", "score", "vectors", "train", "evaluate"}
     assert of["margin_single"] == of["edald_single"] == single
     assert of["balentacq_single"] == single | {"train_dropout"}
     for selected in ("uherding", "k_center", "typiclust"):
@@ -107,7 +107,7 @@ def test_a_lost_cache_is_made_again_for_the_rounds_to_come(methods, tmp_path):
     ran = {job for job in study.ran() if "/margin_single/" in job}
     run = "street/ddpm/margin_single/budget-4/seed-0"
     expected = {f"vectors/{run}/round-{number}" for number in range(3)} | {f"evaluate/{run}"}
-    expected |= {f"{rule}/{run}/round-2" for rule in ("score", "label", "train")}
+    expected |= {f"{rule}/{run}/round-2" for rule in ("score", "train")}
     expected |= {f"rank/{run}/round-2/{shard}" for shard in ("00000-00003", "00004-00005")}
     assert ran == expected
     after = study.results()

@@ -75,7 +75,7 @@ def test_a_new_method_runs_alone_on_the_features_there_are(finished, tmp_path):
     study = finished.copy(tmp_path / "copy")
     study.settings["methods"] = {**study.settings["methods"], "margin": {"pool_fraction": 0.6}}
     ran = study.ran()
-    assert rules(ran) == {"pool", "score", "label", "train", "evaluate"}
+    assert rules(ran) == {"pool", "score", "train", "evaluate"}
     assert all("/margin/" in job for job in ran)
 
 
@@ -92,7 +92,7 @@ def test_a_new_round_continues_every_run(finished, tmp_path):
     before = study.results()
     study.settings["rounds"] = 3
     ran = study.ran()
-    expected = {f"{rule}/{run}/round-2" for rule in ("score", "label", "train") for run in (EDALD, RANDOM)}
+    expected = {f"{rule}/{run}/round-2" for rule in ("score", "train") for run in (EDALD, RANDOM)}
     expected |= {f"pool/{EDALD}/round-2", f"evaluate/{EDALD}", f"evaluate/{RANDOM}"}
     assert ran == expected
     after = study.results()

@@ -414,7 +414,9 @@ def train(
         UserError: no labelled pixel, a label outside the classes, a batch of a single pixel (it has no batch
             statistics), a loss that is not finite, or a checkpoint of another training.
     """
-    optimizer = torch.optim.Adam(head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimizer = torch.optim.Adam(
+        head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    )
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(
         optimizer, T_max=settings.period, eta_min=settings.minimum_learning_rate
     )

@@ -198,8 +198,8 @@ def _rounds(study: Study, runs: list[Run], images: dict[str, int]) -> list[Item]
             # the page of a round shows what the head of the round before predicts in the images that are asked about
             again = (rounds - 1) * steps * sum(min(pixels, images["train"]) for pixels in asked) if recomputes else 0
             found.append(Item("annotate", len(runs) * rounds, again, 0, (method,)))
+            found.append(Item("label", len(runs) * rounds, 0, 0, (method,)))
             found.append(Item("stopping", len(runs) * rounds, 0, 0, (method,)))
-        found.append(Item("label", len(runs) * rounds, 0, 0, (method,)))
     found.append(Item("train", *_training(study, runs, rounds, images), (method,)))
     # pictures show training images, some more that were asked about, and test images
     pictures = min((2 if asks else 1) * study.pictures, images["train"]) + min(study.pictures, images["test"])

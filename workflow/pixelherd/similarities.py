@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import psutil
 import torch
-from scipy.sparse import coo_array
 
 from .products import Products, VectorProducts, slices
 
@@ -55,6 +54,8 @@ class Pairs:
     @classmethod
     def of(cls, n: int, candidates: np.ndarray, terms: np.ndarray, values: np.ndarray) -> "Pairs":
         """Distinct pairs in any order."""
+        from scipy.sparse import coo_array
+
         matrix = coo_array((values, (candidates, terms)), shape=(n, n)).tocsr()
         matrix.sort_indices()
         return cls(matrix.indptr, matrix.indices, matrix.data)

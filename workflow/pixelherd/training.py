@@ -3,7 +3,9 @@
 The training itself is in :mod:`pixelherd.head`.
 """
 
+import csv
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from .features import MapSource, vectors_at
 from .head import DenseSource, VectorSource
 from .queries import LABEL_COLUMNS, read
 from .shards import Shards
+from .storage import write_text
 
 
 def vector_source(
@@ -94,3 +97,13 @@ def dense_source(
         truth.reshape(len(truth), -1)[answered.images, answered.flat] = answered.values
     dim = sum(values.shape[0] * values.shape[1] for values in maps_of(0).values())
     return DenseSource(maps_of, truth, dataset.size, device), dim
+
+
+def write_log(path: Path | str, log: Sequence[dict]) -> None:
+    """Write the log of :func:`pixelherd.head.train` as ``training.csv``, a row per epoch."""
+    text = StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(log[0])
+    for row in log:
+        table.writerow([f"{value:.9g}" if isinstance(value, float) else value for value in row.values()])
+    write_text(path, text.getvalue())

@@ -1,4 +1,4 @@
-# A person as the oracle: the page of a round, and how far the predictions have settled.
+# A person as the oracle: the page of a round, the answers, and how far the predictions have settled.
 
 
 rule annotate:
@@ -36,6 +36,31 @@ rule annotate:
         "Write the page to label {wildcards.step} with"
     script:
         "../scripts/annotate.py"
+
+
+rule label:
+    input:
+        dataset=lambda w: of_run(DATASET, run_of(w)),
+        queries=f"{ROUND}/queries.csv",
+        answers=ANSWERS,
+    output:
+        LABELS,
+    log:
+        "logs/label/{step}.log",
+    wildcard_constraints:
+        step=sealing.one_of([] if BY_MASKS else PENDING_STEPS),
+    conda:
+        "../../envs/pixelherd.yaml"
+    resources:
+        mem_mb=scaled(1000),
+        runtime=scaled(10),
+    params:
+        round=round_of,
+        cost=cost("label", "{step}"),
+    message:
+        "Label {wildcards.step}"
+    script:
+        "../scripts/label.py"
 
 
 rule stopping:

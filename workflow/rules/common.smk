@@ -54,6 +54,7 @@ POOL = f"{CACHE}/pools/{{step}}.npy"
 RANKS = f"{CACHE}/ranks/{{step}}/{{shard}}.npz"
 VECTORS = f"{CACHE}/vectors/{{answered}}.npy"
 ROUND = f"{RESULTS}/runs/{{step}}"
+LABELS = f"{ROUND}/labels.csv"
 RUN = f"{RESULTS}/runs/{{run}}"
 STOPPING = f"{ROUND}/stopping.csv"
 ANNOTATION = f"{RESULTS}/annotation/{{step}}"
@@ -147,8 +148,12 @@ def is_asked(step):
     return oracle.has_asked(ASKED.format(step=step), STUDY.identity(run), f"{ROUND.format(step=step)}/queries.csv")
 
 
+# Masks answer in the job that asks; a person's answers come by a job of their own.
+BY_MASKS = STUDY.oracle == "masks"
+ANSWERED_AT_ONCE = {"labels": LABELS} if BY_MASKS else {}
+
 # Queries that a page asks are not chosen anew.
-UNASKED = [step for step in PENDING_STEPS if STUDY.oracle == "masks" or not is_asked(step)]
+UNASKED = [step for step in PENDING_STEPS if BY_MASKS or not is_asked(step)]
 
 
 # Snakemake does not remake a missing shard behind an index that exists, so such an index is none.
@@ -275,12 +280,6 @@ def rank_input(wildcards):
     if STUDY.needs_draws(run.method) or not keeps:
         needed["backbone"] = of_run(BACKBONE, run)
     return needed
-
-
-def label_input(wildcards):
-    run = run_of(wildcards)
-    needed = {"dataset": of_run(DATASET, run), "queries": f"{ROUND}/queries.csv"}
-    return needed if STUDY.needs_masks(run.method) else needed | {"answers": ANSWERS}
 
 
 def stopping_input(wildcards):

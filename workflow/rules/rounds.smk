@@ -55,6 +55,7 @@ rule score:
     input:
         unpack(score_input),
     output:
+        **ANSWERED_AT_ONCE,
         queries=f"{ROUND}/queries.csv",
         scores=f"{ROUND}/scores.csv",
         correlations=f"{ROUND}/correlations.csv",
@@ -78,27 +79,6 @@ rule score:
         "Score {wildcards.step}"
     script:
         "../scripts/score.py"
-
-
-rule label:
-    input:
-        unpack(label_input),
-    output:
-        f"{ROUND}/labels.csv",
-    log:
-        "logs/label/{step}.log",
-    conda:
-        "../../envs/pixelherd.yaml"
-    resources:
-        mem_mb=scaled(1000),
-        runtime=scaled(10),
-    params:
-        round=round_of,
-        cost=cost("label", "{step}"),
-    message:
-        "Label {wildcards.step}"
-    script:
-        "../scripts/label.py"
 
 
 rule vectors:

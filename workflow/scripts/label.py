@@ -1,4 +1,4 @@
-"""Answer a round's queries, from the masks or by a person's file."""
+"""A round's labels: the answers that a person gave to its queries."""
 
 from pathlib import Path
 
@@ -10,12 +10,9 @@ with job(snakemake):
 
     files, number = snakemake.input, snakemake.params.round
     dataset = Dataset.open(Path(files.dataset).parent)
-    train, width = dataset.train, dataset.size[1]
-    asked = queries.read([files.queries], queries.QUERY_COLUMNS, train.ids, width)
-    if files.get("answers"):
-        pixels = oracle.read_asked(files.queries)
-        labels = oracle.read_answers(files.answers, pixels, number, [each.name for each in dataset.classes])
-        answered = queries.answer_by(asked, labels, files.answers)
-    else:
-        answered = queries.answer(asked, train.labels)
-    queries.write(snakemake.output[0], queries.LABEL_COLUMNS, number, answered, train.ids, width)
+    ids, width = dataset.train.ids, dataset.size[1]
+    asked = queries.read([files.queries], queries.QUERY_COLUMNS, ids, width)
+    pixels = oracle.read_asked(files.queries)
+    labels = oracle.read_answers(files.answers, pixels, number, [each.name for each in dataset.classes])
+    answered = queries.answer_by(asked, labels, files.answers)
+    queries.write(snakemake.output[0], queries.LABEL_COLUMNS, number, answered, ids, width)

@@ -1,4 +1,4 @@
-"""Stage 2 of a round: the pixels to label."""
+"""Stage 2 of a round: the pixels to label, and their labels where masks answer."""
 
 from pathlib import Path
 
@@ -36,5 +36,8 @@ with job(snakemake):
         rows = union.rows_of(labelled.images, labelled.flat)
         chosen = selection.together(union, rows, budget, number, settings, before)
     queries.write(snakemake.output.queries, queries.QUERY_COLUMNS, number, chosen, train.ids, width)
+    if labels := snakemake.output.get("labels"):
+        answered = queries.answer(chosen, train.labels)
+        queries.write(labels, queries.LABEL_COLUMNS, number, answered, train.ids, width)
     rankings.write_scores(snakemake.output.scores, number, ranking)
     rankings.write_correlations(snakemake.output.correlations, number, ranking)

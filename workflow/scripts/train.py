@@ -5,7 +5,6 @@ from pathlib import Path
 from pixelherd.job import job
 
 with job(snakemake) as meter:
-    import pandas as pd
     from tqdm import tqdm
 
     from pixelherd import head, training
@@ -46,7 +45,7 @@ with job(snakemake) as meter:
             progress=lambda row: bar.update(),
             checkpoint=checkpoint,
         )
-    pd.DataFrame(log).to_csv(snakemake.output.log, index=False, float_format="%.9g", lineterminator="\n")
+    training.write_log(snakemake.output.log, log)
     head.save(new, snakemake.output.head, {"run": params.identity, "round": str(number)})
     if checkpoint:
         checkpoint.unlink()

@@ -7,7 +7,9 @@ benchmark (classes, colours, ids) stands in a data file, see :mod:`.benchmarks`.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -236,20 +238,28 @@ class OriginalLabels:
 
 @dataclass(frozen=True)
 class Split:
-    """The images of a split in a fixed order.
+    """The images of a split in a fixed order. Arrays are opened when asked for: most jobs need the ids alone.
 
-    Attributes:
+    Args:
         ids: name of each image.
-        images: [N, H, W, 3] uint8, RGB; a chunk holds one image.
-        labels: [N, H, W] uint8, positions in the list of classes, 255 = ignored; None where the dataset has no masks.
+        array: opens ``images`` or ``labels``.
     """
 
     ids: list[str]
-    images: "zarr.Array"
-    labels: "zarr.Array | None"
+    array: "Callable[[str], zarr.Array | None]"
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def images(self) -> "zarr.Array":
+        """[N, H, W, 3] uint8, RGB; a chunk holds one image."""
+        return self.array("images")
+
+    @cached_property
+    def labels(self) -> "zarr.Array | None":
+        """[N, H, W] uint8, positions in the list of classes, 255 = ignored; None where the dataset has no masks."""
+        return self.array("labels")
 
 
 def labels_of(split: Split, image: int) -> "np.ndarray":
@@ -275,16 +285,19 @@ class Dataset:
         Raises:
             UserError: the folder is incomplete.
         """
-        import zarr
-
         manifest = read_manifest(folder)
-        group = zarr.open_group(Path(folder) / ARRAYS, mode="r")
         splits = {
-            split: Split(facts["ids"], group[split]["images"], group[split].get("labels"))
+            split: Split(facts["ids"], partial(_array, Path(folder) / ARRAYS / split))
             for split, facts in manifest["splits"].items()
         }
         classes = [ClassInfo(entry["name"], tuple(entry["colour"])) for entry in manifest["classes"]]
         return cls(classes, tuple(manifest["size"]), **splits)
+
+
+def _array(folder: Path, name: str) -> "zarr.Array | None":
+    import zarr
+
+    return zarr.open_array(folder / name, mode="r") if (folder / name).is_dir() else None
 
 
 def shown(settings: DatasetSettings, image: "Image.Image", longest: int) -> "Image.Image":
