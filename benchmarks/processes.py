@@ -124,13 +124,14 @@ def measure(folder: Path, study: Study, options: argparse.Namespace) -> None:
 
     rows = []
     for neighbour, code in NEIGHBOURS.items():
-        others = [subprocess.Popen([sys.executable, "-c", code])] if code else []
-        wanted = names[:2] if neighbour == "another shard" else names[:1]
-        jobs = [apart(folder, name) for name in wanted]
-        rows += [{"beside": neighbour} | json.loads(job.communicate()[0].splitlines()[-1]) for job in jobs]
-        for other in others:
-            other.kill()
-            other.wait()
+        other = subprocess.Popen([sys.executable, "-c", code]) if code else None
+        try:
+            jobs = [apart(folder, name) for name in (names[:2] if neighbour == "another shard" else names[:1])]
+            rows += [{"beside": neighbour} | json.loads(job.communicate()[0].splitlines()[-1]) for job in jobs]
+        finally:
+            if other:
+                other.kill()
+                other.wait()
         os.sync()
     table = pd.DataFrame(rows).groupby("beside", sort=False).mean()
     print("\nSeconds of a shard's job\n")
