@@ -74,8 +74,6 @@ def test_the_same_command_takes_up_after_a_killed_snakemake_and_refuses_a_second
     next(first_jobs(process, "evaluate"))
     second = study.snakemake(check=False)
     assert second.returncode == 1 and "another Snakemake works in this folder" in second.stderr
-    assert "2 runs, 1 of them sealed" in study.snakemake("plan").stdout, "what only prints may run beside it"
-    assert process.poll() is None
     process.kill()
     process.wait()
     after = study.snakemake()
