@@ -27,7 +27,11 @@ include: "workflow/rules/results.smk"
 
 
 onstart:
-    SESSION.start(PENDING)
+    # What only prints may run beside another Snakemake.
+    if any(job.output for job in workflow.dag.needrun_jobs()):
+        # The SLURM executor names all its jobs by this.
+        queue = getattr(workflow.scheduler._executor, "run_uuid", None)
+        in_one_line(SESSION.start, PENDING, WAITING, queue)
     # Snakemake 9 looks at all waiting jobs again a second after each look, and every job that ends adds such a series to
     # those that go on: after 500 jobs that takes half a processor. Without its limit of 100 starts a second, which only
     # a cluster needs, it looks when a job has ended.
@@ -47,6 +51,7 @@ localrules:
     tables,
     report,
     pretrain,
+    plan,
     doctor,
     predict,
 

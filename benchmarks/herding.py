@@ -1,16 +1,18 @@
 """How fast is MaxHerding against a plain rescan and other facility-location libraries, and how does its cost grow?
 
 Every cell runs in a process of its own, one after the other, with the same vectors: seconds with the kernel included,
-peak memory beyond the vectors and imports, and the coverage reached. Sides:
+peak memory beyond the vectors and imports, and the coverage reached (pixelherd's as it tells it). Sides:
 
     pixelherd        ``max_herding``
     rescan           the plain way: the whole kernel in float32, and for every pick all gains anew
     apricot          apricot-select, FacilityLocationSelection with its lazy optimiser on the same kernel
     submodlib        submodlib-py, FacilityLocationFunction with LazyGreedy on the same kernel
 
-A rescan that would go on beyond ``--limit`` seconds stops after at least 20 picks, and its time is extrapolated from
-them (≈); the libraries cannot be stopped and continued, so that a cell far beyond the limit is ended (>). Libraries
-that are not installed are left out: ``pip install apricot-select submodlib-py``.
+Each has run on ten vectors before, so that nobody's imports and compiler count. The kernel of the three others is a
+matrix product of torch. A rescan that would go on beyond ``--limit`` seconds stops after at least 20 picks, and its
+time is extrapolated from them (≈). The libraries cannot be stopped and continued: what is not done by the limit is
+ended (>), and larger cells of the same kind are not begun (–). Libraries that are not installed are left out:
+``pip install apricot-select submodlib-py``.
 
     python benchmarks/herding.py --union cache/lists/camvid/ddpm/seed-0/union-50 --local --threads 2
 
@@ -19,8 +21,11 @@ candidates of an image with ADM-256's maps, D = 6144, 50 picks of 10,000.
 """
 
 import argparse
+import hashlib
 import json
+import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -29,6 +34,8 @@ from pathlib import Path
 import numpy as np
 
 SIDES = ("pixelherd", "rescan", "apricot", "submodlib")
+ENDED, SKIPPED, MEMORY = ">", "–", "out of memory"
+MARKERS = (("o", "white"), ("^", "gray"))  # of what is extrapolated, and of what was ended
 ADM = {5: (1024, 32), 8: (512, 64), 12: (256, 128), 17: (256, 256)}  # channels and side of ADM-256's decoder blocks
 
 
@@ -61,21 +68,33 @@ def main() -> None:
     found = []
     for cell in cells:
         for side in options.sides if cell["kind"] == "global" else ("pixelherd", "rescan"):
-            found.append(cell | {"side": side} | measured(cell | {"side": side}, options))
+            cell = cell | {"side": side}
+            hopeless = any(
+                row["mark"] in (ENDED, SKIPPED) and all(row[key] == cell[key] for key in ("data", "label", "side"))
+                for row in found
+            )
+            found.append(cell | (nothing(options.limit, SKIPPED) if hopeless else measured(cell, options)))
             print(found[-1], file=sys.stderr, flush=True)
     rounds = [measured({"kind": name}, options) for name in ("first", "small", "later")] if options.union else []
     report(found, rounds, options)
 
 
+def nothing(seconds: float | None, mark: str = "") -> dict:
+    """The result of a cell that was not measured to its end."""
+    return {"seconds": seconds, "mark": mark, "memory": None, "coverage": None}
+
+
 def measured(cell: dict, options: argparse.Namespace) -> dict:
-    """What a process of its own measures; ``{"seconds": None}`` where the side is not installed."""
+    """What a process of its own measures; no seconds where the side is not installed."""
     command = [sys.executable, __file__, "--cell", json.dumps(cell), "--limit", str(options.limit)]
     command += ["--threads", str(options.threads)] + (["--union", str(options.union)] if options.union else [])
-    try:
-        # Beside its limit a cell makes its vectors, and the rounds of a union include what gather does.
-        done = subprocess.run(command, capture_output=True, text=True, timeout=options.limit + 60, check=False)
-    except subprocess.TimeoutExpired:
-        return {"seconds": options.limit, "mark": "> ", "memory": None, "coverage": None}
+    threads = str(options.threads)
+    environment = os.environ | {"OMP_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode == -signal.SIGALRM:
+        return nothing(options.limit, ENDED)
+    if done.returncode == -signal.SIGKILL:
+        return nothing(None, MEMORY)
     if done.returncode:
         raise SystemExit(f"{cell}: {done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
@@ -114,22 +133,26 @@ def union_size(union: Path) -> int:
 
 
 class Meter:
-    """Seconds, and peak memory beyond what the process held at the start."""
+    """Seconds, and peak memory beyond what the process held at the start.
 
-    def __init__(self) -> None:
+    Args:
+        limit: ends the process after so many seconds.
+    """
+
+    def __init__(self, limit: float | None = None) -> None:
         import psutil
 
         self._held = psutil.Process().memory_info().rss
         # Writing 5 resets the peak, which making the vectors has raised.
         Path("/proc/self/clear_refs").write_text("5")
+        signal.setitimer(signal.ITIMER_REAL, limit or 0)
         self._start = time.perf_counter()
 
-    def seconds(self) -> float:
-        return time.perf_counter() - self._start
-
-    def result(self, coverage: float | None, seconds: float | None = None, mark: str = "") -> dict:
-        seconds = self.seconds() if seconds is None else seconds
-        return {"seconds": seconds, "mark": mark, "memory": peak() - self._held, "coverage": coverage}
+    def stop(self) -> dict:
+        """What was measured so far."""
+        seconds = time.perf_counter() - self._start
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        return {"seconds": seconds, "mark": "", "memory": peak() - self._held, "coverage": None}
 
 
 def peak() -> int:
@@ -147,13 +170,14 @@ def side_of(name: str):
 def pixelherd(x: np.ndarray, picks: int, limit: float) -> dict:
     from pixelherd.herding import max_herding
 
+    max_herding(x[:10], 2)
     meter = Meter()
     herding = max_herding(x, picks)
-    return meter.result(float(herding.coverage[-1]))
+    return meter.stop() | {"coverage": float(herding.coverage[-1])}
 
 
-def plain_kernel(x: np.ndarray):
-    """The whole kernel ``[n, n]`` float32, computed in row blocks."""
+def plain_kernel(x: np.ndarray, dtype: str = "float32"):
+    """The whole kernel ``[n, n]``, computed in row blocks in float32."""
     import torch
 
     from pixelherd.herding import median_bandwidth
@@ -161,57 +185,59 @@ def plain_kernel(x: np.ndarray):
     bandwidth = median_bandwidth(x)
     x = torch.from_numpy(x)
     norms = x.square().sum(dim=1)
-    kernel = torch.empty(len(x), len(x))
+    kernel = torch.empty(len(x), len(x), dtype=getattr(torch, dtype))
     for rows in range(0, len(x), 512):
-        block = kernel[rows : rows + 512]
-        torch.mm(x[rows : rows + 512], x.T, out=block)
+        block = x[rows : rows + 512] @ x.T
         block.mul_(-2).add_(norms).add_(norms[rows : rows + 512, None]).clamp_(min=0).div_(-(bandwidth**2)).exp_()
+        kernel[rows : rows + 512] = block
     return kernel
 
 
 def rescan(x: np.ndarray, picks: int, limit: float) -> dict:
     import torch
 
+    plain_kernel(x[:10])
     meter = Meter()
     kernel = plain_kernel(x)
-    before = meter.seconds()
+    before = meter.stop()["seconds"]
     c = torch.zeros(len(x))
     for count in range(1, picks + 1):
-        gains = torch.cat([(block - c).clamp_(min=0).sum(dim=1) for block in kernel.split(256)])
+        gains = torch.cat([(block - c).clamp_(min=0).sum(dim=1) for block in kernel.split(64)])
         torch.maximum(c, kernel[gains.argmax()], out=c)
-        if count >= 20 and meter.seconds() > limit:
+        if count >= 20 and meter.stop()["seconds"] > limit:
             break
+    result = meter.stop()
     if count == picks:
-        return meter.result(float(c.double().mean()))
-    each = (meter.seconds() - before) / count
-    return meter.result(None, before + picks * each, f"≈ ({count} picks) ")
+        return result | {"coverage": float(c.double().mean())}
+    each = (result["seconds"] - before) / count
+    return result | {"seconds": before + picks * each, "mark": f"≈ ({count} picks)"}
 
 
 def apricot(x: np.ndarray, picks: int, limit: float) -> dict:
     try:
         from apricot import FacilityLocationSelection
     except ImportError:
-        return {"seconds": None}
-    # The compiler's time is not the method's.
-    FacilityLocationSelection(2, metric="precomputed", optimizer="lazy").fit(np.eye(8, dtype=np.float64))
-    meter = Meter()
-    kernel = plain_kernel(x).numpy().astype(np.float64)  # its compiled functions take float64 only
+        return nothing(None)
+    FacilityLocationSelection(2, metric="precomputed", optimizer="lazy").fit(plain_kernel(x[:10], "float64").numpy())
+    meter = Meter(limit)
+    kernel = plain_kernel(x, "float64").numpy()  # its compiled functions take float64 only
     selection = FacilityLocationSelection(picks, metric="precomputed", optimizer="lazy").fit(kernel)
-    return meter.result(reached(kernel, selection.ranking))
+    return meter.stop() | {"coverage": reached(kernel, selection.ranking)}
 
 
 def submodlib(x: np.ndarray, picks: int, limit: float) -> dict:
     try:
         from submodlib import FacilityLocationFunction
     except ImportError:
-        return {"seconds": None}
-    meter = Meter()
+        return nothing(None)
+    plain_kernel(x[:10])
+    meter = Meter(limit)
     kernel = plain_kernel(x).numpy()
     function = FacilityLocationFunction(n=len(x), mode="dense", sijs=kernel, separate_rep=False)
     chosen = function.maximize(
         budget=picks, optimizer="LazyGreedy", stopIfZeroGain=False, stopIfNegativeGain=False, show_progress=False
     )
-    return meter.result(reached(kernel, [index for index, _ in chosen]))
+    return meter.stop() | {"coverage": reached(kernel, [index for index, _ in chosen])}
 
 
 def reached(kernel: np.ndarray, chosen) -> float:
@@ -249,7 +275,7 @@ def local(cell: dict, limit: float) -> dict:
     if cell["side"] == "pixelherd":
         meter = Meter()
         herding = max_herding(MapProducts(maps, pixels, size), cell["picks"], memory=LIST_MEMORY)
-        return meter.result(float(herding.coverage[-1]))
+        return meter.stop() | {"coverage": float(herding.coverage[-1])}
     start = time.perf_counter()
     x = dense.vectors(maps, torch.as_tensor(pixels // size[1]), torch.as_tensor(pixels % size[1]), size).numpy()
     seconds = time.perf_counter() - start
@@ -272,16 +298,16 @@ def round_of_union(kind: str, folder: Path) -> dict:
         meter = Meter()
         memory = 200 * 10**6 if kind == "small" else candidates.POOL_MEMORY
         herding = herd(Similarities(VectorProducts(union.vectors[rows]), bandwidth, memory=memory), len(rows) // 2)
-        result = meter.result(float(herding.coverage[-1]))
-        return result | {"n": len(rows), "picks": len(rows) // 2, "digest": hash(tuple(herding.indices.tolist()))}
+        digest = hashlib.sha256(herding.indices.numpy().tobytes()).hexdigest()
+        return meter.stop() | {"n": len(rows), "picks": len(rows) // 2, "digest": digest}
     images = int(arrays["images"].max()) + 1
     union = candidates.Union(
         **arrays, bandwidth=bandwidth, shared=candidates.share(union.vectors, rows, listed, "rbf", bandwidth, images)
     )
     labelled, _ = union.herd(np.array([], dtype=np.int64), listed, "rbf", max(images // 10, 1))
     meter = Meter()
-    chosen, herding = union.herd(np.sort(labelled), listed, "rbf", 0.5)
-    return meter.result(float(herding.coverage[-1])) | {"n": len(union.offered(labelled, listed)), "picks": len(chosen)}
+    chosen, _ = union.herd(np.sort(labelled), listed, "rbf", 0.5)
+    return meter.stop() | {"n": len(union.offered(labelled, listed)), "picks": len(chosen)}
 
 
 def report(found: list[dict], rounds: list[dict], options: argparse.Namespace) -> None:
@@ -289,62 +315,88 @@ def report(found: list[dict], rounds: list[dict], options: argparse.Namespace) -
     import pandas as pd
 
     def text(row: dict) -> str:
+        if row["mark"] in (SKIPPED, MEMORY):
+            return row["mark"]
         if row["seconds"] is None:
             return "not installed"
-        return f"{row['mark']}{row['seconds']:.2f}"
+        seconds = f"{row['seconds']:.2g}" if row["seconds"] < 10 else f"{row['seconds']:,.0f}"
+        parts = [f"{row['mark']} {seconds} s".strip()]
+        if row["memory"] is not None:
+            parts.append(f"{row['memory'] / 1e6:,.0f} MB")
+        if row["coverage"] is not None:
+            parts.append(f"{row['coverage']:.5f}")
+        return ", ".join(parts)
 
     keys = ["data", "n", "picks"]
     table: dict[tuple, dict] = {}
     for row in found:
         cells = table.setdefault(tuple(row[key] for key in keys), {})
-        cells[f"{row['side']} s"] = text(row)
-        cells[f"{row['side']} MB"] = "" if row.get("memory") is None else f"{row['memory'] / 1e6:.0f}"
-        cells[f"{row['side']} coverage"] = "" if row.get("coverage") is None else f"{row['coverage']:.5f}"
-        cells.setdefault("ratio", "")
-        if row["side"] == "rescan":
-            ours = next(each for each in found if each["side"] == "pixelherd" and all(each[k] == row[k] for k in keys))
-            if "> " not in (row["mark"], ours["mark"]):  # a cell that was ended says nothing about a ratio
-                cells["ratio"] = f"{row['seconds'] / ours['seconds']:.1f}"
-    lines = [dict(zip(keys, key, strict=True)) | cells for key, cells in table.items()]
-    print(f"{options.threads} threads; seconds with the kernel included; ratio = rescan / pixelherd\n")
-    print(pd.DataFrame(lines).to_markdown(index=False))
+        cells[row["side"]] = text(row)
+        ours = next(
+            (each for each in found if each["side"] == "pixelherd" and all(each[k] == row[k] for k in keys)), None
+        )
+        if row["side"] == "rescan" and ours and row["seconds"]:
+            cells["rescan / pixelherd"] = f"{row['seconds'] / ours['seconds']:.3g}"
+    lines = [
+        dict(zip(["vectors", *keys[1:]], (title(key[0]), *key[1:]), strict=True)) | cells
+        for key, cells in table.items()
+    ]
+    print(f"{options.threads} threads; seconds with the kernel, peak memory, coverage reached\n")
+    print(pd.DataFrame(lines).fillna("").to_markdown(index=False, disable_numparse=True))
     if rounds:
         first, small, later = rounds
-        same = "digest" in small and small["digest"] == first["digest"]
         print(f"\nUnion of a seed, {first['n']} vectors, {first['picks']} picks, with pixelherd:")
         print(f"- first round {first['seconds']:.1f} s, {first['memory'] / 1e6:.0f} MB")
-        print(f"- with 200 MB for the kernel {small['mark']}{small['seconds']:.1f} s, picks the same: {same}")
-        print(f"- a later round of the same seed {later['seconds']:.1f} s")
+        print(
+            f"- with 200 MB for the kernel {small['seconds']:.1f} s, {small['memory'] / 1e6:.0f} MB, "
+            f"picks the same: {small['digest'] == first['digest']}"
+        )
+        print(f"- a later round of the same seed {later['seconds']:.1f} s, {later['memory'] / 1e6:.0f} MB")
     picture(found, options.out)
 
 
-def picture(found: list[dict], out: Path) -> None:
-    """Seconds over n, log-log, a panel for each kind of vectors."""
-    from matplotlib.figure import Figure
+def title(data: str | int) -> str:
+    return {"camvid": "CamVid, D = 1440", "maps": "an image's maps, D = 6144"}.get(data, f"D = {data}")
 
-    kinds = list(dict.fromkeys(row["data"] for row in found if row["kind"] == "global"))
-    if not kinds:
+
+def picture(found: list[dict], out: Path) -> None:
+    """Seconds over n, log-log: a row of panels for few picks and one for half of all, a column for a kind of vectors.
+
+    Full points are measured, hollow ones extrapolated; where an arrow stands the library was ended.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    found = [row for row in found if row["kind"] == "global" and row["seconds"] is not None and row["mark"] != SKIPPED]
+    kinds, labels = (list(dict.fromkeys(row[key] for row in found)) for key in ("data", "label"))
+    if not found:
         return
-    figure = Figure(figsize=(4 * len(kinds), 3.6), layout="constrained")
-    for axes, kind in zip(np.atleast_1d(figure.subplots(1, len(kinds), sharey=True)), kinds, strict=True):
-        for colour, side in enumerate(SIDES):
-            for label, style in (("50", ":"), ("half", "-")):
-                mine = [r for r in found if (r["data"], r["side"], r["label"]) == (kind, side, label) and r["seconds"]]
-                mine = [row for row in mine if row["mark"] != "> "]
-                name = f"{side}, {'half of all' if label == 'half' else label}"
-                axes.loglog(
-                    [row["n"] for row in mine],
-                    [row["seconds"] for row in mine],
-                    style,
-                    color=f"C{colour}",
-                    marker="o",
-                    markersize=3,
-                    label=name,
-                )
-        axes.set_title("CamVid, D = 1440" if kind == "camvid" else f"D = {kind}")
+    figure = Figure(figsize=(3.2 * len(kinds) + 1.4, 2.6 * len(labels) + 0.3), layout="constrained")
+    panels = figure.subplots(len(labels), len(kinds), sharex=True, sharey=True, squeeze=False)
+    for panel_row, label in zip(panels, labels, strict=True):
+        for axes, kind in zip(panel_row, kinds, strict=True):
+            for colour, side in enumerate(SIDES):
+                mine = [row for row in found if (row["data"], row["side"], row["label"]) == (kind, side, label)]
+                n, seconds = [row["n"] for row in mine], [row["seconds"] for row in mine]
+                axes.loglog(n, seconds, color=f"C{colour}", linewidth=1.2)
+                for row in mine:
+                    axes.plot(
+                        row["n"],
+                        row["seconds"],
+                        "^" if row["mark"] == ENDED else "o",
+                        color=f"C{colour}",
+                        markersize=7 if row["mark"] == ENDED else 4,
+                        markerfacecolor="white" if row["mark"].startswith("≈") else f"C{colour}",
+                    )
+            axes.set_title(f"{title(kind)}, {'half picked' if label == 'half' else f'{label} picks'}", fontsize=9)
+            axes.grid(which="major", linewidth=0.3)
+    for axes in panels[-1]:
         axes.set_xlabel("vectors")
-    figure.axes[0].set_ylabel("seconds")
-    figure.axes[-1].legend(fontsize=7)
+    for axes in panels[:, 0]:
+        axes.set_ylabel("seconds")
+    handles = [Line2D([], [], color=f"C{colour}", marker="o", markersize=4) for colour in range(len(SIDES))]
+    handles += [Line2D([], [], color="gray", linestyle="", marker=m, markerfacecolor=f) for m, f in MARKERS]
+    figure.legend(handles, [*SIDES, "extrapolated", "ended"], loc="outside right upper", fontsize=8)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=120)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 from pixelherd import choices, pages, rankings
 from pixelherd.errors import UserError
@@ -140,6 +141,7 @@ def test_spearman_is_pearson_of_mean_ranks():
     a, b = generator.integers(0, 6, (2, 50)) + generator.integers(0, 3, 50)
     mean_ranks = [[(np.sum(x < value) + np.sum(x <= value) + 1) / 2 for value in x] for x in (a, b)]
     assert rankings.spearman(a, b) == pytest.approx(np.corrcoef(mean_ranks)[0, 1])
+    assert rankings.spearman(a, b) == pytest.approx(scipy.stats.spearmanr(a, b).statistic)
 
 
 def test_runs_of_an_older_version_kept_no_scores(tmp_path):

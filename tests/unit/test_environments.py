@@ -34,7 +34,22 @@ def test_nothing_but_slurm_limits_array_jobs():
     assert not {"cores", "resources"} & profile.keys()
 
 
-def test_every_rule_says_what_it_needs():
+def rules() -> dict[str, str]:
+    """The rules by their names."""
+    found = {}
     for path in sorted((REPOSITORY / "workflow" / "rules").glob("*.smk")):
-        for rule in path.read_text().split("\nrule ")[1:]:
-            assert "mem_mb=" in rule and "runtime=" in rule, f"{path.name}: {rule.split(':')[0]}"
+        for rule in f"\n{path.read_text()}".split("\nrule ")[1:]:
+            found[rule.split(":")[0]] = rule
+    return found
+
+
+def test_every_rule_says_what_it_needs():
+    for name, rule in rules().items():
+        assert "mem_mb=" in rule and "runtime=" in rule, name
+
+
+def test_what_prints_to_the_user_is_no_job_of_the_queue():
+    local = (REPOSITORY / "Snakefile").read_text().split("localrules:")[1].split("rule all:")[0]
+    printing = {name for name, rule in rules().items() if "\n    output:" not in rule}
+    assert printing == {"plan", "predict", "doctor"}
+    assert all(f"    {name},\n" in local for name in printing)

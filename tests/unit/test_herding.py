@@ -1,11 +1,15 @@
 """MaxHerding against brute force in float64, and the properties that greedy coverage must have."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pixelherd import herding, products, similarities
 from pixelherd.errors import UserError
 from pixelherd.herding import KERNELS, max_herding, median_bandwidth
 
@@ -84,6 +88,44 @@ def test_little_memory_changes_nothing(bytes_a_value, credited):
     torch.testing.assert_close(full.coverage, small.coverage, rtol=0, atol=1e-7)
 
 
+PEAK = """
+from pathlib import Path
+import torch
+from pixelherd.herding import max_herding
+
+def resident(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+x = torch.randn(6000, 8, generator=torch.Generator().manual_seed(0))
+max_herding(x[:500], 100, kernel="{kernel}")
+Path("/proc/self/clear_refs").write_text("5")
+before = resident("VmRSS")
+max_herding(x, 500, kernel="{kernel}", memory={memory})
+print(resident("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak from /proc")
+@pytest.mark.parametrize("kernel, memory", [("top_hat", 0), ("rbf", 0), ("rbf", 3 * 6000**2)])
+def test_memory_bounds_the_peak(kernel, memory):
+    """Within the 50 MB that the docstring allows on top; the whole matrix is 144 MB in float32."""
+    code = PEAK.format(kernel=kernel, memory=memory)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) <= max(memory, 1536 * 6000) + 50e6
+
+
+def test_a_device_without_float64_is_served(monkeypatch):
+    """As on Apple's GPUs, where sums and bandwidths are of float32 too."""
+    assert products.widest(torch.device("mps")) == torch.float32
+    for module in (herding, products, similarities):
+        monkeypatch.setattr(module, "widest", lambda device: torch.float32)
+    x = vectors(300, 5)
+    _, coverage = brute_force(x, 100, median_bandwidth(x))
+    found = max_herding(x, 100)
+    np.testing.assert_allclose(found.coverage, coverage, atol=1e-5)
+
+
 def adversarial(case: str) -> torch.Tensor:
     x = vectors(260, 6, seed=len(case))
     return {
@@ -113,6 +155,33 @@ def test_coverage_of_adversarial_inputs_is_that_of_brute_force(case, credited, w
     _, coverage = brute_force(x, 60, bandwidth, covered=covered, weights=weights)
     for memory in (5 * len(x) ** 2, 3 * len(x) ** 2, 0):
         herding = max_herding(x, 60, bandwidth=bandwidth, covered=covered, weights=weights, memory=memory)
+        np.testing.assert_allclose(herding.coverage, coverage, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", FORMULAS)
+@pytest.mark.parametrize(
+    "case", ["far clusters", "tiny bandwidth", "an outlier", "a line", "far offset", "huge", "tiny"]
+)
+@pytest.mark.parametrize("credited", [False, True])
+def test_small_distances_between_long_vectors_keep_their_digits(kernel, case, credited):
+    """float32 products would lose them, and with them the pick."""
+    n = 150
+    x = vectors(n, 6, seed=4)
+    line = torch.arange(n)[:, None].repeat(1, 6) / 128
+    x, factor = {
+        "far clusters": (50 * vectors(6, 6)[torch.arange(n) % 6] + 0.01 * x, 1),
+        "tiny bandwidth": (x, 0.05),
+        "an outlier": (torch.cat([x[:-1], 1e4 * x[-1:]]), 1),
+        "a line": (line, 0.05),
+        "far offset": (1000 * x + 1e5, 1),
+        "huge": (1e12 * x, 1),
+        "tiny": (1e-12 * x, 1),
+    }[case]
+    bandwidth = factor * median_bandwidth(x)
+    covered = x[3:6] + 0.01 * x.abs().mean() if credited else None
+    _, coverage = brute_force(x, 50, bandwidth, kernel=kernel, covered=covered)
+    for memory in (5 * n**2, 3 * n**2, 0):
+        herding = max_herding(x, 50, bandwidth=bandwidth, kernel=kernel, covered=covered, memory=memory)
         np.testing.assert_allclose(herding.coverage, coverage, atol=1e-5)
 
 

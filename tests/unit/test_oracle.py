@@ -130,15 +130,6 @@ def test_a_run_waits_for_the_first_round_whose_answers_are_incomplete(study):
     assert oracle.waiting(study, pending) == {}, "answers of queries that are chosen again may fit"
 
 
-def test_jobs_go_by_what_waited_at_the_start(monkeypatch):
-    monkeypatch.delenv(oracle.HANDED_ON, raising=False)
-    assert oracle.handed_on() is None
-    monkeypatch.setenv(oracle.HANDED_ON, "")  # so that it is put back
-    for found in ({}, {Run("demo", "ddpm", "edald", "0.1", 3): 2}):
-        oracle.hand_on(found)
-        assert oracle.handed_on() == found
-
-
 def test_what_a_page_asks_is_known_by_run_and_queries(study, tmp_path):
     run = Run("demo", "ddpm", "edald", "3", 0)
     asked, queries = write(study, run, 0) / oracle.ASKED, oracle.queries_of(study, run, 0)

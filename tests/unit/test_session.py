@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from pixelherd import sealing, session
+from pixelherd.errors import UserError
 from pixelherd.study import Study
 
 HOLDER = """
@@ -57,12 +58,24 @@ def test_an_undisturbed_start_says_nothing(tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_jobs_see_the_runs_that_were_pending_when_snakemake_started(tmp_path, settings):
-    study = Study.read(settings | {"results": str(tmp_path / "results")})
+def test_jobs_see_what_was_pending_and_waited_when_snakemake_started(tmp_path, settings):
+    study = Study.read(settings | {"results": str(tmp_path / "results"), "oracle": "csv"})
+    with pytest.raises(UserError, match=r"pixelherd.json is not there for this job"):
+        session.told(study, tmp_path)
     everything = sealing.pending(study)
-    assert session.pending(study, tmp_path) == everything, "of a Snakemake that wrote nothing"
-    some = dict(list(everything.items())[:1])
     started = session.Session(tmp_path)
     started.claim()
-    started.start(some)
-    assert session.pending(study, tmp_path) == some
+    some = dict(list(everything.items())[:1])
+    for pending, waiting in ((everything, {}), (some, dict.fromkeys(some, 1))):
+        started.start(pending, waiting)
+        assert session.told(study, tmp_path) == (pending, waiting)
+
+
+def test_where_slurm_is_not_at_hand_the_jobs_of_a_killed_snakemake_are_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    session.Session(tmp_path).start({}, {}, "some-id")
+    assert capsys.readouterr().err == ""
+    session.Session(tmp_path).start({}, {})
+    assert "if it was killed, cancel them: scancel --name=some-id" in capsys.readouterr().err
+    session.Session(tmp_path).start({}, {})
+    assert capsys.readouterr().err == ""

@@ -56,7 +56,7 @@ def test_a_cancelled_job_is_retried(cluster, finished, tmp_path):
         assert process.poll() is None
         time.sleep(0.2)
     subprocess.run(["scancel", *running], check=True)
-    assert process.wait() == 0, (study.folder / "output.txt").read_text()[-3000:]
+    assert process.wait() == 0, output(study)[-3000:]
     assert study.results() == finished.results()
     assert len(squeue("--states=CANCELLED", f"--name={run_id(study)}")) == 1
 
@@ -65,6 +65,28 @@ def test_a_job_over_its_memory_is_retried_with_more(cluster, finished, tmp_path)
     study = unsealed(finished, tmp_path)
     done = study.snakemake(*SLURM, "--set-resources", "evaluate:mem_mb=200*attempt**4")
     assert "Trying to restart job" in done.stdout + done.stderr
+    assert study.results() == finished.results()
+
+
+def test_the_jobs_of_a_killed_snakemake_go_with_it(cluster, finished, tmp_path):
+    study = unsealed(finished, tmp_path)
+    shutil.rmtree(study.folder / "cache" / "features" / "street" / "ddpm" / "test")
+    killed = []
+    for partition, state in (("DOWN", "PENDING"), ("UP", "RUNNING"), ("UP", None)):
+        subprocess.run(["scontrol", "update", "PartitionName=gpu", f"State={partition}"], check=True)
+        process = study.start(*SLURM)
+        while state and not (jobs := squeue(f"--states={state}", f"--name={run_id(study)}")):
+            assert process.poll() is None
+            time.sleep(0.2)
+        if state:
+            process.kill()
+            assert process.wait() < 0
+            killed.append((run_id(study), jobs))
+            assert squeue(f"--name={run_id(study)}") == jobs, "they outlive it"
+    assert process.wait() == 0, output(study)[-3000:]
+    assert "jobs of a killed Snakemake are still in SLURM's queue; they are cancelled" in output(study)
+    for name, jobs in killed:
+        assert squeue("--states=CANCELLED", f"--name={name}") == jobs
     assert study.results() == finished.results()
 
 
@@ -81,6 +103,12 @@ def squeue(*arguments: str) -> list[str]:
     return listed.stdout.split()
 
 
+def output(study: Workspace) -> str:
+    """What the last Snakemake that was started has printed so far."""
+    return (study.folder / "output.txt").read_text()
+
+
 def run_id(study: Workspace) -> str:
-    """The name that Snakemake gave all its jobs."""
-    return re.search(r"SLURM run ID: (\S+)", (study.folder / "output.txt").read_text())[1]
+    """The name that Snakemake gives all its jobs; none as long as it has not said it."""
+    found = re.search(r"SLURM run ID: (\S+)", output(study))
+    return found[1] if found else "none-yet"

@@ -16,7 +16,7 @@ from .datasets import labels_of
 from .errors import UserError
 from .features import ImageMaps, MapSource, vectors_at
 from .herding import Herding, herd, max_herding, median_bandwidth
-from .products import MapProducts, VectorProducts, as_float32
+from .products import MapProducts, VectorProducts
 from .randomness import numpy_generator, torch_generator
 from .shards import Shards
 from .similarities import Neighbours, Pairs, Similarities
@@ -252,11 +252,10 @@ def share(vectors: np.ndarray, rows: np.ndarray, listed: int, kernel: str, bandw
         bandwidth: σ.
         images: how many pixels the opening has.
     """
-    offered = as_float32(vectors[rows], "features")
-    centre = offered.mean(dim=0).numpy()
-    similarities = Similarities(VectorProducts(offered, centre), bandwidth, kernel, POOL_MEMORY)
+    products = VectorProducts(vectors[rows])
+    similarities = Similarities(products, bandwidth, kernel, POOL_MEMORY)
     opening = herd(similarities, images)
-    return Shared(rows, kernel, listed, opening, similarities.neighbours(NEIGHBOURS), centre)
+    return Shared(rows, kernel, listed, opening, similarities.neighbours(NEIGHBOURS), products.centre.numpy())
 
 
 def read_union(folder: Path) -> Union:

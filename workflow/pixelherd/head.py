@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from . import dense
 from .errors import UserError
 from .matmul import Linear
+from .optimizer import Adam
 from .storage import write_bytes
 from .training_settings import HeadSettings
 
@@ -98,8 +99,7 @@ class Head(nn.Module):
         )
 
     def _linear(self, inputs: int, outputs: int) -> Linear:
-        # nn.Linear's own initialisation would advance torch's global generator.
-        layer = nn.utils.skip_init(Linear, inputs, outputs)
+        layer = Linear(inputs, outputs)
         nn.init.normal_(layer.weight, std=WEIGHT_SCALE, generator=self.generator)
         nn.init.zeros_(layer.bias)
         return layer
@@ -129,7 +129,7 @@ def _folded(norm: nn.BatchNorm1d, linear: nn.Linear) -> Linear:
     scale = norm.weight.double() * (norm.running_var.double() + norm.eps).rsqrt()
     shift = norm.bias.double() - norm.running_mean.double() * scale
     weight = linear.weight.double()
-    folded = nn.utils.skip_init(Linear, linear.in_features, linear.out_features, device=linear.weight.device)
+    folded = Linear(linear.in_features, linear.out_features, device=linear.weight.device)
     folded.weight.copy_(weight * scale)
     folded.bias.copy_(linear.bias.double() + weight @ shift)
     return folded
@@ -414,12 +414,7 @@ def train(
         UserError: no labelled pixel, a label outside the classes, a batch of a single pixel (it has no batch
             statistics), a loss that is not finite, or a checkpoint of another training.
     """
-    optimizer = torch.optim.Adam(
-        head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-    )
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(
-        optimizer, T_max=settings.period, eta_min=settings.minimum_learning_rate
-    )
+    optimizer = Adam(head.parameters(), settings.weight_decay)
     order = torch.randperm(source.images, generator=order_generator).tolist()
     batches = [order[start : start + settings.batch_images] for start in range(0, len(order), settings.batch_images)]
     batches = [images for images in batches if any(map(source.labelled, images))]
@@ -429,6 +424,7 @@ def train(
     log: list[dict] = []
     lowest, since_lowest, stopped = math.inf, 0, False
     identity = {
+        "format": 2,
         "settings": settings.model_dump(mode="json"),
         "head": [head.dim, head.classes, *head.hidden, head.dropout],
         "batches": batches,
@@ -438,12 +434,12 @@ def train(
         head.load_state_dict(state["weights"])
         head.generator.set_state(state["generator"])
         optimizer.load_state_dict(state["optimizer"])
-        scheduler.load_state_dict(state["scheduler"])
         log, lowest, since_lowest, stopped = (state[key] for key in ("log", "lowest", "since_lowest", "stopped"))
 
     while len(log) < settings.epochs and not stopped:
         head.train()
         epoch, losses, right, labelled_pixels = len(log) + 1, [], 0, 0
+        rate = learning_rate(settings, epoch)
         for images in batches:
             batch = source.batch(images)
             where = f"batch {len(losses) + 1} of epoch {epoch} (images {', '.join(map(str, images))})"
@@ -451,7 +447,6 @@ def train(
             _check_batch(batch.labels, labelled, head.classes, where)
             logits = head.rest(batch.project(head.first))
             loss = nn.functional.cross_entropy(logits, batch.labels, ignore_index=IGNORED)
-            optimizer.zero_grad()
             loss.backward()
             losses.append(loss.item())
             if not math.isfinite(losses[-1]):
@@ -459,7 +454,7 @@ def train(
                     f"the training loss is {losses[-1]} in {where}: the features hold values that are not finite, or "
                     f"learning_rate {settings.learning_rate} is too high; check the features or lower it"
                 )
-            optimizer.step()
+            optimizer.step(rate)
 
             correct = int((logits.argmax(dim=1) == batch.labels)[labelled].sum())
             pixels = int(labelled.sum())
@@ -474,18 +469,16 @@ def train(
                 "epoch": epoch,
                 "loss": math.fsum(losses) / len(losses),
                 "accuracy": right / labelled_pixels,
-                "learning_rate": scheduler.get_last_lr()[0],
+                "learning_rate": rate,
                 "steps": len(losses),
             }
         )
-        scheduler.step()
         if checkpoint is not None:
             state = {
                 "identity": identity,
                 "weights": head.state_dict(),
                 "generator": head.generator.get_state(),
                 "optimizer": optimizer.state_dict(),
-                "scheduler": scheduler.state_dict(),
                 "log": log,
                 "lowest": lowest,
                 "since_lowest": since_lowest,
@@ -498,6 +491,13 @@ def train(
             progress(log[-1])
     head.eval()
     return log
+
+
+def learning_rate(settings: HeadSettings, epoch: int) -> float:
+    """The cosine schedule at an epoch, from 1: at its minimum after ``settings.period`` epochs, and then up again."""
+    above = settings.learning_rate - settings.minimum_learning_rate
+    cosine = math.cos(math.pi * (epoch - 1) / settings.period)
+    return settings.minimum_learning_rate + above * (1 + cosine) / 2
 
 
 def _check_batch(labels: Tensor, labelled: Tensor, classes: int, where: str) -> None:

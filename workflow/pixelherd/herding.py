@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from .errors import UserError
-from .products import Products, VectorProducts, as_float32
+from .products import Products, VectorProducts, as_float32, widest
 from .randomness import torch_generator
 from .similarities import BATCH, KERNELS, Pairs, Similarities
 
@@ -61,7 +61,10 @@ def max_herding(
 
     Gains are sums of float32 kernel values; those within a fraction :data:`TIE` of the best are ties, and ties go to
     the lowest index. Where no pick can add anything (duplicates, everything covered) the lowest indices left follow.
-    A kernel value is within about ``1e-6 · (|x|² + |y|²) / σ²`` of the exact one, x and y taken from the mean vector.
+    A kernel value is within about 1e-6 of that of the float32 vectors, and so is the coverage of a set of picks:
+    products are of float32 where no squared distance from the mean exceeds a few σ², otherwise, and for ``laplace`` and
+    ``top_hat``, of float64. Products of another kind stay in float32, and values of theirs are within about
+    ``1e-6 · (|x|² + |y|²) / σ²``, those of ``laplace`` within its root.
 
     Args:
         features: ``[n, D]`` of any float type, computed in float32 on the tensor's device (arrays on the CPU); or
@@ -73,11 +76,13 @@ def max_herding(
         weights: ``[n]``, not negative: the weight of each vector's term in the mean.
         generator: draws the subset behind the bandwidth.
         memory: bytes for kernel values, by default half of what is free on the device; the ``4 n D`` bytes of the
-            float32 features come on top. ``5 n²`` bytes hold the kernel in float32. ``3 n²`` hold upper bounds of it
-            in float16, and the rows that these cannot rule out are computed again. With less, rows are computed
-            whenever they are needed. The picks are the same (up to the rounding of matrix products of another shape);
-            at least 1.5 kB a vector are used for pairs that still matter. Half of Cityscapes' union, n = 148,750 and
-            D = 6144, takes 44 GB of float16 and 3.7 GB of features: one GPU of 80 GB with ``memory=70 * 10**9``.
+            float32 features and some 50 MB to work with come on top. ``5 n²`` bytes hold the kernel in float32.
+            ``3 n²`` hold upper bounds of it in float16, and the rows that these cannot rule out are computed again.
+            With less, rows are computed whenever they are needed. The picks are the same (up to the rounding of
+            matrix products of another shape). What is left serves for pairs that still matter, which lie on the CPU;
+            at least 1.5 kB a vector are used for them. Half of Cityscapes' union, n = 148,750 and D = 6144, takes
+            ``2 n²`` = 44 GB of float16 and ``4 n D`` = 3.7 GB of features (twice that while they are copied to the
+            device): one GPU of 80 GB with ``memory=70 * 10**9``, beside at most 17 GB of pairs.
 
     Raises:
         UserError: features or covered vectors are not finite, or the kernel is unknown.
@@ -143,12 +148,12 @@ def _subset(n: int, generator: torch.Generator | None) -> torch.Tensor:
 
 
 def _bandwidth_of(x: torch.Tensor, scale: float) -> float:
-    x = x.double()
-    x -= x.mean(dim=0)
+    x = x.to(widest(x.device))
+    x = x - x.mean(dim=0)
     norms = (x * x).sum(dim=1)
     total = norms[:, None] + norms
     squared = total - 2 * (x @ x.T)
-    rounding = 8 * torch.finfo(torch.float64).eps * total
+    rounding = 8 * torch.finfo(x.dtype).eps * total
     distances = squared[(squared > rounding).triu(diagonal=1)].sqrt()
     return scale * float(distances.quantile(0.5)) if len(distances) else 1.0
 
@@ -163,7 +168,7 @@ class _Greedy:
         self._increments: list[float] = []
 
     def run(self) -> Herding:
-        c, weights = self._c.double(), None if self._weights is None else self._weights.double()
+        c, weights = self._c.cpu().double(), None if self._weights is None else self._weights.cpu().double()
         credited = float(c.sum() if weights is None else c @ weights)
         total = self._n if weights is None else float(weights.sum())
         if self._budget:
@@ -263,14 +268,14 @@ class _Greedy:
             column = columns[j]
             if column is None:
                 column = terms[starts[j] : starts[j + 1]], values[starts[j] : starts[j + 1]]
-            over = column[1] - c[column[0]]
-            alive = over > 0
-            if 2 * np.count_nonzero(alive) < len(over):
-                columns[j] = column[0][alive], column[1][alive]
-            over[~alive] = 0
+            over = np.maximum(column[1] - c.take(column[0]), 0)
+            if len(over) > 64 and 2 * np.count_nonzero(over) < len(over):
+                alive = over > 0
+                column = columns[j] = column[0][alive], column[1][alive]
+                over = over[alive]
             if weights is not None:
-                over *= weights[column[0]]
-            bounds[j] = gain = over.sum(dtype=np.float64)
+                over *= weights.take(column[0])
+            bounds[j] = gain = np.add.reduce(over, dtype=np.float64)
             evaluated_at[j] = len(self._picks)
             return gain
 
@@ -300,10 +305,10 @@ def _normalised(weights: torch.Tensor | np.ndarray | None, similarities: Similar
     if weights is None:
         return None
     n = similarities.n
-    weights = torch.as_tensor(weights).to(similarities.device, torch.float64)
+    weights = torch.as_tensor(weights).cpu().double()
     if weights.shape != (n,):
         raise ValueError(f"weights must have shape [{n}], got {list(weights.shape)}")
     total = float(weights.sum())
     if not weights.isfinite().all() or weights.min() < 0 or not 0 < total < float("inf"):
         raise ValueError("weights must be finite and not negative, with a positive sum")
-    return (weights * (n / total)).float()
+    return (weights * (n / total)).float().to(similarities.device)

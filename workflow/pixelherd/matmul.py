@@ -22,7 +22,10 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 class Linear(nn.Linear):
-    """``nn.Linear`` by :func:`linear`; the same parameters under the same names."""
+    """``nn.Linear`` by :func:`linear`; the same parameters under the same names, not initialised."""
+
+    def reset_parameters(self) -> None:
+        """Nothing: the caller has a generator, and torch's way to leave this out imports half a second of sympy."""
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)

@@ -8,7 +8,6 @@ has the columns of ``labels.csv`` in a run's folder; its rows may come in any or
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -23,9 +22,6 @@ UNKNOWN = "unknown"
 """What a person writes, or :data:`~pixelherd.queries.CANNOT_TELL`, for a pixel whose class cannot be told."""
 
 PAGE, ANSWERS, ASKED = "page.html", "labels.csv", "asked.json"
-
-HANDED_ON = "PIXELHERD_WAITING"
-"""Environment variable that tells a job which runs waited when its study was started."""
 
 Pixel = tuple[str, int, int]
 """Image, row and column."""
@@ -172,17 +168,6 @@ def waiting(study: Study, pending: Mapping[Run, Iterable[int]]) -> dict[Run, int
                 found[run] = number
                 break
     return found
-
-
-def hand_on(found: Mapping[Run, int]) -> None:
-    """Tell the processes that this one starts which runs wait."""
-    os.environ[HANDED_ON] = json.dumps({run.path: number for run, number in found.items()})
-
-
-def handed_on() -> dict[Run, int] | None:
-    """The runs that wait, as the process that started this one found them; None if it told nothing."""
-    found = os.environ.get(HANDED_ON)
-    return None if found is None else {Run.parse(path): number for path, number in json.loads(found).items()}
 
 
 def missing(study: Study, run: Run, round_number: int) -> int | None:

@@ -1,5 +1,6 @@
 """Inner products of n vectors: of gathered vectors, or of vectors that follow from native feature maps."""
 
+import copy
 import itertools
 from typing import Any, Protocol, runtime_checkable
 
@@ -25,7 +26,7 @@ class Products(Protocol):
     Attributes:
         n: number of vectors.
         device: where the products are computed.
-        norms: ``[n]`` float32 squared lengths.
+        norms: ``[n]`` squared lengths, of the type of the products.
     """
 
     n: int
@@ -36,7 +37,7 @@ class Products(Protocol):
         """What :meth:`times` needs of some vectors, as the left factor."""
 
     def times(self, left: Any, columns: slice) -> torch.Tensor:
-        """Inner products ``[rows, columns]`` float32, which the caller may overwrite."""
+        """Inner products ``[rows, columns]``, which the caller may overwrite."""
 
     def vectors(self, indices: torch.Tensor) -> torch.Tensor:
         """Some of the vectors, ``[m, D]`` float32."""
@@ -51,6 +52,9 @@ class VectorProducts:
         features: the vectors, of any float type.
         centre: ``[D]``, their mean by default.
 
+    Attributes:
+        centre: ``[D]`` float32.
+
     Raises:
         UserError: a vector is not finite.
         ValueError: features are not ``[n, D]`` with n > 0.
@@ -58,16 +62,24 @@ class VectorProducts:
 
     def __init__(self, features: torch.Tensor | np.ndarray, centre: np.ndarray | None = None):
         self._x = as_float32(features, "features")
-        self._centre = self._x.mean(dim=0) if centre is None else torch.from_numpy(np.array(centre)).to(self._x)
-        self._x.sub_(self._centre)
+        self.centre = self._x.mean(dim=0) if centre is None else torch.from_numpy(np.array(centre)).to(self._x)
+        self._x.sub_(self.centre)
         self.n, self.device = len(self._x), self._x.device
-        self.norms = _norms(self._x)
+        self._type = torch.float32
+        self.norms = _norms(self._x, self._type)
+
+    def precise(self) -> "VectorProducts":
+        """The same vectors with products in the :func:`widest` type; they share memory."""
+        other = copy.copy(self)
+        other._type = widest(self.device)
+        other.norms = _norms(self._x, other._type)
+        return other
 
     def left(self, rows: slice | torch.Tensor) -> torch.Tensor:
-        return self._x[rows]
+        return self._x[rows].to(self._type)
 
     def times(self, left: torch.Tensor, columns: slice) -> torch.Tensor:
-        return matmul(left, self._x[columns].T)
+        return matmul(left, self._x[columns].to(self._type).T)
 
     def vectors(self, indices: torch.Tensor) -> torch.Tensor:
         return self._x[indices.to(self.device)]
@@ -77,8 +89,8 @@ class VectorProducts:
         y = as_float32(vectors, "covered").to(self.device)
         if y.shape[1] != self._x.shape[1]:
             raise ValueError(f"covered vectors have {y.shape[1]} dimensions, features have {self._x.shape[1]}")
-        y.sub_(self._centre)
-        return y, _norms(y)
+        y.sub_(self.centre)
+        return y.to(self._type), _norms(y, self._type)
 
 
 class MapProducts:
@@ -155,6 +167,11 @@ def slices(start: int, stop: int, size: int) -> list[slice]:
     return [slice(low, high) for low, high in itertools.pairwise(edges)]
 
 
+def widest(device: torch.device) -> torch.dtype:
+    """The widest float type that a device computes with: Apple's GPUs have no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def as_float32(vectors: torch.Tensor | np.ndarray, name: str) -> torch.Tensor:
     """A float32 copy, made block by block so that a memory-mapped float16 array is never held in a third form.
 
@@ -178,9 +195,10 @@ def as_float32(vectors: torch.Tensor | np.ndarray, name: str) -> torch.Tensor:
     return copy
 
 
-def _norms(x: torch.Tensor) -> torch.Tensor:
+def _norms(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """Squared lengths, by the same product as the rest, so that duplicates are at distance 0 without rounding."""
-    return torch.cat([matmul(block, block.T).diagonal() for block in x.split(64)])
+    blocks = (block.to(dtype) for block in x.split(64))
+    return torch.cat([matmul(block, block.T).diagonal() for block in blocks])
 
 
 def _gram(x: torch.Tensor) -> torch.Tensor:

@@ -45,11 +45,15 @@ class Ranking:
 
 def spearman(first: np.ndarray, second: np.ndarray) -> float:
     """Spearman's rank correlation of two scores [n], ties with their mean rank; NaN where one is constant."""
-    from scipy.stats import spearmanr
-
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return float("nan")
-    return float(spearmanr(first, second).statistic)
+    return float(np.corrcoef(_mean_ranks(first), _mean_ranks(second))[0, 1])
+
+
+def _mean_ranks(values: np.ndarray) -> np.ndarray:
+    # scipy.stats has this too, and takes half a second to import, in every job that scores.
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[places]
 
 
 def write_scores(path: Path | str, round_number: int, ranking: Ranking) -> None:

@@ -47,7 +47,7 @@ STAGE_SOURCE = {
         "head.py",
         "matmul.py",
     ),
-    "train": ("head.py", "training.py", "dense.py", "matmul.py", "storage.py"),
+    "train": ("head.py", "optimizer.py", "training.py", "dense.py", "matmul.py", "storage.py"),
     "evaluate": ("evaluation.py", "metrics.py", "dense.py", "matmul.py", "acquisition.py", "pictures.py"),
 }
 

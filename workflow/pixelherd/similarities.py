@@ -7,7 +7,7 @@ import numpy as np
 import psutil
 import torch
 
-from .products import Products, VectorProducts, slices
+from .products import Products, VectorProducts, slices, widest
 
 KERNELS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "rbf": lambda u: u.neg_().exp_(),
@@ -28,6 +28,9 @@ ROWS, COLUMNS = 256, 512
 
 BATCH = 32
 """Rows looked at together: few enough for the cache, enough for a fast matrix product."""
+
+EXACT = 4
+"""Squared distances of this many σ² and less come from float32 products with an error that no sum of gains notices."""
 
 BYTES_A_PAIR = 24
 """What collecting a pair takes at most: position, position and value, twice."""
@@ -72,10 +75,18 @@ class Pairs:
 
     def gains(self, c: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
         """Unnormalised gain ``[n]`` float64 of each candidate over coverage ``c [n]``."""
-        over = np.maximum(self.values - c[self.terms], 0)
-        if weights is not None:
-            over *= weights[self.terms]
-        return np.bincount(self.candidates(), weights=over, minlength=len(self.starts) - 1)
+        gains = np.zeros(len(self.starts) - 1)
+        for rows in slices(0, len(gains), 16 * ROWS):  # few at a time, for bincount makes float64 copies
+            starts = self.starts[rows.start : rows.stop + 1]
+            pairs = slice(starts[0], starts[-1])
+            terms = self.terms[pairs]
+            over = np.maximum(self.values[pairs] - c[terms], 0)
+            if weights is not None:
+                over *= weights[terms]
+            gains[rows] = np.bincount(
+                np.repeat(np.arange(len(starts) - 1), np.diff(starts)), weights=over, minlength=len(starts) - 1
+            )
+        return gains
 
 
 @dataclass(frozen=True)
@@ -135,8 +146,14 @@ class Similarities:
         self._kernel, self._neighbours = KERNELS[kernel], neighbours
         self._scale = 1 / bandwidth**2 if bandwidth > 1e-150 else float("inf")
         self._norms = self._products.norms
-        if not (self._norms * self._scale).isfinite().all():
+        largest = float((self._norms * self._scale).amax())
+        if not largest < float("inf"):
             raise ValueError("the bandwidth is too small for features of this size: their squared ratio overflows")
+        # The root magnifies the rounding of small distances, and a step that of distances about σ.
+        delicate = kernel in ("laplace", "top_hat") or 2 * largest > EXACT
+        if delicate and isinstance(self._products, VectorProducts):
+            self._products = self._products.precise()
+            self._norms = self._products.norms
         self.n, self.device = self._products.n, self._products.device
         memory = _half_of_free(self.device) if memory is None else memory
         square = self.n**2
@@ -144,7 +161,8 @@ class Similarities:
         held = square * self._form.itemsize if self._form else 0
         # Rows at hand are quick to look at, so that pairs pay later.
         worth = square // 64 if held else square // 8
-        self._capacity = max(min(worth, (memory - held) // BYTES_A_PAIR), 64 * self.n)
+        self._most = max((memory - held) // BYTES_A_PAIR, 64 * self.n)
+        self._capacity = min(max(worth, 64 * self.n), 4 * self._most // 5)
         self._held: torch.Tensor | None = None
 
     @property
@@ -164,7 +182,7 @@ class Similarities:
         """
         if self._form and self._held is None:
             self._held = torch.empty(self.n, self.n, dtype=self._form, device=self.device)
-        gains = torch.zeros(self.n, dtype=torch.float64, device=self.device)
+        gains = torch.zeros(self.n, dtype=widest(self.device), device=self.device)
         for rows, columns, piece in self._pieces():
             if self._form:
                 upper = piece if self._form == torch.float32 else (piece * UP[0]).add_(UP[1]).half()
@@ -212,7 +230,7 @@ class Similarities:
         found = sum(int((self.rows(batch) > c[batch, None]).sum()) for batch in sample.split(BATCH))
         if found * self.n / len(sample) > self._capacity:
             return None
-        return self._collect(c, 2 * self._capacity)
+        return self._collect(c, min(2 * self._capacity, self._most))
 
     def neighbours(self, each: int) -> Neighbours:
         """About ``each`` nearest neighbours of every vector: thresholds come from a regular sample of the others."""
@@ -230,22 +248,20 @@ class Similarities:
 
     def _collect(self, c: torch.Tensor, limit: int | None) -> Pairs | None:
         """Pairs above ``c``, or None as soon as there are more than ``limit``."""
-        found, total = [], 0
+        # Arrays that grow: small ones kept between the pieces would leave holes in which no other piece fits.
+        found = [np.empty(64 * self.n, dtype) for dtype in (np.int32, np.int32, np.float32)]
+        total = 0
         for values, candidates, terms in self._blocks():
             row, column = (values > c[terms]).nonzero(as_tuple=True)
-            total += len(row)
+            new = slice(total, total := total + len(row))
             if limit is not None and total > limit:
                 return None
-            found.append(
-                (
-                    (row + candidates.start).int().cpu().numpy(),
-                    (column + terms.start).int().cpu().numpy(),
-                    values[row, column].cpu().numpy(),
-                )
-            )
-        parts = [np.concatenate(part) for part in zip(*found, strict=True)]
-        found.clear()
-        return Pairs.of(self.n, *parts)
+            parts = row + candidates.start, column + terms.start, values[row, column]
+            for array, part in zip(found, parts, strict=True):
+                if total > len(array):
+                    array.resize(2 * total, refcheck=False)
+                array[new] = part.cpu().numpy()
+        return Pairs.of(self.n, *(array[:total] for array in found))
 
     def _known_above(self, c: torch.Tensor) -> Pairs | None:
         """Pairs above ``c`` from the known neighbours, or None where too little is known."""
@@ -294,9 +310,9 @@ class Similarities:
         u = self._products.times(left, columns)
         torch.sub(squares, u, alpha=2, out=u)
         # What rounding alone can make of distance 0 is distance 0; this also removes negative values.
-        u.masked_fill_(u <= squares.mul_(4 * torch.finfo(torch.float32).eps), 0)
+        u.masked_fill_(u <= squares.mul_(4 * torch.finfo(u.dtype).eps), 0)
         # Scaled last, so that equal distances stay equal.
-        return self._kernel(u.mul_(self._scale))
+        return self._kernel(u.mul_(self._scale)).float()
 
 
 def _both(piece: torch.Tensor, rows: slice, columns: slice) -> Iterator[tuple[torch.Tensor, slice, slice]]:

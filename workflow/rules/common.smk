@@ -106,8 +106,13 @@ LISTING = {STUDY.list_key(run.method, run.seed): run.method for run in STUDY.run
 LISTED_DRAWS = {pair: STUDY.listed_draws(*pair) for pair in STUDY.pairs()}
 
 
-# Sealing: only what a pending run lacks has a rule that makes it.
-PENDING = sealing.pending(STUDY) if workflow.is_main_process else session.pending(STUDY)
+# Sealing: only what a pending run lacks has a rule that makes it. Of the runs that wait for a person, the page of a round
+# is asked for instead of the seal.
+if workflow.is_main_process:
+    PENDING = sealing.pending(STUDY)
+    WAITING = in_one_line(oracle.waiting, STUDY, PENDING)
+else:
+    PENDING, WAITING = in_one_line(session.told, STUDY)
 PENDING_STEPS = [f"{run.path}/round-{number}" for run, rounds in PENDING.items() for number in rounds]
 # Rounds that pending ones learn from; their labels may be sealed, what lies in the cache is not.
 ANSWERED = [f"{run.path}/round-{number}" for run in PENDING for number in range(STUDY.rounds_of(run.method))]
@@ -125,14 +130,6 @@ IMAGES = {}
 if not (workflow.is_main_process and "doctor" in sys.argv):
     IMAGES = in_one_line(plan.images_of, STUDY, sorted({run.dataset for run in PENDING}))
     in_one_line(plan.check_budgets, STUDY, PENDING, IMAGES)
-
-
-# Runs that wait for a person, and the round whose page is asked for instead of their seals. Answers may be saved while
-# jobs run, so jobs go by what was found at the start.
-WAITING = None if workflow.is_main_process else oracle.handed_on()
-if WAITING is None:
-    WAITING = in_one_line(oracle.waiting, STUDY, PENDING)
-    oracle.hand_on(WAITING)
 
 
 def ask(folder):
