@@ -123,6 +123,22 @@ def test_a_new_round_continues_every_run(finished, tmp_path):
     assert study.results()["tables/final.csv"] == before["tables/final.csv"]
 
 
+@pytest.mark.slow
+def test_rounds_and_seeds_are_added_to_results_without_a_cache(finished, tmp_path):
+    more = {"rounds": 3, "seeds": [0, 1]}
+    study = Workspace(tmp_path / "copied", {**finished.settings, **more})
+    study.folder.mkdir()
+    (study.folder / "data").symlink_to(os.readlink(finished.folder / "data"))
+    shutil.copytree(finished.folder / "results", study.folder / "results")
+    shuffle_times(study)
+    ran = study.ran()
+    sealed = {f"{run}/round-{number}" for run in (EDALD, RANDOM) for number in range(2)}
+    asked = {job for job in ran if job.startswith(("score", "train"))}
+    assert asked and not {job.split("/", 1)[1] for job in asked} & sealed
+    (tmp_path / "at-once").mkdir()
+    assert study.results() == fresh(finished, tmp_path / "at-once", **more).results()
+
+
 def test_other_statistics_redo_no_run(finished, tmp_path):
     study = finished.copy(tmp_path / "copy")
     before = study.results()

@@ -132,7 +132,8 @@ def predict(maps: Maps, heads: Sequence["Head"], size: tuple[int, int]) -> list[
         for start in range(0, size[0], tile):
             rows = slice(start, min(start + tile, size[0]))
             pixels = slice(rows.start * size[1], rows.stop * size[1])
-            hidden = projection.rows(rows).div_(lengths[pixels]).add_(bias)
+            hidden = projection.rows(rows)
+            torch.addcdiv(bias, hidden, lengths[pixels], out=hidden)
             parts = dict(zip(group, hidden.split(widths, dim=1), strict=True))
             for tile_of, rest, place in zip(tiles, layers, places, strict=True):
                 tile_of.append(rest(parts[heads[place]]))
@@ -232,7 +233,7 @@ class _Taps:
     def blend(self, x: torch.Tensor) -> torch.Tensor:
         """Interpolate ``x [native, ...]`` along its first axis."""
         fraction = self.fraction.reshape(-1, *[1] * (x.ndim - 1))
-        return torch.lerp(x[self.near], x[self.far], fraction)
+        return torch.lerp(x.index_select(0, self.near), x.index_select(0, self.far), fraction)
 
     def squares(self, x: torch.Tensor, dim: int) -> torch.Tensor:
         """``(1 - f)² x[near] + f² x[far]``: what squares of native values give to the interpolated one's square."""
