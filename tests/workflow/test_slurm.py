@@ -1,4 +1,4 @@
-"""The tiny study on a SLURM of this machine alone, with four pretended GPUs."""
+"""The demo and the tiny study on a SLURM of this machine alone, with four pretended GPUs."""
 
 import importlib.util
 import os
@@ -8,6 +8,7 @@ import subprocess
 import time
 
 import pytest
+import yaml
 from conftest import REPOSITORY, Workspace
 
 pytestmark = pytest.mark.slurm
@@ -35,7 +36,20 @@ def cluster(tmp_path_factory):
     subprocess.run([script, "stop", folder], check=True)
 
 
-def test_results_are_those_of_a_local_run(cluster, finished, tmp_path):
+def test_the_demo_study_gives_the_results_of_a_local_run(cluster, tmp_path):
+    settings = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+    local, queued = (Workspace(tmp_path / name, settings) for name in ("local", "queued"))
+    for study in (local, queued):
+        study.folder.mkdir()
+        (study.folder / "backbones").symlink_to(REPOSITORY / "backbones")
+    local.snakemake()
+    queued.snakemake(*SLURM)
+    results = queued.results()
+    assert results == local.results()
+    assert sum(name.endswith("metrics.csv") for name in results) == 4, "two methods, two seeds"
+
+
+def test_runs_that_share_a_pass_give_the_results_of_a_local_run(cluster, finished, tmp_path):
     # each job sees the runs that were pending at the start, though one may be sealed by now: passes are shared
     features = {"ddpm": {**finished.settings["features"]["ddpm"], "maps": "recompute"}}
     study = Workspace(tmp_path, {**finished.settings, "features": features})
