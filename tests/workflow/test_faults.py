@@ -71,11 +71,13 @@ def test_the_same_command_takes_up_after_a_killed_snakemake_and_refuses_a_second
     before = study.results()
     (study.folder / "results" / "runs" / EDALD / "run.json").unlink()
     process = study.start()
-    next(first_jobs(process, "evaluate"))
+    job = next(first_jobs(process, "evaluate"))
+    job.suspend()  # else it may end before the second Snakemake has looked
     second = study.snakemake(check=False)
     assert second.returncode == 1 and "another Snakemake works in this folder" in second.stderr
     process.kill()
     process.wait()
+    job.resume()
     after = study.snakemake()
     assert "the last Snakemake in this folder was killed" in after.stderr
     assert study.results() == before
