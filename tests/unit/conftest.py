@@ -128,7 +128,13 @@ def cache(tmp_path_factory, settings) -> Cache:
         "draws",
         6,
         lambda folder, images: features.write_draws(
-            folder, images, dataset.train, lists, network, options, 2, dataset.size, progress=nothing
+            folder,
+            images,
+            lists,
+            features.ComputedMaps(network, dataset.train.images, options),
+            2,
+            dataset.size,
+            progress=nothing,
         ),
     )
     options = study.list_settings()

@@ -1,5 +1,7 @@
 """Native maps, kept or made again, and the vectors that are gathered from them."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,9 @@ from pixelherd.features import (
     context_pixels,
     extract,
     network_input,
+    open_draws,
     open_maps,
+    store_draws,
     vectors_at,
     write_draws,
 )
@@ -110,6 +114,17 @@ def test_draws_at_listed_pixels(cache, backbone, size):
         assert np.array_equal(draws.image("draws", image)[:, number - 1], direct)
 
 
+def test_stored_draws_are_those_that_the_network_makes(cache, backbone, tmp_path):
+    computed = ComputedMaps(backbone, cache.dataset.train.images, cache.features)
+    with writing(tmp_path / "00002-00004", {"images": 3, "draws": 2}) as folder:
+        store_draws(folder, range(2, 5), computed, 2)
+    stored = open_draws(str(folder / "manifest.json"), None, None, cache.features, "cpu")
+    for image, number in itertools.product(range(2, 5), (1, 2)):
+        assert same(stored(image, number), computed(image, number))
+    assert stored.forwards == 0
+    assert not same(stored(2, 1), stored(2, 2)) and not same(stored(2, 1), stored(3, 1))
+
+
 def test_images_without_candidates_have_draws_of_zeros(cache, backbone, tmp_path):
     with writing(tmp_path / "00000-00001", {}) as folder:
         pixels = create_array(folder, "pixels", (2, 3), "int32")
@@ -117,8 +132,8 @@ def test_images_without_candidates_have_draws_of_zeros(cache, backbone, tmp_path
         pixels.flush()
     lists = Shards.open(folder / "manifest.json")
     with writing(tmp_path / "draws" / "00000-00001", {}) as folder:
-        split = cache.dataset.train
-        write_draws(folder, range(2), split, lists, backbone, cache.features, 2, (32, 32), progress=nothing)
+        perturbed = ComputedMaps(backbone, cache.dataset.train.images, cache.features)
+        write_draws(folder, range(2), lists, perturbed, 2, (32, 32), progress=nothing)
     draws = Shards.open(folder / "manifest.json").all("draws")
     assert draws.shape == (2, 3, 2, 48)
     empty = (draws == 0).all(axis=(2, 3))

@@ -141,8 +141,25 @@ def test_single_stage_draws_are_dense_and_told(content):
     )
     content["features"]["ddpm"]["maps"] = "recompute"
     assert stages(content)["rank"].forwards == 4 * 6 * T * (M + 1)
+    content["features"]["ddpm"]["draw_maps"] = "keep"
+    found = stages(content)
+    assert found["extract_draws"].forwards == 6 * T * M and found["rank"].forwards == 4 * 6 * T
+    assert "in every round" not in page(Study.read(content), IMAGES, 0)
     content["head"] = {"context": "all"}
     assert "vectors" not in stages(content), "heads see every pixel anyway"
+
+
+def test_stored_draws_serve_all_seeds_and_take_what_the_most_demanding_method_takes(content):
+    content["features"]["ddpm"] |= {"draw_maps": "keep", "draws": 9, "context": 1}
+    content["methods"] = {"edald": {"draws": 2}, "dald": {"draws": 4}, "margin": None}
+    content |= {"seeds": [0, 1], "pictures": 0}
+    found = stages(content)
+    native = (found["extract"].bytes - 6 * (48 * 2 + 4)) / 9
+    assert found["extract_draws"].forwards == 6 * T * 4 and found["perturb"].forwards == 0
+    assert found["extract_draws"].bytes == 6 * 4 * native
+    assert set(found["extract_draws"].methods) == {"edald", "dald"}
+    content["methods"] = {"margin": None}
+    assert "extract_draws" not in stages(content)
 
 
 def test_a_single_stage_method_may_ask_for_any_pixel_but_opens_with_the_lists(content):

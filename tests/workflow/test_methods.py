@@ -117,7 +117,8 @@ def test_a_lost_cache_is_made_again_for_the_rounds_to_come(methods, tmp_path):
 def test_methods_do_not_depend_on_stored_maps_or_images_per_job(methods, tmp_path):
     finished, _ = methods
     (tmp_path / "data").symlink_to(os.readlink(finished.folder / "data"))
-    features = {"ddpm": {**finished.settings["features"]["ddpm"], "maps": "recompute"}}
+    maps = {"maps": "recompute", "draw_maps": "keep"}
+    features = {"ddpm": {**finished.settings["features"]["ddpm"], **maps}}
     study = Workspace(tmp_path, {**finished.settings, "features": features, "images_per_job": 1})
     study.snakemake()
     assert study.results() == finished.results()

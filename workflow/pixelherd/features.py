@@ -4,7 +4,7 @@ Maps of an image are ``{block: [T, C, h, w]}`` in float16, base draw unless said
 float16, so ``maps: keep`` and ``maps: recompute`` give the same results.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -21,7 +21,7 @@ from .devices import resolve
 from .errors import UserError
 from .randomness import numpy_generator
 from .shards import Shards
-from .storage import create_array
+from .storage import create_array, read_manifest
 
 if TYPE_CHECKING:
     from .backbones.unet import Backbone
@@ -90,8 +90,21 @@ class StoredMaps:
         return read_stored(*self._shards.place(image))
 
 
+class StoredDraws:
+    """Maps of a shard's images under noise draws 1…M, as :func:`store_draws` stored them."""
+
+    forwards = 0
+
+    def __init__(self, manifest: Path | str):
+        self._shards, self._draws = Shards.open(manifest), read_manifest(Path(manifest).parent)["draws"]
+
+    def __call__(self, image: int, number: int) -> ImageMaps:
+        folder, offset = self._shards.place(image)
+        return read_stored(folder, offset * self._draws + number - 1)
+
+
 class ComputedMaps:
-    """Maps of a split's images, made anew by the backbone at every call; threads take turns."""
+    """Maps of a split's images under any noise draw, made anew by the backbone at every call; threads take turns."""
 
     def __init__(self, backbone: "Backbone", images: Any, settings: dict[str, Any]):
         self._backbone, self._images, self._settings = backbone, images, settings
@@ -102,12 +115,13 @@ class ComputedMaps:
         """Network evaluations so far."""
         return self._backbone.forwards
 
-    def __call__(self, image: int) -> ImageMaps:
+    def __call__(self, image: int, number: int = BASE_DRAW) -> ImageMaps:
         with self._turn:
-            return compute(self._backbone, self._images[image], self._settings)
+            return compute(self._backbone, self._images[image], self._settings, number)
 
 
 MapSource = StoredMaps | ComputedMaps
+DrawSource = StoredDraws | ComputedMaps
 
 
 def open_maps(
@@ -127,8 +141,20 @@ def open_maps(
     return ComputedMaps(open_manifest(backbone, device=resolve(device)), images, settings)
 
 
+def open_draws(
+    stored: str | None, backbone: str | None, images: Any, settings: dict[str, Any], device: str
+) -> DrawSource:
+    """Maps of a split's images by position and noise draw 1…M: stored ones where there are, else the backbone's.
+
+    Args: as of :func:`open_maps`.
+    """
+    if stored:
+        return StoredDraws(stored)
+    return ComputedMaps(open_manifest(backbone, device=resolve(device)), images, settings)
+
+
 def store(folder: Path, images: int, maps_of: Callable[[int], ImageMaps]) -> None:
-    """Store maps of ``images`` images, a Zarr chunk per image and block.
+    """Store maps of ``images`` images, or of as many draws of images, a Zarr chunk per entry and block.
 
     Float16 activations hardly compress, so the chunks are written as they are.
     """
@@ -208,13 +234,31 @@ def extract(
         array.flush()
 
 
+def store_draws(
+    folder: Path,
+    positions: Sequence[int],
+    perturbed: ComputedMaps,
+    draws: int,
+    *,
+    progress: Callable[[], object] = lambda: None,
+) -> None:
+    """Store maps of some images under noise draws 1…M, image by image: ``maps.zarr`` with M entries an image."""
+
+    def maps_of(entry: int) -> ImageMaps:
+        offset, before = divmod(entry, draws)
+        maps = perturbed(positions[offset], 1 + before)
+        if before == draws - 1:
+            progress()
+        return maps
+
+    store(folder, len(positions) * draws, maps_of)
+
+
 def write_draws(
     folder: Path,
     positions: range,
-    split: Any,
     lists: Shards,
-    backbone: "Backbone",
-    settings: dict[str, Any],
+    perturbed: DrawSource,
     draws: int,
     size: tuple[int, int],
     *,
@@ -228,7 +272,7 @@ def write_draws(
     for offset, position in enumerate(positions):
         pixels = lists.image("pixels", position)
         for number in range(1, draws + 1):
-            maps = compute(backbone, split.images[position], settings, number)
+            maps = perturbed(position, number)
             vectors = vectors_at(maps, pixels[pixels >= 0], size).numpy()
             if array is None:
                 array = create_array(folder, "draws", (len(positions), len(pixels), draws, vectors.shape[1]), "float16")

@@ -40,7 +40,8 @@ ROWS_AT_ONCE = 8192
 class Dropout(nn.Module):
     """Dropout whose masks come from a generator instead of torch's global one; on while in training mode.
 
-    Masks are drawn on the CPU, so devices do not change them.
+    Masks are drawn on the CPU, so the same calls have the same masks on every device. Dense prediction calls tile by
+    tile, and its tiles are larger on a GPU.
     """
 
     def __init__(self, probability: float, generator: torch.Generator):

@@ -1,7 +1,8 @@
 """What a study will cost, from its settings alone: jobs, network forwards and disk, per stage and per method.
 
 A forward is one image at one timestep under one draw. With lists per seed a study of two-stage methods takes
-N · (T + T · M · seeds) + T · N_test of them, once for all methods, budgets and rounds.
+N · (T + T · M · seeds) + T · N_test of them, once for all methods, budgets and rounds; with ``draw_maps: keep``
+N · (T + T · M) + T · N_test for any number of seeds.
 """
 
 from collections.abc import Iterable, Sequence
@@ -167,9 +168,13 @@ def _shared(study: Study, dataset: str, features: str, images: dict[str, int]) -
             size += min(train, offered) * 16 + dimension * FLOAT32
             size += listed[key] * (vector + 3 * INT32)
         found.append(Item("gather", len(unions), 0, size, listing))
+    kept = study.kept_draws(dataset, features)
+    if kept:
+        found.append(Item("extract_draws", shards["train"], kept * train * steps, kept * train * native, pictured))
     if drawing:
         jobs, size = len(drawn) * shards["train"], sum(listed[key] * each for key, each in drawn.items()) * vector
-        found.append(Item("perturb", jobs, sum(drawn.values()) * train * steps, size, drawing))
+        again = 0 if kept else sum(drawn.values()) * train * steps
+        found.append(Item("perturb", jobs, again, size, drawing))
         found.append(Item("index_draws", len(drawn), 0, 0, drawing))
     if pictured and study.pictures:
         pictures = min(study.pictures, train)
@@ -214,7 +219,8 @@ def _single_stage(study: Study, runs: list[Run], rounds: int, asked: list[int], 
     steps, recomputes = len(settings.timesteps), settings.maps == "recompute"
     found = []
     if rounds > 1:
-        maps = recomputes + study.draws_of(run.method, run.features) * study.needs_draws(run.method)
+        draws = study.needs_draws(run.method) and not study.kept_draws(run.dataset, run.features)
+        maps = recomputes + study.draws_of(run.method, run.features) * draws
         jobs = len(runs) * (rounds - 1)
         shards = ceil(train / study.images_per_job)
         found.append(Item("rank", jobs * shards, jobs * train * steps * maps, 0, (run.method,)))
@@ -322,13 +328,14 @@ def page(study: Study, images: Images, sealed: int) -> str:
     if any(features.maps == "recompute" for features in study.features.values()):
         bounds = ["`train` (it may stop early)", "`vectors`"] + ["`annotate`"] * (study.oracle == "csv")
         lines += ["", f"`maps: recompute`: forwards of {' and '.join(bounds)} are upper bounds."]
-    single = [method for method in study.methods if study.is_single_stage(method) and study.needs_draws(method)]
-    if single:
+    again = [run for run in study.runs() if study.is_single_stage(run.method) and study.needs_draws(run.method)]
+    again = [run for run in again if not study.kept_draws(run.dataset, run.features)]
+    if single := list(dict.fromkeys(run.method for run in again)):
         forwards = sum(item.forwards for item in planned if item.stage == "rank" and set(item.methods) <= set(single))
         lines += [
             "",
             f"{', '.join(single)}: the network runs on every training image again in every round, for every "
-            f"seed and budget: {forwards:,} of the forwards.",
+            f"seed and budget: {forwards:,} of the forwards. `draw_maps: keep` stores what it says instead.",
         ]
     return "\n".join(lines)
 

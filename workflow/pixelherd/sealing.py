@@ -22,9 +22,17 @@ HERDING = ("herding.py", "similarities.py", "products.py", "matmul.py")
 STAGE_SOURCE = {
     "prepare": ("datasets", "storage.py", "randomness.py"),
     "pretrain": ("backbones", "pretraining.py"),
-    "extract": ("backbones", "features.py", "dense.py", "randomness.py"),
+    "extract": (
+        "backbones/__init__.py",
+        "backbones/geometry.py",
+        "backbones/noise.py",
+        "backbones/unet.py",
+        "features.py",
+        "dense.py",
+        "randomness.py",
+    ),
     "herd": ("candidates.py", *HERDING, "dense.py", "features.py", "randomness.py"),
-    "gather": ("candidates.py", *HERDING, "shards.py", "budget.py"),
+    "gather": ("candidates.py", *HERDING, "shards.py", "budget.py", "randomness.py"),
     "select": (
         "selection.py",
         "candidates.py",
@@ -36,6 +44,8 @@ STAGE_SOURCE = {
         "rankings.py",
         "queries.py",
         "budget.py",
+        "head.py",
+        "randomness.py",
     ),
     "rank": (
         "single_stage.py",
@@ -46,9 +56,10 @@ STAGE_SOURCE = {
         "dense.py",
         "head.py",
         "matmul.py",
+        "randomness.py",
     ),
-    "train": ("head.py", "optimizer.py", "training.py", "dense.py", "matmul.py", "storage.py"),
-    "evaluate": ("evaluation.py", "metrics.py", "dense.py", "matmul.py", "acquisition.py", "pictures.py"),
+    "train": ("head.py", "optimizer.py", "training.py", "dense.py", "matmul.py", "storage.py", "randomness.py"),
+    "evaluate": ("evaluation.py", "metrics.py", "head.py", "dense.py", "matmul.py", "acquisition.py", "pictures.py"),
 }
 
 

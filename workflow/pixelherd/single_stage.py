@@ -15,7 +15,7 @@ import torch
 from . import acquisition, dense
 from .datasets import labels_of
 from .errors import UserError
-from .features import ImageMaps, MapSource
+from .features import DrawSource, ImageMaps, MapSource
 from .head import Head, sampling
 from .queries import Pixels
 from .randomness import numpy_generator, torch_generator
@@ -92,7 +92,7 @@ def rank(
     positions: Iterable[int],
     split: Any,
     maps_of: MapSource,
-    perturbed: Callable[[int, int], ImageMaps] | None,
+    perturbed: DrawSource | None,
     head: Head,
     dropout_head: Head | None,
     labelled: Pixels,

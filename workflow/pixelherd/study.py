@@ -114,6 +114,12 @@ class FeatureSettings(Settings):
         default="keep",
         description="`keep` stores native feature maps; `recompute` runs the network wherever maps are needed.",
     )
+    draw_maps: Literal["keep", "recompute"] = Field(
+        default="recompute",
+        description="`keep` also stores native maps of training images under noise draws 1…M, where a score measures "
+        "disagreement: M times the disk of `maps`, and the network sees each draw once, not once a seed (two-stage "
+        "methods) or once in every round of every run (single-stage methods).",
+    )
     datasets: list[Name] | None = Field(default=None, description="Datasets that use these features; by default all.")
 
 
@@ -435,6 +441,13 @@ class Study(Settings):
                 found[key] = max(found.get(key, 0), self.draws_of(run.method, run.features))
         return found
 
+    def kept_draws(self, dataset: str, features: str) -> int:
+        """How many noise draws' maps are stored: as many as any method takes; 0 where they are made anew."""
+        if self.features[features].draw_maps == "recompute":
+            return 0
+        takers = {run.method for run in self.runs() if (run.dataset, run.features) == (dataset, features)}
+        return max((self.draws_of(name, features) for name in takers if self.needs_draws(name)), default=0)
+
     def candidates_of(self, method: str) -> CandidateSettings:
         """The study's `candidates` with the method's changes."""
         return self.candidates.model_copy(update=self.methods[method].candidates.model_dump(exclude_none=True))
@@ -502,7 +515,7 @@ class Study(Settings):
     def feature_settings(self, dataset: str, features: str) -> dict[str, Any]:
         """Settings that native maps and context vectors depend on."""
         settings = self.features[features].model_dump(
-            mode="json", exclude={"draws", "datasets", "image_size", "backbone"}
+            mode="json", exclude={"draws", "draw_maps", "datasets", "image_size", "backbone"}
         )
         return {**settings, "image_size": list(self.network_size(dataset, features)), "threads": self.threads}
 

@@ -38,6 +38,7 @@ BACKBONE = f"{CACHE}/backbones/{{features}}.json"
 FEATURES_FOLDER = f"{CACHE}/features/{{dataset}}/{{features}}"
 FEATURES = f"{FEATURES_FOLDER}/{{split}}/{{shard}}/manifest.json"
 FEATURES_INDEX = f"{FEATURES_FOLDER}/{{split}}/index.json"
+DRAW_MAPS = f"{CACHE}/draw_maps/{{dataset}}/{{features}}/{{shard}}/manifest.json"
 PICTURES = f"{FEATURES_FOLDER}/pictures/manifest.json"
 LISTS_FOLDER = f"{CACHE}/lists/{{dataset}}/{{features}}/seed-{{key}}"
 LISTS = f"{LISTS_FOLDER}/{{shard}}/manifest.json"
@@ -103,6 +104,7 @@ def of_run(pattern, run, **more):
 
 # The methods behind the keys of lists: those with equal lists share them.
 LISTING = {STUDY.list_key(run.method, run.seed): run.method for run in STUDY.runs()}
+KEPT_DRAWS = {pair: STUDY.kept_draws(*pair) for pair in STUDY.pairs()}
 LISTED_DRAWS = {pair: STUDY.listed_draws(*pair) for pair in STUDY.pairs()}
 
 
@@ -217,7 +219,13 @@ def scaled(base, per_image=0, split=None):
 
 
 def keeps_maps(wildcards):
+    """Whether native maps are stored; of a job's wildcards, or of a run."""
     return STUDY.features[wildcards.features].maps == "keep"
+
+
+def keeps_draws(wildcards):
+    """Whether native maps under noise draws are stored; of a job's wildcards, or of a run."""
+    return KEPT_DRAWS[wildcards.dataset, wildcards.features] > 0
 
 
 def maps_of(dataset, features, split):
@@ -275,10 +283,11 @@ def heads_before(run, number):
 def rank_input(wildcards):
     run, number = run_of(wildcards), round_of(wildcards)
     needed = {"dataset": of_run(DATASET, run), "labels": labels_until(run, number - 1)} | heads_before(run, number)
-    keeps = STUDY.features[run.features].maps == "keep"
-    if keeps:
+    if keeps_maps(run):
         needed["maps"] = of_run(FEATURES, run, split="train", shard=wildcards.shard)
-    if STUDY.needs_draws(run.method) or not keeps:
+    if STUDY.needs_draws(run.method) and keeps_draws(run):
+        needed["draw_maps"] = of_run(DRAW_MAPS, run, shard=wildcards.shard)
+    if not keeps_maps(run) or (STUDY.needs_draws(run.method) and not keeps_draws(run)):
         needed["backbone"] = of_run(BACKBONE, run)
     return needed
 
@@ -452,6 +461,8 @@ def every_index():
             wanted.append(of_run(UNION, run))
         if STUDY.needs_listed_draws(run.method):
             wanted.append(of_run(DRAWS_INDEX, run))
+        if STUDY.needs_draws(run.method) and keeps_draws(run):
+            wanted += [of_run(DRAW_MAPS, run, shard=shard) for shard in shard_names(run.dataset, "train")]
     return sorted(set(wanted))
 
 

@@ -46,6 +46,36 @@ rule index_features:
         "../scripts/index.py"
 
 
+# With `draw_maps: keep`, for scores that measure disagreement.
+rule extract_draws:
+    input:
+        dataset=DATASET,
+        backbone=BACKBONE,
+    output:
+        DRAW_MAPS,
+    log:
+        "logs/extract_draws/{dataset}/{features}/{shard}.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    threads: STUDY.threads
+    resources:
+        mem_mb=scaled(8000, 10),
+        runtime=scaled(30, 15),
+        gpu=GPU,
+        jobs_per_gpu=STUDY.jobs_per_gpu,
+    params:
+        settings=lambda w: STUDY.feature_settings(w.dataset, w.features),
+        draws=lambda w: KEPT_DRAWS[w.dataset, w.features],
+        threads=STUDY.threads,
+        device=STUDY.device,
+        source=source("extract_draws", "extract"),
+        cost=cost("extract_draws", "{dataset}", "{features}", "{shard}"),
+    message:
+        "Extract features of {wildcards.dataset}/train {wildcards.shard} by {wildcards.features} under noise draws"
+    script:
+        "../scripts/extract_draws.py"
+
+
 rule picture:
     input:
         dataset=DATASET,

@@ -31,8 +31,9 @@ rule herd:
 rule perturb:
     input:
         dataset=DATASET,
-        backbone=BACKBONE,
         lists=LISTS,
+        draw_maps=lambda w: DRAW_MAPS.format(**w) if keeps_draws(w) else [],
+        backbone=lambda w: [] if keeps_draws(w) else BACKBONE.format(**w),
     output:
         DRAWS,
     log:
@@ -43,7 +44,7 @@ rule perturb:
     resources:
         mem_mb=scaled(8000, 20),
         runtime=scaled(30, 15),
-        gpu=GPU,
+        gpu=lambda w: 0 if keeps_draws(w) else GPU,
         jobs_per_gpu=STUDY.jobs_per_gpu,
     params:
         settings=lambda w: STUDY.feature_settings(w.dataset, w.features),

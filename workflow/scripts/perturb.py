@@ -7,16 +7,16 @@ from pixelherd.job import job
 with job(snakemake) as meter:
     from tqdm import tqdm
 
-    from pixelherd.backbones import open_manifest
     from pixelherd.datasets import Dataset
-    from pixelherd.devices import resolve
-    from pixelherd.features import write_draws
+    from pixelherd.features import open_draws, write_draws
     from pixelherd.shards import Shards, images_of
     from pixelherd.storage import writing
 
-    dataset = Dataset.open(Path(snakemake.input.dataset).parent)
-    backbone = open_manifest(snakemake.input.backbone, device=resolve(snakemake.params.device))
+    files, params = snakemake.input, snakemake.params
+    dataset = Dataset.open(Path(files.dataset).parent)
     images = images_of(snakemake.wildcards.shard)
+    stored, backbone = files.get("draw_maps"), files.get("backbone")
+    perturbed = open_draws(stored, backbone, dataset.train.images, params.settings, params.device)
     with (
         writing(Path(snakemake.output[0]).parent, {"images": len(images)}) as folder,
         tqdm(total=len(images), desc="perturb", unit="image", disable=None) as bar,
@@ -24,12 +24,10 @@ with job(snakemake) as meter:
         write_draws(
             folder,
             images,
-            dataset.train,
-            Shards.open(snakemake.input.lists),
-            backbone,
-            snakemake.params.settings,
-            snakemake.params.draws,
+            Shards.open(files.lists),
+            perturbed,
+            params.draws,
             dataset.size,
             progress=bar.update,
         )
-    meter.forwards = backbone.forwards
+    meter.forwards = perturbed.forwards

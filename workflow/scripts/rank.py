@@ -12,7 +12,7 @@ with job(snakemake) as meter:
     from pixelherd.budget import pixels_a_round
     from pixelherd.datasets import Dataset
     from pixelherd.devices import resolve
-    from pixelherd.features import ComputedMaps, StoredMaps, compute
+    from pixelherd.features import ComputedMaps, StoredDraws, StoredMaps
     from pixelherd.shards import images_of
     from pixelherd.single_stage import rank
 
@@ -22,19 +22,19 @@ with job(snakemake) as meter:
     train = dataset.train
     labelled = queries.read(files.labels, queries.LABEL_COLUMNS, train.ids, dataset.size[1])
     heads = [head.load(files[name]).to(device) if files.get(name) else None for name in ("head", "dropout_head")]
-    network = open_manifest(files.backbone, device=device) if files.get("backbone") else None
-    maps_of = StoredMaps(files.maps) if files.get("maps") else ComputedMaps(network, train.images, params.features)
-
-    def perturbed(image, number):
-        return compute(network, train.images[image], params.features, number)
-
+    computed = None
+    if files.get("backbone"):
+        computed = ComputedMaps(open_manifest(files.backbone, device=device), train.images, params.features)
+    perturbed = None
+    if settings.get("draws"):
+        perturbed = StoredDraws(files.draw_maps) if files.get("draw_maps") else computed
     images = images_of(snakemake.wildcards.shard)
     with tqdm(total=len(images), desc="rank", unit="image", disable=None) as bar:
         best = rank(
             images,
             train,
-            maps_of,
-            perturbed if settings.get("draws") else None,
+            StoredMaps(files.maps) if files.get("maps") else computed,
+            perturbed,
             *heads,
             labelled,
             pixels_a_round(settings["budget"], len(train)),
@@ -43,4 +43,4 @@ with job(snakemake) as meter:
             progress=bar.update,
         )
     best.write(snakemake.output[0])
-    meter.forwards = network.forwards if network else 0
+    meter.forwards = computed.forwards if computed else 0
