@@ -134,7 +134,7 @@ def status(key: str) -> int:
 
 
 def compare_miou(path: Path) -> None:
-    """mIoU of one finished run's last head on the whole test split, both ways."""
+    """mIoU of the first finished run's last head on the whole test split, both ways."""
     import yaml
     from tqdm import tqdm
 
@@ -144,9 +144,10 @@ def compare_miou(path: Path) -> None:
     from pixelherd.study import Study
 
     study = Study.read(yaml.safe_load(path.read_text()))
-    run = study.runs()[0]
-    last = study.rounds_of(run.method) - 1
-    head = load(Path(study.results) / "runs" / run.path / f"round-{last}" / "head.safetensors")
+    lasts = {run: f"round-{study.rounds_of(run.method) - 1}" for run in study.runs()}
+    heads = {run: Path(study.results) / "runs" / run.path / last / "head.safetensors" for run, last in lasts.items()}
+    run = next(run for run, head in heads.items() if head.is_file())
+    head = load(heads[run])
     dataset = Dataset.open(Path(study.cache) / "datasets" / run.dataset)
     maps_of = StoredMaps(Path(study.cache) / "features" / run.dataset / run.features / "test" / "index.json")
     classes = len(dataset.classes)
