@@ -47,10 +47,10 @@ def main() -> None:
     keep_freed_memory()
 
     study = Study.read(yaml.safe_load(options.study.read_text()))
-    run = next(run for run in study.runs() if run.method == METHOD)
     runs = Path(study.results) / "runs"
-    every_run = [each for each in study.runs() if each.method == METHOD]
-    logs = [runs / each.path / f"round-{n}" / "training.csv" for each in every_run for n in range(study.rounds)]
+    finished = [run for run in study.runs() if run.method == METHOD and (runs / run.path / "run.json").is_file()]
+    run = finished[0]
+    logs = [runs / each.path / f"round-{n}" / "training.csv" for each in finished for n in range(study.rounds)]
     logged = float(np.mean([len(pd.read_csv(log)) for log in logs]))
     case = Case(study, run, options)
     case.authors()
