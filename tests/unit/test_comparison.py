@@ -70,6 +70,23 @@ def test_a_method_may_be_compared_with_one_of_its_own():
     assert not nothing.sections and "No score of this study" in nothing.note
 
 
+def test_a_method_is_compared_with_itself_on_other_features():
+    ddpm = metrics_of({"random": AREAS["random"], "edald": AREAS["edald"]}, full=[0.6])
+    coarse = metrics_of({"edald": {0: 0.31, 2: 0.3}}).assign(features="coarse")
+    fine = metrics_of({"edald": {0: 0.35}, "margin": {0: 0.3}}).assign(features="fine")
+    table = tables.comparison(pd.concat([coarse, ddpm, fine]), "ddpm", between="features")
+    assert table[["features", "method", "against", "seeds"]].to_numpy().tolist() == [
+        ["coarse", "edald", "ddpm", 2],
+        ["fine", "edald", "ddpm", 1],
+    ]
+    expected = np.mean([0.31 - AREAS["edald"][0], 0.3 - AREAS["edald"][2]])
+    assert row(table, features="coarse")["difference_mean"] == pytest.approx(expected)
+    page = pages.features_page(table, "ddpm", 0.95)
+    assert [section.heading for section in page.sections] == ["toy · coarse · budget 0.1", "toy · fine · budget 0.1"]
+    assert "*ddpm*" in page.note and "nan" not in page.markdown() and "there is no test" in page.sections[1].remark
+    assert not pages.features_page(tables.comparison(ddpm, "ddpm", between="features"), "ddpm", 0.95).sections
+
+
 def test_means_over_other_seeds_are_said_to_be_so():
     few, many = metrics_of({"random": {0: 0.3, 1: 0.3}}), metrics_of({"edald": {0: 0.3, 1: 0.4, 2: 0.3}}, full=[0.6])
     for table, page in ((tables.final, pages.final_page), (tables.area, pages.area_page)):

@@ -18,10 +18,17 @@ from .tables import METHOD, REFERENCE
 if TYPE_CHECKING:
     import pandas as pd
 
-SETTINGS = {"reference": None, "stages": {}, "confidence": 0.95, "fractions": [0.7, 0.8, 0.9], "published": None}
+SETTINGS = {
+    "reference": None,
+    "stages": {},
+    "features": None,
+    "confidence": 0.95,
+    "fractions": [0.7, 0.8, 0.9],
+    "published": None,
+}
 """The settings of :func:`make` that a study without `statistics` has."""
 
-EVALUATED = ("final", "curves", "area", "comparison", "stages", "wins", "labels_needed", "classes")
+EVALUATED = ("final", "curves", "area", "comparison", "stages", "features", "wins", "labels_needed", "classes")
 """Pages of what evaluation on the test split gives."""
 
 OTHER_SEEDS = (
@@ -105,7 +112,8 @@ def make(
         rounds: rounds that the study asks for.
         methods: the study's order of methods.
         settings: ``reference`` (the method that others are compared with, or None), ``stages`` (by two-stage method
-            the single-stage one of the same score), ``confidence`` of intervals, ``fractions`` of the fully supervised
+            the single-stage one of the same score), ``features`` (the entry that others are compared with, or None),
+            ``confidence`` of intervals, ``fractions`` of the fully supervised
             mIoU, ``published`` (``source`` and ``miou`` of published results, or None).
 
     Raises:
@@ -122,6 +130,7 @@ def make(
         "area": tables.area(evaluated),
         "comparison": tables.comparison(evaluated, reference, confidence),
         "stages": tables.comparison(evaluated, settings["stages"], confidence),
+        "features": tables.comparison(evaluated, settings["features"], confidence, between="features"),
         "wins": tables.wins(evaluated),
         "labels_needed": tables.labels_needed(evaluated, settings["fractions"]),
         "classes": tables.classes(evaluated),
@@ -138,6 +147,7 @@ def make(
         area_page(made["area"]),
         comparison_page(made["comparison"], reference, confidence),
         stages_page(made["stages"], confidence),
+        features_page(made["features"], settings["features"], confidence),
         wins_page(made["wins"]),
         labels_needed_page(made["labels_needed"]),
         classes_page(made["classes"]),
@@ -289,21 +299,26 @@ def area_page(table: "pd.DataFrame") -> Page:
     return Page("area", "Area under the budget curve", note, sections)
 
 
-SEED_BY_SEED = (
-    "paired over the seeds that both have, since runs of one seed share candidates, head initialisation and image "
-    "order. Two-sided p of the paired t-test, whose interval stands beside the difference, and of the exact sign-flip "
-    "test; Holm: corrected over the methods of one table, not over tables. The smallest p is what the sign-flip test "
-    "can reach at best with so many seeds, alone and corrected: where it is above 0.05, that test cannot call any "
-    "difference significant, however large. Seeds repeat the chance within a run; they do not cover the choice of "
-    "training and test images, so nothing here speaks about other images."
-)
+def paired_note(
+    shared: str = "candidates, head initialisation and image order",
+    family: str = "the methods of one table, not over tables",
+) -> str:
+    """How differences are taken and tested: what runs of one seed share, and over what p-values are corrected."""
+    return (
+        f"paired over the seeds that both have, since runs of one seed share {shared}. Two-sided p of the paired "
+        "t-test, whose interval stands beside the difference, and of the exact sign-flip test; Holm: corrected over "
+        f"{family}. The smallest p is what the sign-flip test can reach at best with so many seeds, alone and "
+        "corrected: where it is above 0.05, that test cannot call any difference significant, however large. Seeds "
+        "repeat the chance within a run; they do not cover the choice of training and test images, so nothing here "
+        "speaks about other images."
+    )
 
 
 def comparison_page(table: "pd.DataFrame", reference: str | None, confidence: float) -> Page:
     if reference is None:
         note = "There is no method to compare others with; name one under statistics.reference."
         return Page("comparison", "Differences between methods", note, ())
-    note = f"Area under the budget curve (percentage points of mIoU): method minus *{reference}*, {SEED_BY_SEED}"
+    note = f"Area under the budget curve (percentage points of mIoU): method minus *{reference}*, {paired_note()}"
     sections = compared(table, confidence, method=table["method"])
     return Page("comparison", f"Differences from {reference}", note, sections)
 
@@ -314,10 +329,23 @@ def stages_page(table: "pd.DataFrame", confidence: float) -> Page:
         return Page("stages", title, "No score of this study ranks both a herded pool and every pixel.", ())
     note = (
         "Does coverage first help? Area under the budget curve (percentage points of mIoU): a score that ranks a "
-        f"herded pool minus the same score that ranks every pixel, {SEED_BY_SEED}"
+        f"herded pool minus the same score that ranks every pixel, {paired_note()}"
     )
     sections = compared(table, confidence, method=table["method"], minus=table["against"])
     return Page("stages", title, note, sections)
+
+
+def features_page(table: "pd.DataFrame", reference: str | None, confidence: float) -> Page:
+    title = "Differences between features"
+    if table.empty:
+        return Page("features", title, "No method of this study runs on more than one features entry of a dataset.", ())
+    paired = paired_note("candidate pixels and image order", "the features entries that one method runs on")
+    note = (
+        "Area under the budget curve (percentage points of mIoU): a method on these features minus the same method on "
+        f"*{reference}*, {paired}"
+    )
+    sections = compared(table, confidence, method=table["method"])
+    return Page("features", f"Differences from the features {reference}", note, sections)
 
 
 def compared(table: "pd.DataFrame", confidence: float, **names: Iterable[str]) -> tuple[Section, ...]:

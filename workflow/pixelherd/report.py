@@ -25,7 +25,7 @@ FOLDED = ("curves", "labels_per_class", "labels_per_round")
 
 PARTS = {
     "Results": ["learning_curves.svg", "final", "area", "curves", "classes"],
-    "Differences between methods": ["differences.svg", "comparison", "stages", "wins", "labels_needed"],
+    "Differences between methods": ["differences.svg", "comparison", "stages", "features", "wins", "labels_needed"],
     "What was labelled": [
         "labels_per_class.svg",
         "labels_per_class",

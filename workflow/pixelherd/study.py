@@ -571,14 +571,15 @@ class Study(Settings):
         }
 
     def statistics_settings(self) -> dict[str, Any]:
-        """Settings of the tables of finished runs: of their comparison, with the reference found, and ``published``."""
+        """Settings of the tables of finished runs: of their comparison, with references found, and ``published``."""
         methods = [name for name in self.methods if self.score(name) != "full"]
         # False sorts before True, and sorting is stable
         found = sorted(methods, key=lambda name: self.score(name) != "random")
         settings = self.statistics.model_dump(mode="json")
         published = self.published and self.published.model_dump(mode="json")
         reference = self.statistics.reference or next(iter(found), None)
-        return settings | {"reference": reference, "stages": self.stages(), "published": published}
+        compared = {"reference": reference, "stages": self.stages(), "features": next(iter(self.features))}
+        return settings | compared | {"published": published}
 
     def backbone_settings(self, features: str) -> dict[str, Any]:
         """Where the backbone comes from, as far as results depend on it."""

@@ -270,24 +270,35 @@ def area(metrics: "pd.DataFrame") -> "pd.DataFrame":
     return over_seeds(area_by_run(metrics), METHOD, ["miou_area"])
 
 
-def areas_by_seed(metrics: "pd.DataFrame") -> Iterator[tuple[tuple, "pd.DataFrame"]]:
-    """For each (dataset, features, budget) the areas [seed, method], methods in their order, NaN for a missing run."""
-    for key, rows in area_by_run(metrics).groupby(METHOD[:3], sort=False):
-        yield key, rows.pivot(index="seed", columns="method", values="miou_area")[rows["method"].unique()]
+def areas_by_seed(metrics: "pd.DataFrame", between: str = "method") -> Iterator[tuple[dict, "pd.DataFrame"]]:
+    """For each (dataset, features, budget) the areas [seed, method], methods in their order, NaN for a missing run.
+
+    With another column ``between`` than ``method`` the two change places: for each (dataset, budget, method) the areas
+    [seed, features].
+    """
+    keys = [name for name in METHOD if name != between]
+    for key, rows in area_by_run(metrics).groupby(keys, sort=False):
+        areas = rows.pivot(index="seed", columns=between, values="miou_area")
+        yield dict(zip(keys, key, strict=True)), areas[rows[between].unique()]
 
 
 def comparison(
-    metrics: "pd.DataFrame", against: str | Mapping[str, str] | None, confidence: float = 0.95
+    metrics: "pd.DataFrame",
+    against: str | Mapping[str, str] | None,
+    confidence: float = 0.95,
+    between: str = "method",
 ) -> "pd.DataFrame":
     """Each method's area under the budget curve against one method's, seed by seed over the seeds that both have.
 
-    p-values are corrected by Holm over the methods of one dataset, features and budget, each test for itself.
+    p-values are corrected by Holm over the methods of one dataset, features and budget, each test for itself. Between
+    ``features`` it is the method that stays: each features entry against one of them, corrected over the entries.
 
     Args:
         metrics: from :func:`read_metrics`.
         against: the method that all others are compared with, or by method the one that it is compared with, others
             being left out; None makes an empty table.
         confidence: coverage of the t-interval.
+        between: the column that is compared, ``method`` or ``features``.
 
     Returns:
         Columns: dataset, features, budget, method, against, seeds (that both have), difference_mean and
@@ -300,17 +311,18 @@ def comparison(
     tests = ["t_p", "t_p_holm", "flip_p", "flip_p_holm", "flip_p_smallest", "flip_p_smallest_holm"]
     differences = [f"difference_{part}" for part in ("mean", "std", "low", "high")]
     parts = []
-    for key, areas in areas_by_seed(metrics):
+    for key, areas in areas_by_seed(metrics, between):
         pairs = against if isinstance(against, Mapping) else {name: against for name in areas if name != against}
         rows = []
-        for method, other in pairs.items():
-            if method not in areas or other not in areas:
+        for name, other in pairs.items():
+            if name not in areas or other not in areas:
                 continue
-            both = areas[[method, other]].dropna()
-            found = statistics.paired(both[method], both[other], confidence)
+            both = areas[[name, other]].dropna()
+            found = statistics.paired(both[name], both[other], confidence)
             rows.append(
                 {
-                    **dict(zip(METHOD, (*key, method), strict=True)),
+                    **key,
+                    between: name,
                     "against": other,
                     "seeds": found.seeds,
                     **dict(zip(differences, (found.mean, found.std, found.low, found.high), strict=True)),
@@ -345,7 +357,7 @@ def wins(metrics: "pd.DataFrame") -> "pd.DataFrame":
             for opponent in areas.columns.drop(method):
                 difference = (areas[method] - areas[opponent]).dropna()
                 won = float((difference > 0).sum() + (difference == 0).sum() / 2)
-                rows.append([*key, method, opponent, len(difference), won])
+                rows.append([*key.values(), method, opponent, len(difference), won])
     table = pd.DataFrame(rows, columns=[*METHOD, "opponent", "seeds", "wins"])
     table["share"] = table["wins"] / table["seeds"].where(table["seeds"] > 0)
     return table

@@ -67,6 +67,7 @@ TABLES = (
     "area",
     "comparison",
     "stages",
+    "features",
     "wins",
     "labels_needed",
     "classes",
