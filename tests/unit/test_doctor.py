@@ -84,6 +84,11 @@ def test_what_is_stored_is_not_needed_again(content):
     prepare(study.datasets["mine"], folder, progress=False)
     stored = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert f"({doctor.readable(stored)} stored already)" in examine(content)["cache", "disk"].detail
+    for kind in ("features", "draw_maps", "lists", "draws"):
+        file = Path(content["cache"]) / kind / "mine" / "ddpm" / "shard" / "array.npy"
+        file.parent.mkdir(parents=True)
+        file.write_bytes(bytes(10**7))
+    assert f"({doctor.readable(stored + 4 * 10**7)} stored already)" in examine(content)["cache", "disk"].detail
     shutil.rmtree(content["datasets"]["mine"]["root"])
     checks = examine(content)
     assert checks["datasets.mine", "files"].status == "note" and not wrong(content)
@@ -199,7 +204,7 @@ def test_a_disk_that_is_too_small(content, monkeypatch):
     usage = shutil.disk_usage("/")._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     check = wrong(content)["cache", "disk"]
-    assert "1 kB free" in check.detail and "maps: recompute" in check.mend
+    assert "1 kB free" in check.detail and "`maps` or `draw_maps` to `recompute`" in check.mend
 
 
 def test_a_benchmark_that_is_not_whole(content, tmp_path):

@@ -142,7 +142,8 @@ def check_disk(study: Study) -> Check:
     detail = f"{readable(needed)} needed ({readable(stored)} stored already), {readable(free)} free"
     if needed <= free:
         return Check("cache", "disk", "ok", detail)
-    return Check("cache", "disk", "wrong", detail, "free space, move `cache`, or set `maps: recompute`")
+    mend = "free space, move `cache`, or set `maps` or `draw_maps` to `recompute`"
+    return Check("cache", "disk", "wrong", detail, mend)
 
 
 def check_device(name: str) -> Check:
@@ -284,7 +285,7 @@ def _stores(study: Study) -> Iterator[Path]:
     """The folders of the cache that this study fills."""
     cache = Path(study.cache)
     for dataset, features in study.pairs():
-        for kind in ("features", "lists", "draws"):
+        for kind in ("features", "draw_maps", "lists", "draws"):
             yield cache / kind / dataset / features
     for dataset in study.datasets:
         yield cache / "datasets" / dataset
