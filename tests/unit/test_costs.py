@@ -33,6 +33,29 @@ def test_a_summary_stands_beside_the_plan(tmp_path):
     assert "extract" in (tmp_path / "costs.md").read_text()
 
 
+def test_the_seconds_of_each_methods_runs(tmp_path):
+    edald = "street/ddpm/edald/budget-0.1/seed-"
+    for place, seconds in {
+        "extract/street/ddpm/train-00000-00003": 100,
+        f"score/{edald}0/round-0": 1.5,
+        f"score/{edald}0/round-1": 2,
+        f"train/{edald}1/round-0": 4,
+        f"evaluate/{edald}0": 8,
+        "rank/street/ddpm/margin/budget-4/seed-0/round-1/00000-00003": 16,
+    }.items():
+        cost = {"stage": place.split("/")[0], "seconds": seconds, "peak_memory_mb": 1, "forwards": 0}
+        write_json(tmp_path / "jobs" / f"{place}.json", cost)
+    costs.write_summary(tmp_path, dict.fromkeys(["extract", "rank", "score", "train", "evaluate"], 0))
+    with open(tmp_path / "methods.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [list(row.values()) for row in rows] == [
+        ["street", "ddpm", "edald", "2", "15.50", "0.00", "3.50", "4.00", "8.00"],
+        ["street", "ddpm", "margin", "1", "16.00", "16.00", "0.00", "0.00", "0.00"],
+    ]
+    assert list(rows[0])[3:] == ["runs", "seconds", "rank", "score", "train", "evaluate"]
+    assert "| edald" in (tmp_path / "costs.md").read_text()
+
+
 def test_a_study_without_jobs_has_a_summary_too(tmp_path):
     costs.write_summary(tmp_path, {"extract": 45})
     with open(tmp_path / "costs.csv", newline="") as file:

@@ -6,10 +6,19 @@ import re
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .storage import write_json, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+RUN_JOB = re.compile(r"([^/]+)/([^/]+)/([^/]+)/([^/]+)/(budget-[^/]+/seed-\d+)")
+"""Where a run's job notes what it cost: stage, dataset, features, method and the rest of the run."""
 
 
 class Meter:
@@ -63,7 +72,10 @@ def read(folder: Path | str) -> list[dict]:
 
 
 def write_summary(folder: Path, planned: dict[str, int]) -> None:
-    """Write ``costs.csv`` and ``costs.md``: per stage the jobs, seconds, peak memory, and forwards beside the plan.
+    """Write what a study cost as tables, ``costs.md`` with both of them.
+
+    ``costs.csv``: per stage the jobs, seconds, peak memory, and forwards beside the plan. ``methods.csv``: the seconds
+    of each method's runs by stage.
 
     Args:
         folder: ``results/costs``; the jobs' costs lie in ``jobs`` below it.
@@ -88,5 +100,38 @@ def write_summary(folder: Path, planned: dict[str, int]) -> None:
         **{key: table[key].max() for key in ("longest_seconds", "peak_memory_mb")},
     }
     table = pd.concat([table, pd.DataFrame([total])], ignore_index=True)[table.columns]
-    write_text(folder / "costs.csv", table.to_csv(index=False, float_format="%.2f", lineterminator="\n"))
-    write_text(folder / "costs.md", table.to_markdown(index=False, floatfmt=",.1f", intfmt=",") + "\n")
+    methods = by_method(folder / "jobs", list(order))
+    for name, each in (("costs", table), ("methods", methods)):
+        write_text(folder / f"{name}.csv", each.to_csv(index=False, float_format="%.2f", lineterminator="\n"))
+    page = _markdown(table)
+    if len(methods):
+        page += "\nSeconds of each method's runs, without what runs share.\n\n" + _markdown(methods)
+    write_text(folder / "costs.md", page)
+
+
+def _markdown(table: "pd.DataFrame") -> str:
+    return table.to_markdown(index=False, floatfmt=",.1f", intfmt=",") + "\n"
+
+
+def by_method(folder: Path, stages: Sequence[str]) -> "pd.DataFrame":
+    """Seconds of the runs' own jobs below ``folder``, without what runs share.
+
+    Args:
+        folder: the jobs' costs, a run's in ``{stage}/{dataset}/{features}/{method}/budget-{budget}/seed-{seed}…``.
+        stages: the stages in order.
+
+    Returns:
+        Columns: dataset, features, method, runs, seconds, and the seconds of each stage that is any run's own.
+    """
+    import pandas as pd
+
+    rows = []
+    for path in sorted(folder.rglob("*.json")):
+        if found := RUN_JOB.match(path.relative_to(folder).as_posix()):
+            rows.append([*found.groups(), json.loads(path.read_text())["seconds"]])
+    keys = ["dataset", "features", "method"]
+    jobs = pd.DataFrame(rows, columns=["stage", *keys, "run", "seconds"])
+    table = jobs.groupby(keys).agg(runs=("run", "nunique"), seconds=("seconds", "sum")).reset_index()
+    spent = jobs.pivot_table(index=keys, columns="stage", values="seconds", aggfunc="sum", fill_value=0.0)
+    known = [stage for stage in stages if stage in spent]
+    return table.merge(spent[known].reset_index(), on=keys) if known else table

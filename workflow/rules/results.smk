@@ -145,6 +145,7 @@ rule write_costs:
         runtime=scaled(10),
     params:
         study=STUDY.model_dump(mode="json"),
+        source=source("write_costs", parts=("costs.py", "plan.py", "provenance.py")),
     message:
         "Add up the costs and record how the results were made"
     script:
