@@ -4,7 +4,7 @@ A random process of those at work, a job's or Snakemake itself, gets SIGKILL at 
 has ended the same command is given again. Prints kills, restarts, jobs and job starts; exit status 1 if a result
 differs or if more jobs were started than jobs + 3 · kills.
 
-    python benchmarks/kill_soak.py config.yaml --set seeds=[0,1,2,3,4,5] --kills 40
+    python benchmarks/kill_soak.py config.yaml --kills 40 --set 'seeds=[0,1,2,3,4,5]'
 """
 
 import argparse
