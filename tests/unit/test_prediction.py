@@ -1,5 +1,6 @@
 """Masks of new images: those of dense prediction at the images' own sizes, kept when they are there."""
 
+import csv
 import json
 
 import numpy as np
@@ -83,7 +84,9 @@ def test_a_folder_of_masks_is_resumed(run, photos, tmp_path):
         overlay = read(folder / "overlays" / f"{name}.jpg").astype(float)
         expected = OPACITY * colours[mask] + (1 - OPACITY) * read(path)
         assert overlay.shape == expected.shape and np.abs(overlay.mean() - expected.mean()) < 3
-    assert (folder / "classes.csv").read_text().splitlines()[0] == "label,name,red,green,blue"
+    with open(folder / "classes.csv", newline="") as file:
+        rows = [list(row.values()) for row in csv.DictReader(file)]
+    assert rows == [[str(label), each.name, *map(str, each.colour)] for label, each in enumerate(predictor.classes)]
 
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.png")}
     assert predict_folder(predictor, photos, folder, confidence=True) == 0

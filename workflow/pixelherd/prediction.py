@@ -8,6 +8,7 @@ Three lines do it in Python::
     mask = predictor("photo.jpg")  # [H, W] uint8, positions in predictor.classes
 """
 
+import csv
 import io
 import json
 from collections.abc import Callable, Sequence
@@ -186,11 +187,11 @@ def predict_folder(
         UserError: images are unreadable; all others are done.
     """
     folder, made, unreadable = Path(folder), 0, []
-    lines = ["label,name,red,green,blue"]
-    for label, each in enumerate(predictor.classes):
-        quoted = '"' + each.name.replace('"', '""') + '"'
-        lines.append(",".join([str(label), quoted, *map(str, each.colour)]))
-    write_text(folder / "classes.csv", "\n".join(lines) + "\n")
+    table = io.StringIO()
+    lines = csv.writer(table, lineterminator="\n")
+    lines.writerow(["label", "name", "red", "green", "blue"])
+    lines.writerows([label, each.name, *each.colour] for label, each in enumerate(predictor.classes))
+    write_text(folder / "classes.csv", table.getvalue())
     for name, path in images.items():
         stamp = digest_of_text(json.dumps([predictor.digest, digest_of(path)]))
         files = [folder / "masks" / f"{name}.png", folder / "overlays" / f"{name}.jpg"]
