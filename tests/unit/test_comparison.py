@@ -57,6 +57,15 @@ def test_p_values_are_corrected_over_the_methods_tested():
     assert table["t_p_holm"].min() == pytest.approx(2 * t.min())
 
 
+def test_no_corrected_p_is_below_the_smallest_that_can_be_reached():
+    ten, five = {seed: 0.3 + seed / 1000 for seed in range(10)}, {seed: 0.4 for seed in range(5)}
+    areas = {"random": ten, "long": dict.fromkeys(ten, 0.4), "a": five, "b": five}
+    table = tables.comparison(metrics_of(areas), "random")
+    # more seeds reach a smaller p, which Holm takes first: two comparisons are left for five seeds
+    assert table["flip_p_smallest_holm"].tolist() == pytest.approx([3 * 2 / 2**10, 2 * 2 / 2**5, 2 * 2 / 2**5])
+    assert table["flip_p_holm"].tolist() == pytest.approx(table["flip_p_smallest_holm"].tolist()), "all signs agree"
+
+
 def test_a_method_may_be_compared_with_one_of_its_own():
     areas = {**AREAS, "edald_single": {0: 0.30, 1: 0.30, 2: 0.31}, "margin_single": {0: 0.31, 1: 0.31}}
     pairs = {"edald": "edald_single", "margin": "margin_single", "lonely": "absent", "absent": "random"}
