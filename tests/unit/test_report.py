@@ -139,6 +139,10 @@ def test_names_are_escaped(drawn, tmp_path):
     assert "&lt;sky&gt; &amp; <em>co</em>" in page and "<sky>" not in page
 
 
+def test_long_heads_may_break(study, drawn):
+    assert '<th scope="col">traffic_<wbr>sign</th>' in report(study, drawn)
+
+
 def test_a_missing_figure_is_named(study, drawn, tmp_path):
     shutil.copytree(drawn, tmp_path / "figures")
     (tmp_path / "figures" / "toy" / "ddpm" / "budget-0.1" / "learning_curves.svg").unlink()
