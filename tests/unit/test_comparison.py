@@ -57,6 +57,15 @@ def test_p_values_are_corrected_over_the_methods_tested():
     assert table["t_p_holm"].min() == pytest.approx(2 * t.min())
 
 
+def test_no_corrected_p_is_below_the_smallest_that_can_be_reached():
+    ten, five = {seed: 0.3 + seed / 1000 for seed in range(10)}, {seed: 0.4 for seed in range(5)}
+    areas = {"random": ten, "long": dict.fromkeys(ten, 0.4), "a": five, "b": five}
+    table = tables.comparison(metrics_of(areas), "random")
+    # more seeds reach a smaller p, which Holm takes first: two comparisons are left for five seeds
+    assert table["flip_p_smallest_holm"].tolist() == pytest.approx([3 * 2 / 2**10, 2 * 2 / 2**5, 2 * 2 / 2**5])
+    assert table["flip_p_holm"].tolist() == pytest.approx(table["flip_p_smallest_holm"].tolist()), "all signs agree"
+
+
 def test_a_method_may_be_compared_with_one_of_its_own():
     areas = {**AREAS, "edald_single": {0: 0.30, 1: 0.30, 2: 0.31}, "margin_single": {0: 0.31, 1: 0.31}}
     pairs = {"edald": "edald_single", "margin": "margin_single", "lonely": "absent", "absent": "random"}
@@ -116,8 +125,18 @@ def test_one_seed_is_compared_without_tests_and_the_page_says_so():
 def test_the_page_tells_what_the_tests_cannot():
     text = pages.comparison_page(tables.comparison(metrics_of(AREAS), "random"), "random", 0.95).markdown()
     assert "do not cover the choice of training and test images" in text
+    assert "interval is not corrected" in text and "exact up to 16 seeds" in text
     assert "| edald    |       3 |        +3.00 |  +0.52 to +5.48 |" in text
     assert "statistics.reference" in pages.comparison_page(tables.comparison(metrics_of(AREAS), None), None, 0.95).note
+
+
+def test_a_page_without_a_table_says_why():
+    metrics = metrics_of({"edald": {0: 0.3, 1: 0.4}})
+    for reference in ("edald", "random"):
+        page = pages.comparison_page(tables.comparison(metrics, reference), reference, 0.95)
+        assert not page.sections and page.note.startswith(f"There is nothing to compare with *{reference}*")
+    page = pages.wins_page(tables.wins(metrics))
+    assert not page.sections and page.note == "There is only one method."
 
 
 def test_wins_count_common_seeds_and_halve_ties():
@@ -150,4 +169,4 @@ def test_labels_needed_are_those_of_the_first_round_that_reaches_the_fraction():
 
 def test_labels_needed_without_a_fully_supervised_reference():
     table = tables.labels_needed(metrics_of(AREAS), [0.5])
-    assert table.empty and "`full`" in pages.labels_needed_page(table).markdown()
+    assert table.empty and "*full*" in pages.labels_needed_page(table).markdown()

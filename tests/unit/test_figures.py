@@ -118,6 +118,16 @@ def test_many_methods_are_spread_over_panels(tmp_path):
     assert heights[1] == 2 * heights[0]
 
 
+def test_scores_with_a_pole_have_a_logarithmic_axis(monkeypatch, tmp_path):
+    drawn = []
+    monkeypatch.setattr(figures, "save", lambda figure, *_: drawn.append(figure))
+    levels = {f"q{level}": 1.0 + level for level in (5, 25, 50, 75, 95)}
+    keys = {"dataset": "toy", "features": "ddpm", "budget": "0.1", "method": "any", "round": 1}
+    pairs = [(score, group) for score in ("balentacq", "entropy") for group in ("pool", "chosen")]
+    figures.score_ranges(pd.DataFrame([{**keys, "score": s, "group": g, **levels} for s, g in pairs]), tmp_path)
+    assert [axes.get_yscale() for axes in drawn[0].axes] == ["symlog", "linear"]
+
+
 def test_only_the_rounds_asked_for_are_drawn(study, tmp_path):
     longer = [write_run(tmp_path / "longer", "random", rounds=5), write_run(tmp_path / "short", "random", rounds=3)]
     for name in ("metrics.csv", "round-0/labels.csv", "round-1/labels.csv", "round-2/labels.csv"):

@@ -53,7 +53,7 @@ class Outline(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.elements.append((tag, dict(attributes)))
-        if tag not in ("meta", "link", "img"):
+        if tag not in ("meta", "link", "img", "br", "wbr"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -127,6 +127,7 @@ def test_what_cannot_be_made_is_said(study, tmp_path):
     page = make_report(study[:1], 3, folder, TEMPLATE, CAPTIONS, METHODS)
     for reason in ("There is no method to compare others with", "no fully supervised reference", "ranked a pool"):
         assert reason in page
+    assert "`" not in page and "?." not in page, "notes are plain text, and a title may end with a question mark"
 
 
 def test_names_are_escaped(drawn, tmp_path):
@@ -136,6 +137,10 @@ def test_names_are_escaped(drawn, tmp_path):
         path.write_text(path.read_text().replace('"sky"', '"<sky> & *co*"'))
     page = report(study, drawn)
     assert "&lt;sky&gt; &amp; <em>co</em>" in page and "<sky>" not in page
+
+
+def test_long_heads_may_break(study, drawn):
+    assert '<th scope="col">traffic_<wbr>sign</th>' in report(study, drawn)
 
 
 def test_a_missing_figure_is_named(study, drawn, tmp_path):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import choices, tables
+from . import choices, statistics, tables
 from .storage import write_text
 from .tables import METHOD, REFERENCE
 
@@ -293,8 +293,8 @@ def area_page(table: "pd.DataFrame") -> Page:
         **{"area (%)": spread(table, "miou_area")},
     )
     note = (
-        "Area under mIoU over labelled pixels, divided by the range of labelled pixels: the mean mIoU (%) over the "
-        "rounds. Mean ± standard deviation over seeds."
+        "Area under mIoU over labelled pixels (trapezoids), divided by the range of labelled pixels: the mean mIoU (%) "
+        "from the first round to the last. Mean ± standard deviation over seeds."
     ) + (OTHER_SEEDS if table["seeds"].nunique() > 1 else "")
     return Page("area", "Area under the budget curve", note, sections)
 
@@ -306,11 +306,11 @@ def paired_note(
     """How differences are taken and tested: what runs of one seed share, and over what p-values are corrected."""
     return (
         f"paired over the seeds that both have, since runs of one seed share {shared}. Two-sided p of the paired "
-        "t-test, whose interval stands beside the difference, and of the exact sign-flip test; Holm: corrected over "
-        f"{family}. The smallest p is what the sign-flip test can reach at best with so many seeds, alone and "
-        "corrected: where it is above 0.05, that test cannot call any difference significant, however large. Seeds "
-        "repeat the chance within a run; they do not cover the choice of training and test images, so nothing here "
-        "speaks about other images."
+        f"t-test and of the sign-flip test (exact up to {statistics.EXACT_UNTIL} seeds); Holm: corrected over {family}"
+        ". The t-interval is not corrected. The smallest p is what the sign-flip test can reach at best with so many "
+        "seeds, alone and corrected: where it is above 0.05, that test cannot call any difference significant, however "
+        "large. Seeds repeat the chance within a run; they do not cover the choice of training and test images, so "
+        "nothing here speaks about other images."
     )
 
 
@@ -318,9 +318,11 @@ def comparison_page(table: "pd.DataFrame", reference: str | None, confidence: fl
     if reference is None:
         note = "There is no method to compare others with; name one under statistics.reference."
         return Page("comparison", "Differences between methods", note, ())
+    title = f"Differences from {reference}"
+    if table.empty:
+        return Page("comparison", title, f"There is nothing to compare with *{reference}*.", ())
     note = f"Area under the budget curve (percentage points of mIoU): method minus *{reference}*, {paired_note()}"
-    sections = compared(table, confidence, method=table["method"])
-    return Page("comparison", f"Differences from {reference}", note, sections)
+    return Page("comparison", title, note, compared(table, confidence, method=table["method"]))
 
 
 def stages_page(table: "pd.DataFrame", confidence: float) -> Page:
@@ -375,6 +377,9 @@ def compared(table: "pd.DataFrame", confidence: float, **names: Iterable[str]) -
 
 
 def wins_page(table: "pd.DataFrame") -> Page:
+    title = "Wins of row over column"
+    if table.empty:
+        return Page("wins", title, "There is only one method.", ())
     cells = [f"{won:g} / {seeds}" for won, seeds in zip(table["wins"], table["seeds"], strict=True)]
     sections = []
     for section in wide(table, "opponent", cells):
@@ -387,13 +392,13 @@ def wins_page(table: "pd.DataFrame") -> Page:
         "Seeds in which the row's area under the budget curve exceeds the column's, of those that both have; equal "
         "areas are half a win. The last column is the mean share of wins over all opponents."
     )
-    return Page("wins", "Wins of row over column", note, tuple(sections))
+    return Page("wins", title, note, tuple(sections))
 
 
 def labels_needed_page(table: "pd.DataFrame") -> Page:
     title = "Labels needed"
     if table.empty:
-        note = f"There is no fully supervised reference to reach; add the method `{REFERENCE}`."
+        note = f"There is no fully supervised reference to reach; add the method *{REFERENCE}*."
         return Page("labels_needed", title, note, ())
     cells = [
         f"{'> ' + format(row.last, ',') if math.isnan(row.median) else format(row.median, ',.10g')}"
@@ -505,7 +510,7 @@ def correlations_page(table: "pd.DataFrame") -> Page:
 def stopping_page(table: "pd.DataFrame") -> Page:
     title = "Is it time to stop?"
     if table.empty:
-        note = "How far predictions have settled is noted where a person labels (`oracle: csv`); here masks answered."
+        note = "How far predictions have settled is noted where a person labels; here masks answered."
         return Page("stopping", title, note, ())
     sections = columns(
         table,

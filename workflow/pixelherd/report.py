@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 TITLE = "pixelherd report"
 MEDIA = {".svg": "image/svg+xml", ".png": "image/png"}
-FOLDED = ("curves", "labels_per_class", "labels_per_round")
-"""Long tables that a figure shows as well; they are folded."""
+FOLDED = ("curves", "labels_per_class", "labels_per_round", "scores", "correlations")
+"""Long tables, most of which a figure shows as well; they are folded."""
 
 PARTS = {
     "Results": ["learning_curves.svg", "final", "area", "curves", "classes"],
