@@ -6,7 +6,7 @@ import re
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,6 @@ from .storage import write_json, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
-
 
 RUN_JOB = re.compile(r"([^/]+)/([^/]+)/([^/]+)/([^/]+)/(budget-[^/]+/seed-\d+)")
 """Where a run's job notes what it cost: stage, dataset, features, method and the rest of the run."""
@@ -68,7 +67,13 @@ def device_name() -> str:
 
 def read(folder: Path | str) -> list[dict]:
     """Every job's cost below ``folder``, in path order."""
-    return [json.loads(path.read_text()) for path in sorted(Path(folder).rglob("*.json"))]
+    return list(read_by_place(folder).values())
+
+
+def read_by_place(folder: Path | str) -> dict[str, dict]:
+    """Every job's cost by its path below ``folder``, in path order."""
+    files = sorted(Path(folder).rglob("*.json"))
+    return {file.relative_to(folder).as_posix(): json.loads(file.read_text()) for file in files}
 
 
 def write_summary(folder: Path, planned: dict[str, int]) -> None:
@@ -83,7 +88,8 @@ def write_summary(folder: Path, planned: dict[str, int]) -> None:
     """
     import pandas as pd
 
-    jobs = pd.DataFrame(read(folder / "jobs"), columns=["stage", "seconds", "peak_memory_mb", "forwards"])
+    done = read_by_place(folder / "jobs")
+    jobs = pd.DataFrame(list(done.values()), columns=["stage", "seconds", "peak_memory_mb", "forwards"])
     table = jobs.groupby("stage", as_index=False).agg(
         jobs=("seconds", "size"),
         seconds=("seconds", "sum"),
@@ -100,7 +106,7 @@ def write_summary(folder: Path, planned: dict[str, int]) -> None:
         **{key: table[key].max() for key in ("longest_seconds", "peak_memory_mb")},
     }
     table = pd.concat([table, pd.DataFrame([total])], ignore_index=True)[table.columns]
-    methods = by_method(folder / "jobs", list(order))
+    methods = by_method(done, list(order))
     for name, each in (("costs", table), ("methods", methods)):
         write_text(folder / f"{name}.csv", each.to_csv(index=False, float_format="%.2f", lineterminator="\n"))
     page = _markdown(table)
@@ -113,11 +119,12 @@ def _markdown(table: "pd.DataFrame") -> str:
     return table.to_markdown(index=False, floatfmt=",.1f", intfmt=",") + "\n"
 
 
-def by_method(folder: Path, stages: Sequence[str]) -> "pd.DataFrame":
-    """Seconds of the runs' own jobs below ``folder``, without what runs share.
+def by_method(costs: Mapping[str, dict], stages: Sequence[str]) -> "pd.DataFrame":
+    """Seconds of the runs' own jobs, without what runs share.
 
     Args:
-        folder: the jobs' costs, a run's in ``{stage}/{dataset}/{features}/{method}/budget-{budget}/seed-{seed}…``.
+        costs: from :func:`read_by_place`, a run's at
+            ``{stage}/{dataset}/{features}/{method}/budget-{budget}/seed-{seed}…``.
         stages: the stages in order.
 
     Returns:
@@ -125,10 +132,8 @@ def by_method(folder: Path, stages: Sequence[str]) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    rows = []
-    for path in sorted(folder.rglob("*.json")):
-        if found := RUN_JOB.match(path.relative_to(folder).as_posix()):
-            rows.append([*found.groups(), json.loads(path.read_text())["seconds"]])
+    found = ((RUN_JOB.match(place), cost) for place, cost in costs.items())
+    rows = [[*job.groups(), cost["seconds"]] for job, cost in found if job]
     keys = ["dataset", "features", "method"]
     jobs = pd.DataFrame(rows, columns=["stage", *keys, "run", "seconds"])
     table = jobs.groupby(keys).agg(runs=("run", "nunique"), seconds=("seconds", "sum")).reset_index()
