@@ -31,6 +31,9 @@ def test_a_summary_stands_beside_the_plan(tmp_path):
     assert (total["jobs"], total["forwards"], total["planned_forwards"]) == ("4", "42", "45")
     assert (float(total["seconds"]), float(total["peak_memory_mb"])) == (7.0, 300.0)
     assert "extract" in (tmp_path / "costs.md").read_text()
+    assert "another study" in (tmp_path / "costs.md").read_text(), "three forwards are missing"
+    costs.write_summary(tmp_path, {"extract": 42})
+    assert "another study" not in (tmp_path / "costs.md").read_text()
 
 
 def test_the_seconds_of_each_methods_runs(tmp_path):

@@ -22,6 +22,10 @@ class Workspace:
     def __init__(self, folder: Path, settings: dict, repository: Path = REPOSITORY):
         self.folder, self.settings, self.repository = folder, settings, repository
 
+    @property
+    def results_folder(self) -> Path:
+        return self.folder / self.settings.get("results", "results")
+
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
         done = subprocess.run(**self.call(*arguments), capture_output=True, text=True)
         if check:
@@ -45,7 +49,7 @@ class Workspace:
 
     def ran(self, *arguments: str) -> set[str]:
         """Run, and return the jobs that ran, as ``rule/…`` with their wildcards."""
-        costs = self.folder / "results" / "costs" / "jobs"
+        costs = self.results_folder / "costs" / "jobs"
         before = {path: path.stat().st_mtime_ns for path in costs.rglob("*.json")}
         self.snakemake(*arguments)
         after = {path: path.stat().st_mtime_ns for path in costs.rglob("*.json")}
@@ -54,7 +58,7 @@ class Workspace:
 
     def results(self) -> dict[str, bytes]:
         """Every result by its path, but for costs and the study's record, which hold times."""
-        root = self.folder / "results"
+        root = self.results_folder
         files = (path for path in root.rglob("*") if path.is_file())
         found = {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
         return {

@@ -79,15 +79,14 @@ def test_a_new_method_runs_alone_on_the_features_there_are(finished, tmp_path):
     assert all("/margin/" in job for job in ran)
 
 
-def test_a_study_takes_over_the_finished_runs_of_another(finished, tmp_path):
+def test_a_study_takes_over_features_and_finished_runs_of_another(finished, tmp_path):
     """As table2.yaml may take those of table1.yaml; runs of methods that it does not have are left out."""
     study = finished.copy(tmp_path / "copy")
-    results = study.folder / "results"
     sealed = {name: content for name, content in study.results().items() if name.startswith(f"runs/{EDALD}/")}
-    (tmp_path / "runs").mkdir()
-    shutil.move(results / "runs" / "street", tmp_path / "runs" / "street")
-    shutil.rmtree(results)
-    shutil.copytree(tmp_path / "runs", results / "runs", copy_function=shutil.copy)  # file times are not kept
+    taken = study.results_folder / "runs"
+    study.settings["results"] = "others"
+    results = study.results_folder
+    shutil.copytree(taken, results / "runs", copy_function=shutil.copy)  # file times are not kept
     study.settings["methods"] = {"edald": None, "margin": None}
     ran = study.ran()
     assert ran and all("/margin/" in job for job in ran)

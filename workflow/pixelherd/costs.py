@@ -110,6 +110,8 @@ def write_summary(folder: Path, planned: dict[str, int]) -> None:
     for name, each in (("costs", table), ("methods", methods)):
         write_text(folder / f"{name}.csv", each.to_csv(index=False, float_format="%.2f", lineterminator="\n"))
     page = _markdown(table)
+    if total["forwards"] < total["planned_forwards"]:
+        page += "\nForwards planned but not counted were run by another study, whose cache or runs this one uses.\n"
     if len(methods):
         page += "\nSeconds of each method's runs, without what runs share.\n\n" + _markdown(methods)
     write_text(folder / "costs.md", page)

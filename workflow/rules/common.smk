@@ -478,8 +478,12 @@ def backbone_source(wildcards):
 
 
 def cost(*parts):
-    """Where a job notes what it cost."""
-    return f"{RESULTS}/costs/jobs/{'/'.join(parts)}.json"
+    """Where a job notes what it cost.
+
+    Snakemake redoes no job for a parameter that takes `output`. So studies with different results share one cache.
+    """
+    place = f"{RESULTS}/costs/jobs/{'/'.join(parts)}.json"
+    return lambda wildcards, output: place.format(**wildcards)
 
 
 def source(script, *stages, parts=()):
