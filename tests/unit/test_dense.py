@@ -93,6 +93,20 @@ def test_vectors_are_ordered_by_block_then_timestep_then_channel():
     assert (vector / vector[1]).tolist() == pytest.approx(list(range(10)), rel=1e-6)
 
 
+@pytest.mark.parametrize("together", [1, 2, 3, 7])
+@pytest.mark.parametrize("channels", [3, 96, 480])
+def test_a_pixel_has_one_vector_however_many_are_asked(channels, together):
+    """To the last bit: the head of a run whose pixels are read one by one is that of a run that read them in a list."""
+    generator = torch.Generator().manual_seed(channels)
+    maps = {0: torch.randn(3, channels, 5, 7, generator=generator).half()}
+    rows, columns = (torch.randint(length, (60,), generator=generator) for length in (20, 28))
+    parts = [
+        dense.vectors(maps, rows[start : start + together], columns[start : start + together], (20, 28))
+        for start in range(0, 60, together)
+    ]
+    assert torch.equal(torch.cat(parts), dense.vectors(maps, rows, columns, (20, 28)))
+
+
 def test_no_pixels_and_pixels_outside():
     maps = maps_of([(4, 6)])
     assert dense.vectors(maps, torch.empty(0), torch.empty(0), (8, 12)).shape == (0, 6)

@@ -44,8 +44,8 @@ def vectors(maps: Maps, rows: torch.Tensor, columns: torch.Tensor, size: tuple[i
         size: (H, W).
 
     Returns:
-        ``[n, D]`` float32 of length 1 (0 where the maps are 0), on the maps' device. Only the four native neighbours
-        of each pixel are read.
+        ``[n, D]`` float32 of length 1 (0 where the maps are 0), on the maps' device. On a CPU a pixel's vector has the
+        same bits whatever n. Only the four native neighbours of each pixel are read.
 
     Raises:
         ValueError: a pixel lies outside ``size``.
@@ -66,7 +66,10 @@ def vectors(maps: Maps, rows: torch.Tensor, columns: torch.Tensor, size: tuple[i
             for row in (down.near, down.far)
         )
         parts.append(torch.lerp(above, under, down.fraction))
-    return F.normalize(torch.cat(parts).T, dim=1, eps=EPS)
+    joined = torch.cat(parts)
+    if joined.shape[1] == 1:  # alone, its squares would be summed in another order than those of several pixels
+        joined = joined.repeat(1, 2)
+    return F.normalize(joined.T, dim=1, eps=EPS)[: len(rows)]
 
 
 def norms(maps: Maps, size: tuple[int, int]) -> torch.Tensor:
