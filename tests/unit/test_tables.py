@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 from pixelherd import pages, tables
 from pixelherd.errors import UserError
@@ -162,12 +163,22 @@ def test_same_bytes_in_any_order_of_folders(study, tmp_path):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_files_show_percent_and_six_decimals(study, tmp_path):
+def test_pages_show_percent_and_csv_files_fractions(study, tmp_path):
     pages.write(study, 3, tmp_path / "tables", METHODS)
     page = (tmp_path / "tables" / "final.md").read_text()
     assert "60.0 ± 14.1" in page and "| random   |                30 |       1 |       30.0 |" in page
     line = (tmp_path / "tables" / "final.csv").read_text().splitlines()[3]
-    assert line == "toy,ddpm,0.1,random,False,1,30,0.300000,,0.750000,,0.500000,"
+    assert line == "toy,ddpm,0.1,random,False,1,30,0.3,,0.75,,0.5,"
+
+
+def test_a_small_p_is_not_written_as_nothing(tmp_path):
+    gains = [0.2, 0.2000001, 0.1999999]  # alike over the seeds, so that p is about 1e-13
+    folders = [write_run(tmp_path, "random", [0.3] * 2, seed=seed) for seed in range(3)]
+    folders += [write_run(tmp_path, "edald", [0.3 + gain] * 2, seed=seed) for seed, gain in enumerate(gains)]
+    pages.write(folders, 2, tmp_path / "tables", ["random", "edald"], {**pages.SETTINGS, "reference": "random"})
+    p = pd.read_csv(tmp_path / "tables" / "comparison.csv")["t_p"]
+    np.testing.assert_allclose(p, scipy.stats.ttest_1samp(gains, 0).pvalue, rtol=1e-3)
+    assert 0 < p[0] < 1e-6
 
 
 def test_a_study_of_the_reference_alone(study, tmp_path):

@@ -1,4 +1,4 @@
-"""Tables to read: text with percentages and ±, as Markdown and as LaTeX, beside CSV files with every digit.
+"""Tables to read: text with percentages and ±, as Markdown and as LaTeX, beside CSV files with nine digits.
 
 A :class:`Page` is one table of a study, cut into a section per dataset, features and budget. Cells and notes are plain
 text in which ``*method*`` is emphasised; each format writes that in its own way.
@@ -179,7 +179,7 @@ def write(
 ) -> None:
     """Write all tables of a study into ``folder``, as CSV, Markdown and LaTeX.
 
-    The CSV files hold fractions with six decimals, scores with six digits; the others percentages, mean ± standard
+    The CSV files hold fractions with nine digits, small p included; the others percentages, mean ± standard
     deviation over seeds. The bytes depend on neither the order of ``folders`` nor the clock.
 
     Args:
@@ -190,8 +190,7 @@ def write(
     """
     made, pages = make(folders, rounds, methods, settings)
     for page in pages:
-        digits = "%.6g" if page.name == "scores" else "%.6f"
-        text = made[page.name].to_csv(index=False, float_format=digits, lineterminator="\n")
+        text = made[page.name].to_csv(index=False, float_format="%.9g", lineterminator="\n")
         write_text(Path(folder) / f"{page.name}.csv", text)
         write_text(Path(folder) / f"{page.name}.md", page.markdown())
         write_text(Path(folder) / f"{page.name}.tex", page.latex())
