@@ -9,7 +9,7 @@ Nothing here builds H×W×D numbers. A linear layer commutes with interpolation,
 native maps; and the square of an interpolated vector is a combination of inner products of neighbouring native vectors.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,8 +32,8 @@ MEMORY = 256 * 2**20
 TILE = {"cpu": 8 * 2**20, "cuda": 256 * 2**20}
 """Bytes of first-layer outputs at image resolution, by type of device: on a CPU more would leave its caches."""
 
-CHANNELS = 128
-"""Channels of a map converted to float32 at a time for the inner products of :func:`norms`."""
+CHUNK = {"cpu": 2**20, "cuda": 256 * 2**20}
+"""Bytes of a float32 map whose inner products :func:`norms` takes at a time, by type of device, as for :data:`TILE`."""
 
 
 def vectors(maps: Maps, rows: torch.Tensor, columns: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -81,8 +81,8 @@ def norms(maps: Maps, size: tuple[int, int]) -> torch.Tensor:
     total = torch.zeros(size, device=next(iter(maps.values())).device)
     for stack in _stacks(maps):
         if stack.shape[1:] == size:
-            for part in stack.split(CHANNELS):
-                total += part.float().square().sum(dim=0)
+            for part in _chunks(stack):
+                total += part.square().sum(dim=0)
             continue
         down, across = (
             _Taps.of(native, length, stack.device) for native, length in zip(stack.shape[1:], size, strict=True)
@@ -108,7 +108,7 @@ def project(maps: Maps, weight: torch.Tensor, size: tuple[int, int], norms: torc
     Raises:
         ValueError: the weight's D is not the maps'.
     """
-    return _Projection(maps, weight, size).rows(slice(0, size[0])) / norms.flatten()[:, None]
+    return (_Projection(maps, weight, size).rows(slice(0, size[0])) / norms.flatten()).T.contiguous()
 
 
 @torch.inference_mode()
@@ -122,14 +122,14 @@ def predict(maps: Maps, heads: Sequence["Head"], size: tuple[int, int]) -> list[
     Raises:
         ValueError: a head's BatchNorm is in training mode, or its D is not the maps'.
     """
-    lengths = norms(maps, size).flatten()[:, None]
+    lengths = norms(maps, size).flatten()
     answers: list[torch.Tensor | None] = [None] * len(heads)
     for group in _groups(maps, list(dict.fromkeys(heads)), size):
         places = [place for place, head in enumerate(heads) if head in group]
         layers = [heads[place].inference_layers() for place in places]
         widths = [head.first.out_features for head in group]
         projection = _Projection(maps, torch.cat([head.first.weight for head in group]), size)
-        bias = torch.cat([head.first.bias for head in group])
+        bias = torch.cat([head.first.bias for head in group])[:, None]
         tile = max(TILE[bias.device.type] // (4 * sum(widths) * size[1]), 1)
         tiles = [[] for _ in places]
         for start in range(0, size[0], tile):
@@ -137,7 +137,7 @@ def predict(maps: Maps, heads: Sequence["Head"], size: tuple[int, int]) -> list[
             pixels = slice(rows.start * size[1], rows.stop * size[1])
             hidden = projection.rows(rows)
             torch.addcdiv(bias, hidden, lengths[pixels], out=hidden)
-            parts = dict(zip(group, hidden.split(widths, dim=1), strict=True))
+            parts = {head: part.T.contiguous() for head, part in zip(group, hidden.split(widths), strict=True)}
             for tile_of, rest, place in zip(tiles, layers, places, strict=True):
                 tile_of.append(rest(parts[heads[place]]))
         for place, each in zip(places, tiles, strict=True):
@@ -163,8 +163,9 @@ class _Projection:
     """A linear layer at the not yet normalised vector of every pixel of some rows.
 
     Maps of the image's size go through the layer pixel by pixel, smaller ones at native resolution. Interpolation
-    along columns is a matrix product with few terms for each row of the image, since products are what processors do
-    best: it takes a tenth of the time that reading four neighbours for each of the layer's outputs does.
+    along columns is a matrix product with few terms, since products are what processors do best: it takes a tenth of
+    the time that reading four neighbours for each of the layer's outputs does. Outputs lie channel by channel as the
+    maps do: the maps are the larger side, and turning them round takes half as long as their product.
     """
 
     def __init__(self, maps: Maps, weight: torch.Tensor, size: tuple[int, int]):
@@ -172,16 +173,15 @@ class _Projection:
         lengths = [len(stack) for stack in stacks]
         if weight.shape[1] != sum(lengths):
             raise ValueError(f"the layer takes vectors of length {weight.shape[1]}, the maps have {sum(lengths)}")
-        self._width, self._outputs = size[1], len(weight)
         fine, coarse = [], []
         for stack, part in zip(stacks, weight.split(lengths, dim=1), strict=True):
             (fine if stack.shape[1:] == size else coarse).append((stack, part))
         self._fine = [stack for stack, _ in fine]
         self._fine_weight = torch.cat([part for _, part in fine], dim=1) if fine else None
-        # outputs at native positions, [h, w, O], and how rows of the image interpolate them
+        # outputs at native positions, [O, h, w], and how rows of the image interpolate them
         self._coarse = [
             (
-                linear(stack.flatten(1).float().T, part).unflatten(0, stack.shape[1:]),
+                linear(part, stack.flatten(1).float().T).unflatten(1, stack.shape[1:]),
                 _Taps.of(stack.shape[1], size[0], stack.device),
             )
             for stack, part in coarse
@@ -190,14 +190,14 @@ class _Projection:
         self._across = torch.cat(across, dim=1) if coarse else None
 
     def rows(self, rows: slice) -> torch.Tensor:
-        """Outputs ``[(stop - start)·W, O]`` float32 of the rows ``start:stop`` of the image."""
+        """Outputs ``[O, (stop - start)·W]`` float32 of the rows ``start:stop`` of the image."""
         total = None
         if self._fine:
             vectors = torch.cat([stack[:, rows] for stack in self._fine]).float()
-            total = linear(vectors.flatten(1).T, self._fine_weight)
+            total = linear(self._fine_weight, vectors.flatten(1).T)
         if self._coarse:
-            lines = torch.cat([taps[rows].blend(native) for native, taps in self._coarse], dim=1)
-            coarse = torch.cat([linear(self._across, line.T) for line in lines])
+            lines = torch.cat([taps[rows].blend(native) for native, taps in self._coarse], dim=2)
+            coarse = linear(lines.flatten(0, 1), self._across).view(len(lines), -1)
             total = coarse if total is None else total.add_(coarse)
         return total
 
@@ -205,6 +205,12 @@ class _Projection:
 def _stacks(maps: Maps) -> list[torch.Tensor]:
     """The maps in the order of the vector, each as ``[T·C, h, w]``."""
     return [maps[block].flatten(0, 1) for block in sorted(maps)]
+
+
+def _chunks(stack: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Some channels of ``[channels, h, w]`` at a time, in float32."""
+    channels = max(CHUNK[stack.device.type] // (4 * stack[0].numel()), 1)
+    return (part.float() for part in stack.split(channels))
 
 
 @dataclass(frozen=True)
@@ -234,9 +240,8 @@ class _Taps:
         return matrix.scatter_add_(1, self.far[:, None], self.fraction[:, None])
 
     def blend(self, x: torch.Tensor) -> torch.Tensor:
-        """Interpolate ``x [native, ...]`` along its first axis."""
-        fraction = self.fraction.reshape(-1, *[1] * (x.ndim - 1))
-        return torch.lerp(x.index_select(0, self.near), x.index_select(0, self.far), fraction)
+        """Interpolate rows of ``x [channels, native, w]``."""
+        return torch.lerp(x.index_select(1, self.near), x.index_select(1, self.far), self.fraction[:, None])
 
     def squares(self, x: torch.Tensor, dim: int) -> torch.Tensor:
         """``(1 - f)² x[near] + f² x[far]``: what squares of native values give to the interpolated one's square."""
@@ -256,8 +261,8 @@ def _inner_products(stack: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, to
     each 2×2 square.
     """
     squares, below, beside, diagonal = torch.zeros(4, *stack.shape[1:], device=stack.device)
-    for part in stack.split(CHANNELS):
-        x = F.pad(part.float()[None], (0, 1, 0, 1), mode="replicate")[0]
+    for part in _chunks(stack):
+        x = F.pad(part[None], (0, 1, 0, 1), mode="replicate")[0]
         here, right, under, across = x[:, :-1, :-1], x[:, :-1, 1:], x[:, 1:, :-1], x[:, 1:, 1:]
         squares += here.square().sum(dim=0)
         below += (here * under).sum(dim=0)
