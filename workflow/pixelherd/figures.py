@@ -16,6 +16,7 @@ import numpy as np
 from . import choices, tables
 from .errors import UserError
 from .pages import SETTINGS
+from .scores import SCORES
 from .tables import CANNOT_TELL, IGNORED, REFERENCE
 
 if TYPE_CHECKING:
@@ -345,7 +346,7 @@ def score_ranges(scores: "pd.DataFrame", folder: Path | str) -> None:
             groups = {group: part for group, part in rows[rows["score"] == name].groupby("group")}
             draw_pool(axes, groups["pool"])
             draw_chosen(axes, groups["chosen"])
-            if name == "balentacq":  # 1/B: its pole puts scores of thousands beside those of about one
+            if SCORES[name].has_pole:
                 axes.set_yscale("symlog", linthresh=1)
             axes.set_title(f"{name} (mutual information)" if name in INFORMATION else name, loc="left", fontsize=9)
             axes.set_xticks(groups["pool"]["round"])

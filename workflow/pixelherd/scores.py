@@ -18,6 +18,7 @@ class Score:
         needs_dropout: takes samples of a head that was trained with dropout.
         needs_base: takes the prediction of the base draw.
         needs_generator: is (partly) random.
+        has_pole: takes values of thousands beside those of about one.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Score:
     needs_dropout: bool = False
     needs_base: bool = False
     needs_generator: bool = False
+    has_pole: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ SCORES: dict[str, Score] = {
         Score("edald", needs_draws=True, needs_base=True),
         Score("power_bald", needs_dropout=True, needs_generator=True),
         Score("power_dald", needs_draws=True, needs_generator=True),
-        Score("balentacq", needs_dropout=True),
+        Score("balentacq", needs_dropout=True, has_pole=True),
     )
 }
 
