@@ -52,8 +52,8 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.probability == 0:
             return x
-        kept = torch.rand(x.shape, generator=self.generator) >= self.probability
-        return x * kept.to(x.device) / (1 - self.probability)
+        kept = torch.rand(x.shape, generator=self.generator).ge_(self.probability)
+        return (x * kept.to(x)).div_(1 - self.probability)
 
 
 class Head(nn.Module):

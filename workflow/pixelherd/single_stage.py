@@ -153,7 +153,8 @@ def predictions(
     def dense_log_probabilities(maps: ImageMaps, heads: Sequence[Head]) -> list[torch.Tensor]:
         device = heads[0].first.weight.device
         maps = {block: values.to(device) for block, values in maps.items()}
-        return [logits.flatten(1).T.log_softmax(dim=1) for logits in dense.predict(maps, heads, size)]
+        # over the outer axis, which is ten times as fast as over rows of a few classes
+        return [logits.flatten(1).log_softmax(dim=0).T.contiguous() for logits in dense.predict(maps, heads, size)]
 
     (base,) = dense_log_probabilities(maps, [head])
     samples = [each for draw in draws for each in dense_log_probabilities(draw, [head])]
