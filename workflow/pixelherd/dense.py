@@ -32,7 +32,7 @@ MEMORY = 256 * 2**20
 TILE = {"cpu": 8 * 2**20, "cuda": 256 * 2**20}
 """Bytes of first-layer outputs at image resolution, by type of device: on a CPU more would leave its caches."""
 
-CHUNK = {"cpu": 2**20, "cuda": 256 * 2**20}
+CHUNK = {"cpu": 2 * 2**20, "cuda": 256 * 2**20}
 """Bytes of a float32 map whose inner products :func:`norms` takes at a time, by type of device, as for :data:`TILE`."""
 
 
