@@ -138,7 +138,7 @@ def test_a_truncated_chunk_and_a_truncated_head(finished, tmp_path):
 def test_a_study_that_is_killed_again_and_again(finished, tmp_path):
     study = empty(finished, tmp_path)
     study.call()  # writes the study
-    found = soak(tmp_path, 8, (1, 6), random.Random(0))
-    assert found["kills"] >= 3, "the study lasts longer than this many pauses on any machine"
+    found = soak(tmp_path, 8, (1, 4), random.Random(0))
+    assert found["kills"] >= 5
     assert found["starts"] <= job_starts(finished.folder) + 3 * found["kills"]
     assert study.results() == finished.results()
