@@ -143,9 +143,9 @@ def test_projection_names_another_length():
 @pytest.mark.parametrize("shapes, size", GEOMETRIES)
 def test_predictions_equal_the_naive_way(shapes, size, dtype, tile, monkeypatch):
     if tile:
-        monkeypatch.setattr(dense, "TILE", {"cpu": tile})
+        monkeypatch.setattr(dense, "TILE", tile)
         monkeypatch.setattr(dense, "MEMORY", tile)
-        monkeypatch.setattr(dense, "CHUNK", {"cpu": tile})
+        monkeypatch.setattr(dense, "CHUNK", tile)
     maps = maps_of(shapes, dtype=dtype)
     vectors = F.normalize(naive(maps, size), dim=0).flatten(1).T
     heads = [trained_head(vectors.shape[1], classes=3 + seed, hidden=(10 + seed, 6), seed=seed) for seed in range(3)]

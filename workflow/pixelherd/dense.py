@@ -29,11 +29,14 @@ EPS = 1e-12
 MEMORY = 256 * 2**20
 """Bytes of first-layer outputs at native resolution that :func:`predict` holds at a time."""
 
-TILE = {"cpu": 8 * 2**20, "cuda": 256 * 2**20}
-"""Bytes of first-layer outputs at image resolution, by type of device: on a CPU more would leave its caches."""
+TILE = 8 * 2**20
+"""Bytes of first-layer outputs at image resolution at a time on a CPU: more would leave its caches."""
 
-CHUNK = {"cpu": 2 * 2**20, "cuda": 256 * 2**20}
-"""Bytes of a float32 map whose inner products :func:`norms` takes at a time, by type of device, as for :data:`TILE`."""
+CHUNK = 2 * 2**20
+"""Bytes of a float32 map whose inner products :func:`norms` takes at a time on a CPU, as for :data:`TILE`."""
+
+ACCELERATED = 256 * 2**20
+"""What takes the place of :data:`TILE` and :data:`CHUNK` on any other device."""
 
 
 def vectors(maps: Maps, rows: torch.Tensor, columns: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -113,7 +116,7 @@ def project(maps: Maps, weight: torch.Tensor, size: tuple[int, int], norms: torc
 
 @torch.inference_mode()
 def predict(maps: Maps, heads: Sequence["Head"], size: tuple[int, int]) -> list[torch.Tensor]:
-    """Logits of every pixel for each head: ``[classes, H, W]`` float32 each.
+    """Logits of every pixel for each head: ``[classes, H, W]`` float32 each, on the heads' device.
 
     The heads share one reading of the maps, the norms and the first layer's products. Without dropout BatchNorm is
     folded into the layer behind it. With dropout on (:func:`pixelherd.head.sampling`) a head may stand several times
@@ -122,6 +125,10 @@ def predict(maps: Maps, heads: Sequence["Head"], size: tuple[int, int]) -> list[
     Raises:
         ValueError: a head's BatchNorm is in training mode, or its D is not the maps'.
     """
+    if not heads:
+        return []
+    device = heads[0].first.weight.device
+    maps = {block: values.to(device) for block, values in maps.items()}
     lengths = norms(maps, size).flatten()
     answers: list[torch.Tensor | None] = [None] * len(heads)
     for group in _groups(maps, list(dict.fromkeys(heads)), size):
@@ -130,7 +137,7 @@ def predict(maps: Maps, heads: Sequence["Head"], size: tuple[int, int]) -> list[
         widths = [head.first.out_features for head in group]
         projection = _Projection(maps, torch.cat([head.first.weight for head in group]), size)
         bias = torch.cat([head.first.bias for head in group])[:, None]
-        tile = max(TILE[bias.device.type] // (4 * sum(widths) * size[1]), 1)
+        tile = max(_at_once(TILE, device) // (4 * sum(widths) * size[1]), 1)
         tiles = [[] for _ in places]
         for start in range(0, size[0], tile):
             rows = slice(start, min(start + tile, size[0]))
@@ -143,6 +150,16 @@ def predict(maps: Maps, heads: Sequence["Head"], size: tuple[int, int]) -> list[
         for place, each in zip(places, tiles, strict=True):
             answers[place] = torch.cat(each).T.unflatten(1, size)
     return answers
+
+
+def log_probabilities(maps: Maps, heads: Sequence["Head"], size: tuple[int, int]) -> list[torch.Tensor]:
+    """Of every pixel for each head, ``[H·W, classes]`` float32 each, pixels row by row; else as :func:`predict`."""
+    # over the outer axis, which is ten times as fast as over rows of a few classes
+    return [logits.flatten(1).log_softmax(dim=0).T.contiguous() for logits in predict(maps, heads, size)]
+
+
+def _at_once(on_cpu: int, device: torch.device) -> int:
+    return on_cpu if device.type == "cpu" else ACCELERATED
 
 
 def _groups(maps: Maps, heads: Sequence["Head"], size: tuple[int, int]) -> list[list["Head"]]:
@@ -209,7 +226,7 @@ def _stacks(maps: Maps) -> list[torch.Tensor]:
 
 def _chunks(stack: torch.Tensor) -> Iterator[torch.Tensor]:
     """Some channels of ``[channels, h, w]`` at a time, in float32."""
-    channels = max(CHUNK[stack.device.type] // (4 * stack[0].numel()), 1)
+    channels = max(_at_once(CHUNK, stack.device) // (4 * stack[0].numel()), 1)
     return (part.float() for part in stack.split(channels))
 
 

@@ -49,20 +49,15 @@ def edald_map(
         size: (H, W).
         weight: λ.
     """
-    samples = torch.stack([_log_probabilities(head, maps, size) for maps in perturbed], 1)
-    scores = acquisition.score("edald", samples, base=_log_probabilities(head, base, size), weight=weight)
+    of_base, *samples = (dense.log_probabilities(maps, [head], size)[0] for maps in (base, *perturbed))
+    scores = acquisition.score("edald", torch.stack(samples, 1), base=of_base, weight=weight)
     return scores.reshape(size).half().cpu().numpy()
 
 
 def entropy_map(head: Head, maps: ImageMaps, size: tuple[int, int]) -> np.ndarray:
     """Entropy of the prediction of every pixel: ``[H, W]`` float16, natural logs."""
-    scores = acquisition.score("entropy", None, base=_log_probabilities(head, maps, size))
+    scores = acquisition.score("entropy", None, base=dense.log_probabilities(maps, [head], size)[0])
     return scores.reshape(size).half().cpu().numpy()
-
-
-def _log_probabilities(head: Head, maps: ImageMaps, size: tuple[int, int]) -> torch.Tensor:
-    """``[H·W, C]``."""
-    return torch.log_softmax(dense.predict(maps, [head], size)[0].flatten(1).T, 1)
 
 
 def write_thumbnails(

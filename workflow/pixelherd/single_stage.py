@@ -149,18 +149,11 @@ def predictions(
     key: tuple[str | int, ...],
 ) -> tuple[torch.Tensor | None, torch.Tensor]:
     """Log-probabilities of every pixel of an image: of M samples ``[H·W, M, C]``, or None, and of the base."""
-
-    def dense_log_probabilities(maps: ImageMaps, heads: Sequence[Head]) -> list[torch.Tensor]:
-        device = heads[0].first.weight.device
-        maps = {block: values.to(device) for block, values in maps.items()}
-        # over the outer axis, which is ten times as fast as over rows of a few classes
-        return [logits.flatten(1).log_softmax(dim=0).T.contiguous() for logits in dense.predict(maps, heads, size)]
-
-    (base,) = dense_log_probabilities(maps, [head])
-    samples = [each for draw in draws for each in dense_log_probabilities(draw, [head])]
+    (base,) = dense.log_probabilities(maps, [head], size)
+    samples = [each for draw in draws for each in dense.log_probabilities(draw, [head], size)]
     if dropout_head is not None:
         with sampling(dropout_head, torch_generator("dropout", *key)):
-            samples = dense_log_probabilities(maps, [dropout_head] * settings["samples"])
+            samples = dense.log_probabilities(maps, [dropout_head] * settings["samples"], size)
     return torch.stack(samples, dim=1) if samples else None, base
 
 
