@@ -54,7 +54,7 @@ for place in ("cpu", DEVICE):
 def test_heads_predict_where_they_are_from_maps_that_are_elsewhere():
     """In a process of its own, since torch keeps a device that it has learned of."""
     repository = Path(__file__).parents[2]
-    path = os.pathsep.join(str(repository / folder) for folder in ("workflow", "tests/accelerator"))
+    path = os.pathsep.join(str(repository / folder) for folder in ("workflow", "tests/unit"))
     done = subprocess.run(
         [sys.executable, "-c", ELSEWHERE], env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True
     )

@@ -1,11 +1,9 @@
 """A simulated accelerator: a torch device whose tensors no operation takes together with the CPU's.
 
 Code that forgets to move a tensor fails on it without a GPU; the rest gives what torch gives on the CPU. It shows
-nothing of speed, memory, rounding or order of a GPU.
+nothing of speed, memory, rounding or order of a GPU. One thread at a time.
 """
 
-import os
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,9 +13,6 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 _setup_privateuseone_for_python_backend("simulated")
 
 DEVICE = torch.device("simulated", 0)
-
-USED = "SIMULATED_ACCELERATOR_USED"
-"""Environment variable with the folder in which every process leaves a file that did an operation on the device."""
 
 BETWEEN = {"_to_copy", "copy_", "_copy_from"}
 """Operations that move numbers between devices."""
@@ -61,7 +56,6 @@ def _run(operation: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     strangers = [each for each, is_here in zip(tensors, here, strict=True) if not is_here and each.dim()]
     if strangers and name not in BETWEEN and not (name in INDEXED and here[0]):
         raise RuntimeError(f"{operation}: tensors of {DEVICE} and of the CPU")
-    _note_use()
     target = kwargs.get("device")
     stays = here[0] if target is None else torch.device(target).type == DEVICE.type
     if target is not None:
@@ -88,13 +82,6 @@ def _inside(value: Any) -> Any:
     return value.inside if isinstance(value, Tensor) else value
 
 
-def _note_use() -> None:
-    if folder := os.environ.pop(USED, None):
-        import __main__
-
-        Path(folder, Path(__main__.__file__).name).touch()
-
-
 def _empty(size, *, dtype=None, layout=None, device=None, pin_memory=None, memory_format=None) -> Tensor:
     return Tensor(torch.empty(size, dtype=dtype, memory_format=memory_format or torch.contiguous_format))
 
@@ -112,7 +99,7 @@ def _copy_from(source, target, non_blocking=False) -> torch.Tensor:
     return target
 
 
-# Tensors are made by these, whatever the thread; other operations find one among their arguments.
+# Tensors are made by these; other operations find one among their arguments.
 _library = torch.library.Library("aten", "IMPL", "PrivateUse1")
 _library.impl("empty.memory_format", _empty)
 _library.impl("empty_strided", _empty_strided)
