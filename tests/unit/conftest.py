@@ -112,7 +112,7 @@ def cache(tmp_path_factory, settings) -> Cache:
             name,
             len(split),
             lambda folder, images, split=split, name=name: features.extract(
-                folder, images, split, network, options, dataset.size, with_context=name == "train", progress=nothing
+                folder, images, split, network, options, dataset.size, training=name == "train", progress=nothing
             ),
         )
     maps_of = features.StoredMaps(root / "train" / "index.json")

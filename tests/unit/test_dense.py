@@ -157,6 +157,15 @@ def test_predictions_equal_the_naive_way(shapes, size, dtype, tile, monkeypatch)
         torch.testing.assert_close(logits.double(), naively, atol=1e-4, rtol=1e-4)
 
 
+def test_known_norms_take_the_place_of_computed_ones():
+    maps, size = maps_of([(4, 6), (8, 12)]), (8, 12)
+    heads, norms = [trained_head(14, seed=1)], dense.norms(maps, size)
+    assert torch.equal(dense.predict(maps, heads, size, norms)[0], dense.predict(maps, heads, size)[0])
+    assert not torch.equal(dense.predict(maps, heads, size, 2 * norms)[0], dense.predict(maps, heads, size)[0])
+    with pytest.raises(ValueError, match=r"lengths of shape \(12, 8\) are not those of an image of size \(8, 12\)"):
+        dense.predict(maps, heads, size, norms.T)
+
+
 def test_predictions_with_dropout_on_are_samples_of_the_head():
     maps, size = maps_of([(4, 6), (8, 12)]), (8, 12)
     vectors = F.normalize(naive(maps, size), dim=0).flatten(1).T

@@ -74,6 +74,13 @@ def test_kept_maps_are_recomputed_ones(cache, backbone, tmp_path):
         assert (kept.forwards, made.forwards) == (0, 4)
 
 
+def test_norms_of_training_images_lie_beside_their_maps(cache, backbone, tmp_path):
+    maps_of = StoredMaps(cache.train)
+    for image in range(len(cache.dataset.train)):
+        assert torch.equal(maps_of.norms(image), dense.norms(maps_of(image), (32, 32)))
+    assert ComputedMaps(backbone, cache.dataset.train.images, cache.features).norms(0) is None
+
+
 def test_context_vectors_are_those_of_the_context_pixels(cache):
     shards, maps_of = Shards.open(cache.train), StoredMaps(cache.train)
     for image, name in enumerate(cache.dataset.train.ids):
@@ -117,10 +124,11 @@ def test_draws_at_listed_pixels(cache, backbone, size):
 def test_stored_draws_are_those_that_the_network_makes(cache, backbone, tmp_path):
     computed = ComputedMaps(backbone, cache.dataset.train.images, cache.features)
     with writing(tmp_path / "00002-00004", {"images": 3, "draws": 2}) as folder:
-        store_draws(folder, range(2, 5), computed, 2)
+        store_draws(folder, range(2, 5), computed, 2, (32, 32))
     stored = open_draws(str(folder / "manifest.json"), None, None, cache.features, "cpu")
     for image, number in itertools.product(range(2, 5), (1, 2)):
         assert same(stored(image, number), computed(image, number))
+        assert torch.equal(stored.norms(image, number), dense.norms(computed(image, number), (32, 32)))
     assert stored.forwards == 0
     assert not same(stored(2, 1), stored(2, 2)) and not same(stored(2, 1), stored(3, 1))
 
@@ -151,7 +159,7 @@ def test_shards_and_recomputation_do_not_change_context(cache, backbone, tmp_pat
             backbone,
             options,
             (32, 32),
-            with_context=True,
+            training=True,
             progress=lambda: bars.append(1),
         )
     assert sorted(path.name for path in folder.iterdir()) == ["context.npy", "context_pixels.npy", "manifest.json"]

@@ -80,13 +80,15 @@ def test_a_score_ranks_the_pool(cache, union, method):
         ]
         stack = torch.cat(samples).unflatten(0, (len(rows), 2))
     scores = acquisition.score(method, stack, base=base, weight=0.5).numpy()
-    best = np.argsort(-scores, kind="stable")[:4]
-    assert np.array_equal(union.rows_of(chosen.images, chosen.flat), rows[best])
-    np.testing.assert_allclose(chosen.values, scores[best], atol=1e-5)
+    places = [np.flatnonzero(rows == row).item() for row in union.rows_of(chosen.images, chosen.flat)]
+    assert len(set(places)) == 4
+    # the best, as far as rounding tells scores apart: here predictions were made row by row
+    np.testing.assert_allclose(scores[places], np.sort(scores)[::-1][:4], atol=1e-6)
+    np.testing.assert_allclose(chosen.values, scores[places], atol=1e-5)
 
     draws_too = ["dald", "edald"] if draws else []
     assert list(ranking.scores) == list(dict.fromkeys([method, "entropy", "margin", "least_confidence", *draws_too]))
-    assert np.array_equal(ranking.chosen, best)
+    assert np.array_equal(ranking.chosen, places)
     for name, values in ranking.scores.items():
         expected = acquisition.score(name, stack, base=base, weight=0.5).numpy()
         np.testing.assert_allclose(values, expected, atol=1e-5)

@@ -6,11 +6,12 @@ import torch
 
 from pixelherd import acquisition, backbones, dense, rankings
 from pixelherd.errors import UserError
-from pixelherd.features import ComputedMaps, StoredMaps, compute, vectors_at
+from pixelherd.features import ComputedMaps, StoredDraws, StoredMaps, compute, store_draws, vectors_at
 from pixelherd.head import Head, log_probabilities, sampling
 from pixelherd.queries import LABEL_COLUMNS, Pixels, write
 from pixelherd.randomness import torch_generator
 from pixelherd.single_stage import SAMPLED, Best, rank
+from pixelherd.storage import writing
 from pixelherd.training import labelled_vectors, vector_source
 
 SIZE = (32, 32)
@@ -23,19 +24,28 @@ def network(cache):
     return backbones.load(cache.study.features["ddpm"].backbone)
 
 
+@pytest.fixture(scope="module")
+def stored_draws(cache, network, tmp_path_factory):
+    """Draws 1 and 2 of all training images as ``draw_maps: keep`` stores them, one shard."""
+    with writing(tmp_path_factory.mktemp("draw_maps") / "00000-00005", {"images": 6, "draws": 2}) as folder:
+        computed = ComputedMaps(network, cache.dataset.train.images, cache.features)
+        store_draws(folder, range(6), computed, 2, SIZE)
+    return StoredDraws(folder / "manifest.json")
+
+
 def dropout_head(cache):
     head = Head(cache.dim, len(cache.dataset.classes), hidden=[12, 8], dropout=0.3, generator=torch.Generator())
     head.load_state_dict(cache.head(1).state_dict())
     return head.eval()
 
 
-def ranked(cache, network, score, images=range(6), budget=20, **options):
-    perturbed = lambda image, number: compute(network, cache.dataset.train.images[image], cache.features, number)  # noqa: E731
+def ranked(cache, network, score, images=range(6), budget=20, draws=None, **options):
+    computed = ComputedMaps(network, cache.dataset.train.images, cache.features)
     return rank(
         images,
         cache.dataset.train,
-        StoredMaps(cache.train),
-        perturbed if "dald" in score else None,
+        computed if draws else StoredMaps(cache.train),
+        (draws or computed) if "dald" in score else None,
         cache.head(),
         dropout_head(cache) if "ba" in score else None,
         LABELLED,
@@ -100,6 +110,13 @@ def test_shards_do_not_change_what_is_chosen(cache, network, score, tmp_path):
     for kind in ("scores", "sample"):
         assert getattr(merged, kind).keys() == getattr(whole, kind).keys()
         assert all(np.array_equal(getattr(merged, kind)[name], values) for name, values in getattr(whole, kind).items())
+
+
+def test_stored_maps_and_norms_do_not_change_what_is_chosen(cache, network, stored_draws):
+    for score in ("edald", "bald"):
+        best, other = ranked(cache, network, score), ranked(cache, network, score, draws=stored_draws)
+        assert np.array_equal(best.images, other.images) and np.array_equal(best.flat, other.flat)
+        assert all(np.array_equal(values, other.scores[name]) for name, values in best.scores.items())
 
 
 def test_ties_go_to_the_first_image_and_pixel(cache, network, monkeypatch):

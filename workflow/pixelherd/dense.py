@@ -115,21 +115,29 @@ def project(maps: Maps, weight: torch.Tensor, size: tuple[int, int], norms: torc
 
 
 @torch.inference_mode()
-def predict(maps: Maps, heads: Sequence["Head"], size: tuple[int, int]) -> list[torch.Tensor]:
+def predict(
+    maps: Maps, heads: Sequence["Head"], size: tuple[int, int], lengths: torch.Tensor | None = None
+) -> list[torch.Tensor]:
     """Logits of every pixel for each head: ``[classes, H, W]`` float32 each, on the heads' device.
 
     The heads share one reading of the maps, the norms and the first layer's products. Without dropout BatchNorm is
     folded into the layer behind it. With dropout on (:func:`pixelherd.head.sampling`) a head may stand several times
     among the heads, and each time is another sample.
 
+    Args:
+        lengths: :func:`norms` of the maps at ``size``, where they are known already.
+
     Raises:
-        ValueError: a head's BatchNorm is in training mode, or its D is not the maps'.
+        ValueError: a head's BatchNorm is in training mode, its D is not the maps', or lengths are not ``[H, W]``.
     """
     if not heads:
         return []
     device = heads[0].first.weight.device
     maps = {block: values.to(device) for block, values in maps.items()}
-    lengths = norms(maps, size).flatten()
+    lengths = norms(maps, size) if lengths is None else lengths.to(device)
+    if tuple(lengths.shape) != tuple(size):
+        raise ValueError(f"lengths of shape {tuple(lengths.shape)} are not those of an image of size {tuple(size)}")
+    lengths = lengths.flatten()
     answers: list[torch.Tensor | None] = [None] * len(heads)
     for group in _groups(maps, list(dict.fromkeys(heads)), size):
         places = [place for place, head in enumerate(heads) if head in group]
@@ -152,10 +160,12 @@ def predict(maps: Maps, heads: Sequence["Head"], size: tuple[int, int]) -> list[
     return answers
 
 
-def log_probabilities(maps: Maps, heads: Sequence["Head"], size: tuple[int, int]) -> list[torch.Tensor]:
+def log_probabilities(
+    maps: Maps, heads: Sequence["Head"], size: tuple[int, int], lengths: torch.Tensor | None = None
+) -> list[torch.Tensor]:
     """Of every pixel for each head, ``[H·W, classes]`` float32 each, pixels row by row; else as :func:`predict`."""
     # over the outer axis, which is ten times as fast as over rows of a few classes
-    return [logits.flatten(1).log_softmax(dim=0).T.contiguous() for logits in predict(maps, heads, size)]
+    return [logits.flatten(1).log_softmax(dim=0).T.contiguous() for logits in predict(maps, heads, size, lengths)]
 
 
 def _at_once(on_cpu: int, device: torch.device) -> int:

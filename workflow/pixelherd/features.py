@@ -2,6 +2,9 @@
 
 Maps of an image are ``{block: [T, C, h, w]}`` in float16, base draw unless said otherwise. Both sources round to
 float16, so ``maps: keep`` and ``maps: recompute`` give the same results.
+
+Beside the maps of training images lie the lengths of their pixels' vectors, a 200th of the maps: single-stage methods
+look at every pixel under every draw in every round, and would spend a fifth of it on the same lengths.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +24,7 @@ from .devices import resolve
 from .errors import UserError
 from .randomness import numpy_generator
 from .shards import Shards
-from .storage import create_array, read_manifest
+from .storage import create_array, open_array, read_manifest
 
 if TYPE_CHECKING:
     from .backbones.unet import Backbone
@@ -89,6 +92,10 @@ class StoredMaps:
     def __call__(self, image: int) -> ImageMaps:
         return read_stored(*self._shards.place(image))
 
+    def norms(self, image: int) -> torch.Tensor:
+        """``dense.norms`` of a training image's maps at the size of its labels, ``[H, W]``."""
+        return _stored_norms(*self._shards.place(image))
+
 
 class StoredDraws:
     """Maps of a shard's images under noise draws 1…M, as :func:`store_draws` stored them."""
@@ -99,8 +106,15 @@ class StoredDraws:
         self._shards, self._draws = Shards.open(manifest), read_manifest(Path(manifest).parent)["draws"]
 
     def __call__(self, image: int, number: int) -> ImageMaps:
+        return read_stored(*self._entry(image, number))
+
+    def norms(self, image: int, number: int) -> torch.Tensor:
+        """As of :class:`StoredMaps`, under a noise draw."""
+        return _stored_norms(*self._entry(image, number))
+
+    def _entry(self, image: int, number: int) -> tuple[Path, int]:
         folder, offset = self._shards.place(image)
-        return read_stored(folder, offset * self._draws + number - 1)
+        return folder, offset * self._draws + number - 1
 
 
 class ComputedMaps:
@@ -118,6 +132,9 @@ class ComputedMaps:
     def __call__(self, image: int, number: int = BASE_DRAW) -> ImageMaps:
         with self._turn:
             return compute(self._backbone, self._images[image], self._settings, number)
+
+    def norms(self, image: int, number: int = BASE_DRAW) -> None:
+        """Nothing: they are computed with the maps they belong to."""
 
 
 MapSource = StoredMaps | ComputedMaps
@@ -153,16 +170,20 @@ def open_draws(
     return ComputedMaps(open_manifest(backbone, device=resolve(device)), images, settings)
 
 
-def store(folder: Path, images: int, maps_of: Callable[[int], ImageMaps]) -> None:
+def store(folder: Path, images: int, maps_of: Callable[[int], ImageMaps], size: tuple[int, int] | None = None) -> None:
     """Store maps of ``images`` images, or of as many draws of images, a Zarr chunk per entry and block.
 
-    Float16 activations hardly compress, so the chunks are written as they are.
+    Float16 activations hardly compress, so the chunks are written as they are. With the ``size`` (H, W) of the images'
+    labels also ``norms.npy`` ``[images, H, W]`` float32.
     """
     import zarr
 
     group = None
+    norms = create_array(folder, "norms", (images, *size), "float32") if size else None
     for image in range(images):
         maps = maps_of(image)
+        if norms is not None:
+            norms[image] = dense.norms(maps, size).numpy()
         if group is None:
             group = zarr.create_group(folder / "maps.zarr")
             for block, values in maps.items():
@@ -177,6 +198,8 @@ def store(folder: Path, images: int, maps_of: Callable[[int], ImageMaps]) -> Non
                 )
         for block, values in maps.items():
             group[f"block-{block}"][image] = values.numpy()
+    if norms is not None:
+        norms.flush()
 
 
 def read_stored(folder: Path, offset: int) -> ImageMaps:
@@ -184,6 +207,15 @@ def read_stored(folder: Path, offset: int) -> ImageMaps:
     group = _open_group(folder)
     blocks = sorted(int(name.removeprefix("block-")) for name in group)
     return {block: torch.from_numpy(group[f"block-{block}"][offset]) for block in blocks}
+
+
+def _stored_norms(folder: Path, offset: int) -> torch.Tensor:
+    return torch.from_numpy(np.array(_open_norms(folder)[offset]))
+
+
+@cache
+def _open_norms(folder: Path) -> np.ndarray:
+    return open_array(folder, "norms")
 
 
 @cache
@@ -201,19 +233,20 @@ def extract(
     settings: dict[str, Any],
     size: tuple[int, int],
     *,
-    with_context: bool,
+    training: bool,
     progress: Callable,
 ) -> None:
-    """Fill a shard: native maps (unless they are recomputed) and, for training images, context vectors.
+    """Fill a shard: native maps (unless they are recomputed) and, for training images, norms and context vectors.
 
-    Writes ``maps.zarr``, ``context_pixels.npy`` ``[n, P]`` int32 and ``context.npy`` ``[n, P, D]`` float16.
+    Writes ``maps.zarr``, ``norms.npy`` ``[n, H, W]`` float32, ``context_pixels.npy`` ``[n, P]`` int32 and
+    ``context.npy`` ``[n, P, D]`` float16.
     """
     context: dict[str, np.ndarray] = {}
 
     def maps_of(offset: int) -> ImageMaps:
         position = positions[offset]
         maps = compute(backbone, split.images[position], settings)
-        if with_context:
+        if training:
             pixels = context_pixels(split.ids[position], settings, size)
             vectors = vectors_at(maps, pixels, size)
             if not context:
@@ -226,7 +259,7 @@ def extract(
         return maps
 
     if settings["maps"] == "keep":
-        store(folder, len(positions), maps_of)
+        store(folder, len(positions), maps_of, size if training else None)
     else:
         for offset in range(len(positions)):
             maps_of(offset)
@@ -239,10 +272,11 @@ def store_draws(
     positions: Sequence[int],
     perturbed: ComputedMaps,
     draws: int,
+    size: tuple[int, int],
     *,
     progress: Callable[[], object] = lambda: None,
 ) -> None:
-    """Store maps of some images under noise draws 1…M, image by image: ``maps.zarr`` with M entries an image."""
+    """Store maps of some images under noise draws 1…M, image by image: :func:`store` with M entries an image."""
 
     def maps_of(entry: int) -> ImageMaps:
         offset, before = divmod(entry, draws)
@@ -251,7 +285,7 @@ def store_draws(
             progress()
         return maps
 
-    store(folder, len(positions) * draws, maps_of)
+    store(folder, len(positions) * draws, maps_of, size)
 
 
 def write_draws(

@@ -141,12 +141,13 @@ def _shared(study: Study, dataset: str, features: str, images: dict[str, int]) -
     shards = {split: ceil(number / study.images_per_job) for split, number in images.items()}
     keeps = settings.maps == "keep"
 
-    vector = dimension * FLOAT16
+    vector, norms = dimension * FLOAT16, pixels * FLOAT32
     context = train * min(settings.context, pixels) * (vector + INT32)
     found = []
     if keeps:
         jobs = sum(shards.values())
-        found.append(Item("extract", jobs, steps * (train + test), native * (train + test) + context, methods))
+        size = native * (train + test) + train * norms + context
+        found.append(Item("extract", jobs, steps * (train + test), size, methods))
         found.append(Item("index_features", 2 if test else 1, 0, 0, methods))
     elif gathering:
         found.append(Item("extract", shards["train"], steps * train, context, gathering))
@@ -170,7 +171,8 @@ def _shared(study: Study, dataset: str, features: str, images: dict[str, int]) -
         found.append(Item("gather", len(unions), 0, size, listing))
     kept = study.kept_draws(dataset, features)
     if kept:
-        found.append(Item("extract_draws", shards["train"], kept * train * steps, kept * train * native, pictured))
+        size = kept * train * (native + norms)
+        found.append(Item("extract_draws", shards["train"], kept * train * steps, size, pictured))
     if drawing:
         jobs, size = len(drawn) * shards["train"], sum(listed[key] * each for key, each in drawn.items()) * vector
         again = 0 if kept else sum(drawn.values()) * train * steps
@@ -178,7 +180,8 @@ def _shared(study: Study, dataset: str, features: str, images: dict[str, int]) -
         found.append(Item("index_draws", len(drawn), 0, 0, drawing))
     if pictured and study.pictures:
         pictures = min(study.pictures, train)
-        found.append(Item("picture", 1, pictures * steps * draws, pictures * draws * native, pictured))
+        size = pictures * draws * (native + norms)
+        found.append(Item("picture", 1, pictures * steps * draws, size, pictured))
     return found
 
 

@@ -129,8 +129,10 @@ def rank(
             free &= labels.reshape(-1) != IGNORED
         pixels = np.flatnonzero(free)
         if len(pixels):
-            draws = [perturbed(image, 1 + number) for number in range(settings["draws"])] if perturbed else []
-            predicted = predictions(maps_of(image), draws, head, dropout_head, labels.shape, settings, key)
+            base = maps_of(image), maps_of.norms(image)
+            numbers = range(1, 1 + settings["draws"]) if perturbed else ()
+            draws = ((perturbed(image, number), perturbed.norms(image, number)) for number in numbers)
+            predicted = predictions(base, draws, head, dropout_head, labels.shape, settings, key)
             found = _best_of(image, pixels, predicted, names, budget, settings, key)
         else:
             found = nothing
@@ -140,21 +142,27 @@ def rank(
 
 
 def predictions(
-    maps: ImageMaps,
-    draws: Sequence[ImageMaps],
+    base: tuple[ImageMaps, torch.Tensor | None],
+    draws: Iterable[tuple[ImageMaps, torch.Tensor | None]],
     head: Head,
     dropout_head: Head | None,
     size: tuple[int, int],
     settings: dict[str, Any],
     key: tuple[str | int, ...],
 ) -> tuple[torch.Tensor | None, torch.Tensor]:
-    """Log-probabilities of every pixel of an image: of M samples ``[H·W, M, C]``, or None, and of the base."""
-    (base,) = dense.log_probabilities(maps, [head], size)
-    samples = [each for draw in draws for each in dense.log_probabilities(draw, [head], size)]
+    """Log-probabilities of every pixel of an image: of M samples ``[H·W, M, C]``, or None, and of the base.
+
+    Of the base draw and of the draws 1…M: native maps, and their norms where they are stored.
+    """
+
+    def of(heads: Sequence[Head], maps: ImageMaps, norms: torch.Tensor | None) -> list[torch.Tensor]:
+        return dense.log_probabilities(maps, heads, size, norms)
+
+    samples = [each for draw in draws for each in of([head], *draw)]
     if dropout_head is not None:
         with sampling(dropout_head, torch_generator("dropout", *key)):
-            samples = dense.log_probabilities(maps, [dropout_head] * settings["samples"], size)
-    return torch.stack(samples, dim=1) if samples else None, base
+            samples = of([dropout_head] * settings["samples"], *base)
+    return torch.stack(samples, dim=1) if samples else None, of([head], *base)[0]
 
 
 def _best_of(

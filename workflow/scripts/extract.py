@@ -30,7 +30,7 @@ with job(snakemake) as meter:
             backbone,
             settings,
             dataset.size,
-            with_context=split == "train",
+            training=split == "train",
             progress=bar.update,
         )
     meter.forwards = backbone.forwards

@@ -23,5 +23,5 @@ with job(snakemake) as meter:
         tqdm(total=len(images), desc="extract draws", unit="image", disable=None) as bar,
     ):
         perturbed = ComputedMaps(backbone, dataset.train.images, params.settings)
-        store_draws(folder, images, perturbed, params.draws, progress=bar.update)
+        store_draws(folder, images, perturbed, params.draws, dataset.size, progress=bar.update)
     meter.forwards = backbone.forwards

@@ -18,5 +18,5 @@ with job(snakemake) as meter:
     draws = snakemake.params.draws
     with writing(Path(snakemake.output[0]).parent, {"images": len(positions), "draws": draws}) as folder:
         perturbed = ComputedMaps(backbone, dataset.train.images, snakemake.params.settings)
-        store_draws(folder, positions, perturbed, draws)
+        store_draws(folder, positions, perturbed, draws, dataset.size)
     meter.forwards = backbone.forwards
