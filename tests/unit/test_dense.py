@@ -174,10 +174,22 @@ def test_predictions_with_dropout_on_are_samples_of_the_head():
     with sampling(head, torch.Generator().manual_seed(3)):
         sample, other = (dense.predict(maps, [head], size)[0] for _ in range(2))
     with sampling(head.double(), torch.Generator().manual_seed(3)):
-        expected = head(vectors).T.unflatten(1, size)
+        expected = head.inference_layers()(head.first(vectors)).T.unflatten(1, size)
     torch.testing.assert_close(sample.double(), expected, atol=1e-4, rtol=1e-4)
     assert not torch.allclose(sample, other, atol=1e-2)
     assert not torch.allclose(sample, without, atol=1e-2)
+
+
+def test_tiles_do_not_change_samples(monkeypatch):
+    maps, size = maps_of([(4, 6), (8, 12)]), (8, 12)
+    head, sampled = trained_head(14, dropout=0.5), {}
+    for tile in (4 * 10 * 12 * 3, 2**20):
+        monkeypatch.setattr(dense, "TILE", tile)
+        with sampling(head, torch.Generator().manual_seed(3)):
+            sampled[tile] = dense.predict(maps, [head, head], size)
+    first, second = sampled.values()
+    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+    assert not torch.allclose(*first, atol=1e-2)
 
 
 def test_prediction_refuses_a_head_whose_batch_norm_would_learn_from_it():

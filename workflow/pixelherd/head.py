@@ -40,8 +40,7 @@ ROWS_AT_ONCE = 8192
 class Dropout(nn.Module):
     """Dropout whose masks come from a generator instead of torch's global one; on while in training mode.
 
-    Masks are drawn on the CPU, so the same calls have the same masks on every device. Dense prediction calls tile by
-    tile, and its tiles are larger on a GPU.
+    Masks are drawn on the CPU, so the same calls have the same masks on every device.
     """
 
     def __init__(self, probability: float, generator: torch.Generator):
@@ -111,7 +110,9 @@ class Head(nn.Module):
     def inference_layers(self) -> nn.Sequential:
         """What follows the first layer, [n, hidden] to logits [n, C], with BatchNorm folded into the linear layers.
 
-        While dropout is on it is ``rest`` itself, since dropout stands between the two.
+        While dropout is on BatchNorm stays, since dropout stands between the two, and each call of this method is a
+        sample with streams of masks of its own: a row's mask depends on the rows before it, and not on how many of
+        them are asked at a time, which differs between devices.
 
         Raises:
             ValueError: BatchNorm is in training mode; call ``eval()`` first.
@@ -120,8 +121,14 @@ class Head(nn.Module):
         if norm1.training or norm2.training:
             raise ValueError("a head to predict with must have its BatchNorm in evaluation mode: call head.eval()")
         if dropout.training and dropout.probability:
-            return self.rest
+            return nn.Sequential(*(_branched(layer) if isinstance(layer, Dropout) else layer for layer in self.rest))
         return nn.Sequential(nn.ReLU(), _folded(norm1, linear1), nn.ReLU(), _folded(norm2, linear2))
+
+
+def _branched(layer: Dropout) -> Dropout:
+    """The layer with a generator of its own, whose seed the layer's generator draws."""
+    seed = torch.randint(2**63 - 1, (), generator=layer.generator).item()
+    return Dropout(layer.probability, torch.Generator().manual_seed(seed))
 
 
 @torch.no_grad()
