@@ -27,11 +27,13 @@ include: "workflow/rules/results.smk"
 
 
 onstart:
+    made = [file for job in workflow.dag.needrun_jobs() for file in job.output]
     # What only prints may run beside another Snakemake.
-    if any(job.output for job in workflow.dag.needrun_jobs()):
+    if made:
         # The SLURM executor names all its jobs by this.
         queue = getattr(workflow.scheduler._executor, "run_uuid", None)
         in_one_line(SESSION.start, PENDING, WAITING, queue)
+        sealing.break_seals(STUDY, PENDING, made)
     # Snakemake 9 looks at all waiting jobs again a second after each look, and every job that ends adds such a series to
     # those that go on: after 500 jobs that takes half a processor. Without its limit of 100 starts a second, which only
     # a cluster needs, it looks when a job has ended.

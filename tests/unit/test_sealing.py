@@ -1,6 +1,7 @@
 """Seals: what finishes a run for good, and what breaks a seal."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -21,7 +22,8 @@ def study(settings, tmp_path):
 
 def finish(study, run, rounds=2):
     folder = Path(study.results) / "runs" / run.path
-    for name in ["metrics.csv", "thumbnails.npz"] + [f"round-{number}/labels.csv" for number in range(rounds)]:
+    parts = [f"round-{number}/{name}" for number in range(rounds) for name in ("labels.csv", "head.safetensors")]
+    for name in ["metrics.csv", "thumbnails.npz", *parts]:
         write_text(folder / name, f"{run} {name}")
     seal(folder, run, study.result_settings(run), rounds, {"images": {"train": 6}})
     return folder
@@ -35,7 +37,8 @@ def test_a_seal_holds_what_made_the_run(study):
     assert content["settings"] == study.result_settings(run)
     assert content["settings_sha256"] == study.identity(run) == hash_of(content["settings"])
     assert content["source_sha256"] == source_hash()
-    names = {"metrics.csv", "thumbnails.npz", "round-0/labels.csv", "round-1/labels.csv"}
+    names = {"metrics.csv", "thumbnails.npz"}
+    names |= {f"round-{number}/{name}" for number in range(2) for name in ("labels.csv", "head.safetensors")}
     assert content["files"] == {name: digest_of(folder / name) for name in names}
 
 
@@ -45,6 +48,9 @@ def test_sealed_rounds(study):
     assert sealed_rounds(folder, settings) == 2
     assert sealed_rounds(folder, json.loads(json.dumps(settings))) == 2
     assert sealed_rounds(folder, {**settings, "training": {}}) == 0
+    for name in ("thumbnails.npz", "round-1/head.safetensors"):
+        (folder / name).unlink()
+    assert sealed_rounds(folder, settings) == 2, "tables and figures are made without them"
     (folder / "round-1" / "labels.csv").unlink()
     assert sealed_rounds(folder, settings) == 0
     assert sealed_rounds(folder / "absent", settings) == 0
@@ -80,7 +86,45 @@ def test_pending_runs_and_the_rounds_that_they_lack(study, settings):
     assert changed(rounds=3) == {coverage: range(2, 3), random: range(3)}
     assert changed(rounds=1) == {random: range(1)}
     assert changed(seeds=[0, 1]).keys() == {run for run in changed(seeds=[0, 1]) if run.seed or run.method == "random"}
+    shutil.rmtree(Path(study.results) / "runs" / full.path)
+    (Path(study.results) / "runs" / coverage.path / "round-0" / "head.safetensors").unlink()
+    assert changed(rounds=3) == {coverage: range(3), random: range(3), full: range(1)}, "heads are evaluated together"
     assert changed(head={"epochs": 3}) == {coverage: range(2), random: range(2), full: range(1)}
+
+
+def test_marks_say_from_where_on_a_sealed_run_is_made_again(study, tmp_path):
+    marks = tmp_path / "marks"
+
+    def marked(**changes):
+        other = Study.read(study.model_dump(mode="json") | changes)
+        sealing.mark_outdated(other, sealing.pending(other), marks)
+        return {run.method: sealing.first_round_again(other, run, marks) for run in other.runs()}
+
+    coverage, _, full = study.runs()
+    for run, rounds in ((coverage, 2), (full, 1)):
+        finish(study, run, rounds)
+    assert marked() == {"coverage": None, "random": None, "full": None}
+    assert marked(rounds=3) == {"coverage": 2, "random": None, "full": None}
+    future = Path(study.results) / "runs" / coverage.path / "metrics.csv"
+    os.utime(future, (2**33, 2**33))
+    assert marked(head={"epochs": 3}) == {"coverage": 0, "random": None, "full": 0}
+    mark = sealing.mark_of(study, coverage, marks)
+    assert future.stat().st_mtime < mark.stat().st_mtime, "a file from a clock that is ahead is older, too"
+    before = mark.stat().st_mtime_ns
+    marked(head={"epochs": 3})
+    assert mark.stat().st_mtime_ns == before, "an interrupted run goes on"
+    assert marked() == {"coverage": None, "random": None, "full": None}
+    future.unlink()
+    assert marked() == {"coverage": 2, "random": None, "full": None}, "only its evaluation"
+
+
+def test_seals_are_broken_before_the_first_file_is_made_again(study):
+    coverage, random, full = study.runs()
+    folders = {run: finish(study, run, study.rounds_of(run.method)) for run in (coverage, random, full)}
+    pending = {coverage: range(2), random: range(2, 3), full: range(1)}
+    made = [str(folders[run] / "round-0" / "queries.csv") for run in (coverage, random)] + ["cache/x/manifest.json"]
+    sealing.break_seals(study, pending, made)
+    assert [(folders[run] / "run.json").exists() for run in (coverage, random, full)] == [False, True, True]
 
 
 def test_runs_of_another_source_are_kept_and_reported(study):

@@ -138,6 +138,77 @@ def test_rounds_and_seeds_are_added_to_results_without_a_cache(finished, tmp_pat
     assert study.results() == fresh(finished, tmp_path / "at-once", **more).results()
 
 
+@pytest.fixture
+def carried(finished, tmp_path) -> Workspace:
+    """The finished study on another machine: results and cache, but none of Snakemake's records."""
+    study = finished.copy(tmp_path / "carried")
+    shutil.rmtree(study.folder / ".snakemake")
+    return study
+
+
+def test_changed_settings_redo_results_that_were_carried_elsewhere(carried):
+    carried.settings["head"] = {"epochs": 1}
+    again = {
+        f"{rule}/{run}/round-{number}" for rule in ("score", "train") for run in (EDALD, RANDOM) for number in (0, 1)
+    }
+    planned = carried.snakemake("-n").stdout
+    assert f"Train {EDALD}/round-0" in planned
+    # ended in the middle, it goes on; the settings changed back, nothing is taken for finished that is not
+    head = carried.results_folder / "runs" / EDALD / "round-0" / "head.safetensors"
+    old = head.read_bytes()
+    carried.snakemake(str(head.relative_to(carried.folder)))
+    assert head.read_bytes() != old and not (carried.results_folder / f"runs/{EDALD}/run.json").exists()
+    ran = carried.ran()
+    assert again - {f"{rule}/{EDALD}/round-0" for rule in ("score", "train")} == {
+        job for job in ran if job.startswith(("score", "train"))
+    }
+    assert {f"evaluate/{EDALD}", f"evaluate/{RANDOM}"} <= ran
+    for run in (EDALD, RANDOM):
+        seal = json.loads((carried.results_folder / "runs" / run / "run.json").read_text())
+        assert seal["settings"]["training"]["epochs"] == 1
+    assert carried.ran() == set()
+
+
+def test_new_rounds_continue_results_that_were_carried_elsewhere(carried):
+    carried.settings["rounds"] = 3
+    ran = carried.ran()
+    expected = {f"{rule}/{run}/round-2" for rule in ("score", "train") for run in (EDALD, RANDOM)}
+    assert expected == {job for job in ran if job.startswith(("score", "train"))}
+    assert {f"evaluate/{EDALD}", f"evaluate/{RANDOM}"} <= ran and carried.ran() == set()
+
+
+def test_refresh_redoes_results_that_were_carried_elsewhere(carried):
+    seal = carried.results_folder / "runs" / EDALD / "run.json"
+    seal.write_text(json.dumps(json.loads(seal.read_text()) | {"source_sha256": "0"}))
+    assert carried.ran("--config", "refresh=false") == set()
+    ran = carried.ran("--config", "refresh=true")
+    assert {f"train/{EDALD}/round-0", f"evaluate/{EDALD}"} <= ran and f"evaluate/{RANDOM}" not in ran
+    assert carried.ran("--config", "refresh=true") == set()
+
+
+def test_a_table_of_a_finished_run_that_is_gone_is_made_again(carried):
+    before = carried.results()
+    (carried.results_folder / "runs" / EDALD / "metrics.csv").unlink()
+    ran = carried.ran()
+    assert f"evaluate/{EDALD}" in ran and not rules(ran) & {"score", "train"} and f"evaluate/{RANDOM}" not in ran
+    assert carried.results() == before
+
+
+def test_a_finished_run_may_lose_heads_and_thumbnails(carried):
+    before = carried.results()
+    for path in [*carried.results_folder.rglob("*.safetensors"), *carried.results_folder.rglob("thumbnails.npz")]:
+        path.unlink()
+    shutil.rmtree(carried.folder / "cache")
+    for name in ("tables", "figures", "report.html"):
+        path = carried.results_folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert rules(carried.ran()) == set()
+    after = carried.results()
+    same = [name for name in before if name.startswith("tables/") or name.endswith("learning_curves.png")]
+    assert same and all(after[name] == before[name] for name in same)
+    assert "edald, random: thumbnails.npz is not among the files of the runs." in after["report.html"].decode()
+
+
 def test_other_statistics_redo_no_run(finished, tmp_path):
     study = finished.copy(tmp_path / "copy")
     before = study.results()

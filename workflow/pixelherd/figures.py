@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 DPI = 150
 # Okabe & Ito (2008), Color Universal Design; without black (the reference's) and yellow (faint on white)
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
+THUMBNAILS = "thumbnails.npz"
 GROUPS = {"train": "train image", "queried": "most queried train image", "test": "test image"}
 """Groups of a run's thumbnails, from top to bottom, and their headings."""
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
@@ -418,7 +419,7 @@ def read_thumbnails(folder: Path | str) -> dict[str, np.ndarray]:
     Raises:
         UserError: the file is missing or truncated, or an array is not in it.
     """
-    path = Path(folder) / "thumbnails.npz"
+    path = Path(folder) / THUMBNAILS
     wanted = [f"{group}_{part}" for group in GROUPS for part in ("ids", "images", "truth", "prediction")]
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -608,7 +609,8 @@ def write(
     """Draw all figures of a study into ``folder/{dataset}/{features}/budget-{budget}/``.
 
     ``learning_curves``, ``differences`` and ``labels_per_class`` as PNG and SVG; ``labels_per_round.png``,
-    ``scores-{method}.png`` of each method that ranks a pool, and ``overlay-{method}.png`` of each method's first seed.
+    ``scores-{method}.png`` of each method that ranks a pool, and ``overlay-{method}.png`` of each method's first seed
+    that has thumbnails.
 
     Args:
         folders: finished run folders of the study.
@@ -633,6 +635,6 @@ def write(
         identity = facts["run"]
         place = folder / identity["dataset"] / identity["features"] / f"budget-{identity['budget']}"
         path = place / f"overlay-{identity['method']}.png"
-        if path not in drawn:
+        if path not in drawn and (run / THUMBNAILS).is_file():
             overlays(run, rounds, path)
             drawn.add(path)

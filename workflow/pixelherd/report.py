@@ -23,6 +23,7 @@ MEDIA = {".svg": "image/svg+xml", ".png": "image/png"}
 FOLDED = ("curves", "labels_per_class", "labels_per_round", "scores", "correlations")
 """Long tables, most of which a figure shows as well; they are folded."""
 
+OVERLAYS = "overlay-*.png"
 PARTS = {
     "Results": ["learning_curves.svg", "final", "area", "curves", "classes"],
     "Differences between methods": ["differences.svg", "comparison", "stages", "features", "wins", "labels_needed"],
@@ -36,7 +37,7 @@ PARTS = {
         "stopping",
     ],
     "Why it was labelled": ["scores-*.png", "scores", "correlations"],
-    "Pictures": ["overlay-*.png"],
+    "Pictures": [OVERLAYS],
 }
 """What each part of a chapter shows: figures by file name (* is every method), tables by name."""
 
@@ -138,6 +139,8 @@ def chapter(
                 shown = [figure_block(path, key, captions, final, method) for method, path in paths]
                 # how to read them is said once
                 blocks += [*shown[:1], *(replace(each, note=f"{each.title}, read as the first.") for each in shown[1:])]
+                if name == OVERLAYS and (left_out := ", ".join(sorted(set(order) - {method for method, _ in paths}))):
+                    blocks.append(Block("Left out", f"{left_out}: thumbnails.npz is not among the files of the runs."))
             elif (path := drawn[0] / name).is_file():
                 blocks.append(figure_block(path, key, captions, final))
         if blocks:

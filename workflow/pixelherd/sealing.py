@@ -1,11 +1,14 @@
 """Seals: a finished run's ``run.json`` holds what made it, and no rule may produce a sealed run's files again.
 
-So neither file times, nor a deleted cache, nor a copy to another machine redoes a finished run; other settings do.
+So neither file times, nor a deleted cache, nor a copy to another machine redoes a finished run. Other settings do, for
+certain: a run that others sealed gets a mark, and what is made of it must be newer than the mark.
 """
 
 import hashlib
 import json
+import os
 import re
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from .storage import digest_of, write_json
 from .study import Run, Study, hash_of
 
 SEAL = "run.json"
+MARKS = Path(".snakemake") / "pixelherd" / "outdated"
 PACKAGE = Path(__file__).parent
 
 HERDING = ("herding.py", "similarities.py", "products.py", "matmul.py")
@@ -106,11 +110,15 @@ def seal(folder: Path, run: Run, settings: dict[str, Any], rounds: int, facts: d
 
 
 def sealed_rounds(folder: Path, settings: dict[str, Any]) -> int:
-    """Rounds of the run in ``folder`` that are sealed; 0 for an unfinished run, or one made by other settings."""
+    """Rounds of the run in ``folder`` that are sealed; 0 for an unfinished run, or one made by other settings.
+
+    Heads and thumbnails, all but a few of its bytes, may be taken away: the run is finished without them.
+    """
     content = read_seal(folder)
     if content is None or content["settings_sha256"] != hash_of(settings):
         return 0
-    return content["rounds"] if all((folder / name).is_file() for name in content["files"]) else 0
+    tables = [name for name in content["files"] if name.endswith(".csv")]
+    return content["rounds"] if all((folder / name).is_file() for name in tables) else 0
 
 
 def read_seal(folder: Path) -> dict[str, Any] | None:
@@ -126,19 +134,69 @@ def read_seal(folder: Path) -> dict[str, Any] | None:
 def pending(study: Study) -> dict[Run, range]:
     """Runs of the study that are not sealed, with the rounds that they lack.
 
-    With ``refresh`` runs that another version of the source made count as not sealed.
+    With ``refresh`` runs that another version of the source made count as not sealed. A run that is to have more rounds
+    lacks all of them if its heads are gone, since all are evaluated together.
     """
     lacking = {}
     outdated = made_by_other_source(study) if study.refresh else []
     for run in study.runs():
-        rounds = study.rounds_of(run.method)
-        if run in outdated:
-            lacking[run] = range(rounds)
-            continue
-        done = sealed_rounds(Path(study.results) / "runs" / run.path, study.result_settings(run))
+        rounds, folder = study.rounds_of(run.method), folder_of(study, run)
+        done = 0 if run in outdated else sealed_rounds(folder, study.result_settings(run))
         if done < rounds:
-            lacking[run] = range(done, rounds)
+            has_heads = all((folder / f"round-{number}" / "head.safetensors").is_file() for number in range(done))
+            lacking[run] = range(done if has_heads else 0, rounds)
     return lacking
+
+
+def folder_of(study: Study, run: Run) -> Path:
+    """Where a run's results lie."""
+    return Path(study.results) / "runs" / run.path
+
+
+def mark_outdated(study: Study, pending: dict[Run, range], marks: Path = MARKS) -> None:
+    """Mark pending runs that have a seal: of other settings, of another source, of fewer rounds, or of a missing file.
+
+    Snakemake knows by its own records what made a file, and a copy elsewhere has none: it would take the old results
+    for the new ones. A mark stays until the run is sealed again, so an interrupted run goes on where it was.
+    """
+    for run in study.runs():
+        folder, mark = folder_of(study, run), mark_of(study, run, marks)
+        if run not in pending:
+            mark.unlink(missing_ok=True)
+        elif (folder / SEAL).is_file():
+            wanted = {"settings_sha256": hash_of(study.result_settings(run)), "rounds": study.rounds_of(run.method)}
+            wanted |= {"source_sha256": source_hash()} if study.refresh else {}
+            if not mark.is_file() or json.loads(mark.read_text())["wanted"] != wanted:
+                now = time.time()
+                for path in folder.rglob("*"):  # a copy may come from a clock that is ahead
+                    if path.stat().st_mtime >= now:
+                        os.utime(path, (now - 1, now - 1))
+                content = read_seal(folder) or {}
+                lacks_a_file = all(content.get(name) == value for name, value in wanted.items())
+                first = study.rounds_of(run.method) if lacks_a_file else pending[run].start
+                write_json(mark, {"wanted": wanted, "first_round": first})
+
+
+def mark_of(study: Study, run: Run, marks: Path = MARKS) -> Path:
+    """The mark of a run; it is there while the run is made again."""
+    return marks / str(folder_of(study, run)).lstrip("/") / SEAL
+
+
+def first_round_again(study: Study, run: Run, marks: Path = MARKS) -> int | None:
+    """The round from which a marked run is made again, the number of its rounds if only its evaluation is."""
+    mark = mark_of(study, run, marks)
+    return json.loads(mark.read_text())["first_round"] if mark.is_file() else None
+
+
+def break_seals(study: Study, pending: dict[Run, range], files: Iterable[str]) -> None:
+    """Remove the seals of runs that are made again from their first round on, before the first of ``files`` is made.
+
+    A seal would stand beside files that it does not speak of, if the settings were changed back in the middle.
+    """
+    folders = {str(folder_of(study, run)): run for run, rounds in pending.items() if rounds.start == 0}
+    parents = {str(parent) for file in files for parent in Path(file).parents}
+    for folder in parents & folders.keys():
+        (Path(folder) / SEAL).unlink(missing_ok=True)
 
 
 def made_by_other_source(study: Study) -> list[Run]:
@@ -146,7 +204,7 @@ def made_by_other_source(study: Study) -> list[Run]:
     now = source_hash()
     found = []
     for run in study.runs():
-        content = read_seal(Path(study.results) / "runs" / run.path)
+        content = read_seal(folder_of(study, run))
         if content and content["source_sha256"] != now:
             found.append(run)
     return found

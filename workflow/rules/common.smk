@@ -113,6 +113,7 @@ LISTED_DRAWS = {pair: STUDY.listed_draws(*pair) for pair in STUDY.pairs()}
 # is asked for instead of the seal.
 if workflow.is_main_process:
     PENDING = sealing.pending(STUDY)
+    sealing.mark_outdated(STUDY, PENDING)
     WAITING = in_one_line(oracle.waiting, STUDY, PENDING)
 else:
     PENDING, WAITING = in_one_line(session.told, STUDY)
@@ -252,9 +253,20 @@ def pool_input(wildcards):
     }
 
 
+first_round_again = functools.cache(functools.partial(sealing.first_round_again, STUDY))
+
+
+def made_again(run, number=None):
+    """What a round, or the evaluation, of a run must be newer than, if other settings finished the run before."""
+    first = first_round_again(run)
+    if first is None or (number is not None and number < first):
+        return {}
+    return {"mark": str(sealing.mark_of(STUDY, run))}
+
+
 def score_input(wildcards):
     run, number = run_of(wildcards), round_of(wildcards)
-    needed = {"dataset": of_run(DATASET, run), "labels": labels_until(run, number - 1)}
+    needed = {"dataset": of_run(DATASET, run), "labels": labels_until(run, number - 1), **made_again(run, number)}
     if STUDY.is_single_stage(run.method) and number > 0:
         shards_of = shard_names(run.dataset, "train")
         return needed | {"ranks": expand(RANKS, step=wildcards.step, shard=shards_of)}
@@ -335,7 +347,7 @@ def train_dropout_input(wildcards):
 
 def training_input(run, number):
     """Labels of rounds 0…number, and the features of their pixels."""
-    needed = {"dataset": of_run(DATASET, run), "labels": labels_until(run, number)}
+    needed = {"dataset": of_run(DATASET, run), "labels": labels_until(run, number), **made_again(run, number)}
     if STUDY.trains_densely(run.method):
         return needed | maps_of(run.dataset, run.features, "train")
     needed["context"] = of_run(FEATURES_INDEX, run, split="train")
@@ -385,7 +397,7 @@ def kept_confusions(run):
 
 def evaluate_input(wildcards):
     run = run_of(wildcards)
-    needed = {"dataset": of_run(DATASET, run), "heads": heads_of(run)}
+    needed = {"dataset": of_run(DATASET, run), "heads": heads_of(run), **made_again(run)}
     needed["labels"] = labels_until(run, STUDY.rounds_of(run.method) - 1)
     needed["stopping"] = stopping_until(run, STUDY.rounds_of(run.method) - 1)
     if STUDY.features[run.features].maps == "recompute" and IMAGES[run.dataset]["test"]:
