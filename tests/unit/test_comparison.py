@@ -122,6 +122,13 @@ def test_one_seed_is_compared_without_tests_and_the_page_says_so():
     assert "there is no test" in page.markdown() and "nan" not in page.markdown()
 
 
+def test_a_difference_without_spread_has_no_interval_and_the_page_says_why():
+    table = tables.comparison(metrics_of({"random": {0: 0.25, 1: 0.5}, "edald": {0: 0.375, 1: 0.625}}), "random")
+    page = pages.comparison_page(table, "random", 0.95)
+    assert table["difference_low"].isna().all() and table["flip_p"].notna().all()
+    assert "neither t-test nor interval where the difference is the same in all seeds" in page.markdown()
+
+
 def test_the_page_tells_what_the_tests_cannot():
     text = pages.comparison_page(tables.comparison(metrics_of(AREAS), "random"), "random", 0.95).markdown()
     assert "do not cover the choice of training and test images" in text

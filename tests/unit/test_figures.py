@@ -108,6 +108,19 @@ def test_curves_differ_without_their_colours(monkeypatch):
     assert len(drawn) == 18
 
 
+def test_only_the_reference_is_a_black_dashed_line_without_markers(monkeypatch, tmp_path):
+    drawn = []
+    monkeypatch.setattr(figures, "save", lambda figure, *_: drawn.append(figure))
+    folders = [write_run(tmp_path, f"method-{number}", rounds=2) for number in range(7)]
+    folders.append(write_run(tmp_path, "full", budget="all", rounds=1))
+    figures.learning_curves(tables.read_metrics(folders, 2), tmp_path)
+    lines = {line for axes in drawn[0].axes for line in axes.get_legend_handles_labels()[0]}
+    dashed = {line.get_label(): line for line in lines if line.get_linestyle() == "--"}
+    assert {name.split()[0] for name in dashed} == {"method-6", "full"}, "as the caption says"
+    looks = {name.split()[0]: (line.get_color(), line.get_marker()) for name, line in dashed.items()}
+    assert looks["full"] == ("black", "None") and looks["method-6"] not in (looks["full"], ("black", "None"))
+
+
 def test_many_methods_are_spread_over_panels(tmp_path):
     folders = [write_run(tmp_path, f"method-{number}", rounds=2) for number in range(7)]
     heights = []

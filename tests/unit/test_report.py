@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from markupsafe import escape
 
 from pixelherd import figures, pages
 from pixelherd.errors import UserError
-from pixelherd.report import make_report
+from pixelherd.report import emphasised, make_report
 from pixelherd.storage import writing
 
 from .test_figures import METHODS, write_study
@@ -117,7 +116,7 @@ def test_the_page_can_be_read_without_seeing_it(study, drawn):
 def test_how_to_read_a_figure_is_said_once(study, drawn):
     page = report(study, drawn)
     for caption in CAPTIONS.values():
-        assert page.count(escape(caption)) == 1
+        assert page.count(emphasised(caption)) == 1
     assert page.count("do not cover the choice of training and test images") == 1
 
 

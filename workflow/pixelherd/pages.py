@@ -306,10 +306,11 @@ def paired_note(
     return (
         f"paired over the seeds that both have, since runs of one seed share {shared}. Two-sided p of the paired "
         f"t-test and of the sign-flip test (exact up to {statistics.EXACT_UNTIL} seeds); Holm: corrected over {family}"
-        ". The t-interval is not corrected. The smallest p is what the sign-flip test can reach at best with so many "
-        "seeds, alone and corrected: where it is above 0.05, that test cannot call any difference significant, however "
-        "large. Seeds repeat the chance within a run; they do not cover the choice of training and test images, so "
-        "nothing here speaks about other images."
+        ". The t-interval is not corrected. There is neither t-test nor interval where the difference is the same in "
+        "all seeds. The smallest p is what the sign-flip test can reach at best with so many seeds, alone and "
+        "corrected: where it is above 0.05, that test cannot call any difference significant, however large. Seeds "
+        "repeat the chance within a run; they do not cover the choice of training and test images, so nothing here "
+        "speaks about other images."
     )
 
 
