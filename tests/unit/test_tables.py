@@ -150,6 +150,18 @@ def test_classes_keep_the_order_of_methods_and_skip_absent_seeds(study):
     assert group["method"].tolist() == ["random"] * 2 + ["edald"] * 2 + ["full"] * 2
     assert group["class"].tolist() == ["road", "sky"] * 3
     assert row(group, method="edald", **{"class": "sky"})["iou_mean"] == pytest.approx(0.1)
+    assert group["seeds"].tolist() == [1, 1, 2, 1, 2, 2], "only seeds that have the class count"
+
+
+def test_a_class_that_one_method_never_meets_counts_no_seeds(study):
+    path = study[2] / "metrics.csv"
+    path.write_text(
+        "\n".join(line + ("0.5" if line.startswith("2,") else "") for line in path.read_text().splitlines())
+    )
+    table = tables.classes(tables.read_metrics(study, 3, METHODS))
+    edald = row(table, method="edald", **{"class": "sky"})
+    assert edald["seeds"] == 0 and np.isnan(edald["iou_mean"])
+    assert "the seeds that have it" in pages.classes_page(table).note
 
 
 def test_same_bytes_in_any_order_of_folders(study, tmp_path):

@@ -424,13 +424,19 @@ def labels_needed_page(table: "pd.DataFrame") -> Page:
 
 
 def classes_page(table: "pd.DataFrame") -> Page:
-    note = "IoU (%) on the test split after the last round, mean ± standard deviation over seeds."
+    note = (
+        "IoU (%) on the test split after the last round, mean ± standard deviation over seeds. A seed in which neither "
+        "masks nor predictions have the class is left out; classes.csv counts the seeds that have it."
+    )
     table = table.assign(method=method_names(table))
     return Page("classes", "IoU of each class", note, wide(table, "class", spread(table, "iou")))
 
 
 def labels_per_class_page(table: "pd.DataFrame") -> Page:
-    note = "Number of labelled pixels after the last round, mean ± standard deviation over seeds."
+    note = (
+        "Number of labelled pixels after the last round, and of asked pixels that could not be told, mean ± standard "
+        "deviation over seeds."
+    )
     sections = wide(table, "class", spread(table, "pixels", scale=1))
     return Page("labels_per_class", "Labelled pixels of each class", note, sections)
 
@@ -451,7 +457,7 @@ def queries_page(table: "pd.DataFrame") -> Page:
     sections = columns(
         summary,
         method=summary["method"],
-        labelled_pixels=numbers(summary["pixels_mean"], ",.10g"),
+        asked_pixels=numbers(summary["pixels_mean"], ",.10g"),
         cannot_tell=numbers(summary["cannot_tell_mean"], ".1f"),
         classes_a_round=numbers(summary["classes_mean"], ".1f"),
         classes=numbers(summary["classes_so_far_mean"], ".1f"),
@@ -461,10 +467,11 @@ def queries_page(table: "pd.DataFrame") -> Page:
         nearest=numbers(summary["nearest_mean"], ".2f"),
     )
     note = (
-        "Means over seeds. Distinct classes and images among the pixels of a round (mean over rounds), and among all "
-        "pixels after the last round. Spread: mean distance between the places of every two pixels of a round, "
+        "Means over seeds. Pixels asked until the last round, and those of them that could not be told and so are not "
+        "labelled. Distinct classes and images among the pixels of a round (mean over rounds), and among all pixels "
+        "after the last round. Spread: mean distance between the places of every two pixels of a round, "
         "whatever their images, height and width scaled to 1; uniform places have 0.52, less means that one part of "
-        "the frame is asked. Nearest: mean distance from a labelled pixel to the nearest other one of its image, as a "
+        "the frame is asked. Nearest: mean distance from an asked pixel to the nearest other one of its image, as a "
         "share of the image's diagonal, over images that have two; small means crowded."
     )
     return Page("queries", "What was asked", note, sections)
@@ -489,8 +496,11 @@ def correlations_page(table: "pd.DataFrame") -> Page:
     title = "Rank correlation between scores"
     if table.empty:
         return Page("correlations", title, "No run of this study ranked a pool by a score, or kept its scores.", ())
-    groups = table.groupby([*METHOD, "first", "second"], sort=False)["spearman_mean"]
-    summary = groups.agg(first_round="first", last_round="last", mean="mean").reset_index()
+    groups = table.groupby([*METHOD, "first", "second"], sort=False)
+    summary = groups["spearman_mean"].mean().reset_index(name="mean")
+    # by the number of the round: "first" and "last" of pandas are of the rounds in which there is a value
+    for name, rows in (("first_round", groups["round"].idxmin()), ("last_round", groups["round"].idxmax())):
+        summary[name] = table.loc[rows, "spearman_mean"].to_numpy()
     sections = columns(
         summary,
         method=summary["method"],
@@ -502,7 +512,8 @@ def correlations_page(table: "pd.DataFrame") -> Page:
     )
     note = (
         "Spearman's rank correlation over the pool, mean over seeds: 1 where two scores order the pool alike, 0 where "
-        "one says nothing about the other. First round: the first that ranked a pool."
+        "one says nothing about the other. First round: the first that ranked a pool. A dash: one of the two scores is "
+        "the same for all pixels; such rounds are left out of the mean."
     )
     return Page("correlations", title, note, sections)
 

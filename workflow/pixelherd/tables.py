@@ -200,6 +200,11 @@ def over_seeds(rows: "pd.DataFrame", keys: list[str], columns: Sequence[str]) ->
     return table.reset_index()
 
 
+def of_value(rows: "pd.DataFrame", column: str) -> "pd.DataFrame":
+    """The rows without their seed where ``column`` is NaN, so that :func:`over_seeds` counts the seeds of its mean."""
+    return rows.assign(seed=rows["seed"].where(rows[column].notna()))
+
+
 def with_pixels(table: "pd.DataFrame", rows: "pd.DataFrame", keys: list[str]) -> "pd.DataFrame":
     """Put the mean number of labelled pixels of each group after ``seeds``; an integer unless seeds differ."""
     pixels = rows.groupby(keys, sort=False)["labelled_pixels"].mean().to_numpy()
@@ -411,7 +416,7 @@ def classes(metrics: "pd.DataFrame") -> "pd.DataFrame":
     runs of a dataset and features is left out of the table.
 
     Returns:
-        Columns: dataset, features, budget, method, reference, class, seeds, iou_mean, iou_std.
+        Columns: dataset, features, budget, method, reference, class, seeds (that have the class), iou_mean, iou_std.
     """
     import pandas as pd
 
@@ -424,7 +429,7 @@ def classes(metrics: "pd.DataFrame") -> "pd.DataFrame":
         )
         long["class"] = long["class"].str.removeprefix("iou_")
         long = long.sort_values("group", kind="stable")
-        tables.append(over_seeds(long, [*keys, "class"], ["iou"]))
+        tables.append(over_seeds(of_value(long, "iou"), [*keys, "class"], ["iou"]))
     columns = [*keys, "class", "seeds", "iou_mean", "iou_std"]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
