@@ -24,12 +24,12 @@ SIZE = (24, 32)
 METHODS = ["random", "edald"]
 
 
-def write_run(root: Path, method: str, *, budget="0.1", seed=0, rounds=3) -> Path:
+def write_run(root: Path, method: str, *, features="ddpm", budget="0.1", seed=0, rounds=3) -> Path:
     """A finished run of random numbers, the same for the same arguments."""
     generator = np.random.default_rng([len(method), seed])
-    folder = root / "toy" / "ddpm" / method / f"budget-{budget}" / f"seed-{seed}"
+    folder = root / "toy" / features / method / f"budget-{budget}" / f"seed-{seed}"
     folder.mkdir(parents=True)
-    run = {"dataset": "toy", "features": "ddpm", "method": method, "budget": budget, "seed": seed}
+    run = {"dataset": "toy", "features": features, "method": method, "budget": budget, "seed": seed}
     facts = {"run": run, "rounds": rounds, "classes": CLASSES, "image_size": SIZE, "images": {"train": 9, "test": 3}}
     (folder / "run.json").write_text(json.dumps(facts))
     lines = ["round,labelled_pixels,miou,pixel_accuracy,mean_class_accuracy,iou_road,iou_sky,iou_traffic_sign"]

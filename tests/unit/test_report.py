@@ -15,7 +15,7 @@ from pixelherd.errors import UserError
 from pixelherd.report import emphasised, make_report
 from pixelherd.storage import writing
 
-from .test_figures import METHODS, write_study
+from .test_figures import METHODS, write_run, write_study
 
 PARTS = Path(__file__).parents[2] / "workflow" / "report"
 TEMPLATE = (PARTS / "report.html.j2").read_text()
@@ -124,9 +124,23 @@ def test_what_cannot_be_made_is_said(study, tmp_path):
     with writing(tmp_path / "figures", {}) as folder:
         figures.write(study[:1], 3, folder, METHODS)
     page = make_report(study[:1], 3, folder, TEMPLATE, CAPTIONS, METHODS)
-    for reason in ("There is no method to compare others with", "no fully supervised reference", "ranked a pool"):
+    for reason in (
+        "There is no method to compare others with",
+        "It takes the fully supervised reference",
+        "ranked a pool",
+    ):
         assert reason in page
     assert "`" not in page and "?." not in page, "notes are plain text, and a title may end with a question mark"
+
+
+def test_a_chapter_says_what_it_lacks(study, drawn, tmp_path):
+    """The method that others are compared with has no runs with these features."""
+    other = write_run(tmp_path, "edald", features="coarse")
+    page = " ".join(report([*study, other], drawn).split())
+    (coarse,) = re.findall(r'<h2 id="chapter-toy-coarse-0_1">.*?<h2', page)
+    assert "There is nothing to compare with <em>random</em> here" in coarse
+    assert "No two methods besides <em>full</em>" in coarse
+    assert coarse.count("<table>") + coarse.count('<p class="note"><strong>') == len(pages.make(study, 3)[1])
 
 
 def test_names_are_escaped(drawn, tmp_path):

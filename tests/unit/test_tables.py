@@ -198,6 +198,13 @@ def test_a_study_of_the_reference_alone(study, tmp_path):
     table = pd.read_csv(tmp_path / "tables" / "final.csv")
     assert table["budget"].tolist() == ["all"]
     assert len(pd.read_csv(tmp_path / "tables" / "area.csv")) == 0
+    _, found = pages.make(study[-2:], 3, METHODS)
+    texts = {page.name: " ".join(page.markdown().split()) for page in found}
+    assert "add methods besides *full*" in texts["comparison"]
+    assert "add the method *full*" not in texts["labels_needed"] and "other methods" in texts["labels_needed"]
+    assert "only one method" not in texts["wins"]
+    for page in found:
+        assert page.sections or page.note not in page.markdown(), "a note on how to read a table that is not there"
 
 
 def test_image_ids_stay_text(study):
@@ -267,9 +274,23 @@ def test_published_results_stand_beside_and_are_marked(tmp_path):
     assert made["final"]["published_miou"].isna().tolist() == [False, True]
     text = all_pages[0].markdown()
     assert "published mIoU (%)" in text and "36.12" in text
-    assert "The last column was *published* by others and is no result of this study: A paper, Table 2." in text
+    assert "The last column was *published* by others and is no result of this study." in text
+    assert "It holds for the budget and rounds of its source, whatever stands beside it: A paper, Table 2." in text
     plain, plain_pages = pages.make(folders, 2, ["edald", "random"])
     assert "published_miou" not in plain["final"] and "published" not in plain_pages[0].markdown()
+
+
+def test_methods_with_other_seeds_are_told_where_they_are(tmp_path):
+    few = [write_run(tmp_path, "edald", [0.2, 0.3], seed=seed) for seed in (0, 1)]
+    few += [write_run(tmp_path, "random", [0.2, 0.3], seed=seed) for seed in (2, 3)]
+    same = [write_run(tmp_path, name, [0.2, 0.3], budget="0.2") for name in ("edald", "random")]
+    full = write_run(tmp_path, "full", [0.8], budget="all", seed=7, pixels=[4000])
+    assert tables.uneven_seeds(tables.read_metrics([*few, *same, full], 2)) == {("toy", "ddpm", "0.1")}
+    assert not tables.uneven_seeds(tables.read_metrics([full], 2))
+    _, found = pages.make([*few, *same, full], 2)
+    for page in found:
+        remarks = [section.key[2] for section in page.sections if "over common seeds" in section.remark]
+        assert remarks == (["0.1"] if page.name in ("final", "curves", "area", "classes") else []), page.name
 
 
 def without_tests(folder: Path) -> Path:

@@ -31,8 +31,11 @@ SETTINGS = {
 EVALUATED = ("final", "curves", "area", "comparison", "stages", "features", "wins", "labels_needed", "classes")
 """Pages of what evaluation on the test split gives."""
 
+MEANS = ("final", "curves", "area", "classes")
+"""Pages of means over seeds that invite to compare methods."""
+
 OTHER_SEEDS = (
-    " Methods do not all have the same seeds here, so their means differ by that too; the differences between methods "
+    "Methods do not all have the same seeds here, so their means differ by that too; the differences between methods "
     "are taken over common seeds."
 )
 
@@ -64,9 +67,11 @@ class Page:
     title: str
     note: str
     sections: tuple[Section, ...]
+    absent: str = ""
+    """Stands for the table where there is none, in the whole study or for one dataset, features and budget."""
 
     def markdown(self) -> str:
-        blocks = [f"# {self.title}", self.note]
+        blocks = [f"# {self.title}", self.note if self.sections else self.absent]
         for section in self.sections:
             align = ["left"] + ["right"] * (section.table.shape[1] - 1)
             blocks.append(f"## {section.heading}")
@@ -158,8 +163,16 @@ def make(
         correlations_page(made["correlations"]),
         stopping_page(made["stopping"]),
     ]
+    uneven = tables.uneven_seeds(evaluated)
+    pages = [with_other_seeds(page, uneven) if page.name in MEANS else page for page in pages]
     untested = [name for name in metrics["dataset"].unique() if name not in set(evaluated["dataset"])]
     return made, [without_tests(page, untested) if page.name in EVALUATED else page for page in pages]
+
+
+def with_other_seeds(page: Page, uneven: set[tuple[str, str, str]]) -> Page:
+    """The page with a remark on the (dataset, features, budget) whose methods have ``uneven`` seeds."""
+    sections = (replace(each, remark=OTHER_SEEDS) if each.key in uneven else each for each in page.sections)
+    return replace(page, sections=tuple(sections))
 
 
 def without_tests(page: Page, datasets: Sequence[str]) -> Page:
@@ -167,7 +180,7 @@ def without_tests(page: Page, datasets: Sequence[str]) -> Page:
     if not datasets:
         return page
     remark = f"Not evaluated, since without test images: {', '.join(datasets)}."
-    return replace(page, note=f"{remark} {page.note}")
+    return replace(page, note=f"{remark} {page.note}", absent=f"{remark} {page.absent}")
 
 
 def write(
@@ -253,6 +266,11 @@ def wide(table: "pd.DataFrame", column: str, cells: Iterable[str], index: Sequen
 
 # The pages.
 
+# why a page has no table
+NOT_EVALUATED = f"No method besides *{REFERENCE}* is evaluated here."
+NOT_ASKED = f"Nothing was asked here: *{REFERENCE}* labels every pixel."
+NOT_RANKED = "No run here ranked a pool by a score, or kept its scores."
+
 
 def final_page(table: "pd.DataFrame", source: str | None = None) -> Page:
     published = {}
@@ -272,16 +290,19 @@ def final_page(table: "pd.DataFrame", source: str | None = None) -> Page:
     )
     note = "Test split, mean ± standard deviation over seeds."
     note += f" *{REFERENCE}* labels every training pixel." if table["reference"].any() else ""
-    note += OTHER_SEEDS if table.loc[~table["reference"], "seeds"].nunique() > 1 else ""
     if source:
-        note += f" The last column was *published* by others and is no result of this study: {source}"
+        note += (
+            " The last column was *published* by others and is no result of this study. It holds for the budget and "
+            f"rounds of its source, whatever stands beside it: {source}"
+        )
     return Page("final", "After the last round", note, sections)
 
 
 def curves_page(table: "pd.DataFrame") -> Page:
     table = table[~table["reference"]].drop_duplicates([*METHOD, "labelled_pixels"], keep="last")
     note = "mIoU (%) on the test split over the number of labelled pixels, mean ± standard deviation over seeds."
-    return Page("curves", "After each round", note, wide(table, "labelled_pixels", spread(table, "miou")))
+    sections = wide(table, "labelled_pixels", spread(table, "miou"))
+    return Page("curves", "After each round", note, sections, NOT_EVALUATED)
 
 
 def area_page(table: "pd.DataFrame") -> Page:
@@ -294,8 +315,8 @@ def area_page(table: "pd.DataFrame") -> Page:
     note = (
         "Area under mIoU over labelled pixels (trapezoids), divided by the range of labelled pixels: the mean mIoU (%) "
         "from the first round to the last. Mean ± standard deviation over seeds."
-    ) + (OTHER_SEEDS if table["seeds"].nunique() > 1 else "")
-    return Page("area", "Area under the budget curve", note, sections)
+    )
+    return Page("area", "Area under the budget curve", note, sections, NOT_EVALUATED)
 
 
 def paired_note(
@@ -315,39 +336,44 @@ def paired_note(
 
 
 def comparison_page(table: "pd.DataFrame", reference: str | None, confidence: float) -> Page:
-    if reference is None:
-        note = "There is no method to compare others with; name one under statistics.reference."
-        return Page("comparison", "Differences between methods", note, ())
     title = f"Differences from {reference}"
-    if table.empty:
-        return Page("comparison", title, f"There is nothing to compare with *{reference}*.", ())
     note = f"Area under the budget curve (percentage points of mIoU): method minus *{reference}*, {paired_note()}"
-    return Page("comparison", title, note, compared(table, confidence, method=table["method"]))
+    absent = (
+        f"There is nothing to compare with *{reference}* here: it has no evaluated runs, or no other method but "
+        f"*{REFERENCE}* has."
+    )
+    if reference is None:
+        title = "Differences between methods"
+        absent = (
+            f"There is no method to compare others with: add methods besides *{REFERENCE}*, or name one under "
+            "statistics.reference."
+        )
+    return Page("comparison", title, note, compared(table, confidence, method=table["method"]), absent)
 
 
 def stages_page(table: "pd.DataFrame", confidence: float) -> Page:
-    title = "Two stages against one"
-    if table.empty:
-        return Page("stages", title, "No score of this study ranks both a herded pool and every pixel.", ())
     note = (
         "Does coverage first help? Area under the budget curve (percentage points of mIoU): a score that ranks a "
         f"herded pool minus the same score that ranks every pixel, {paired_note()}"
     )
     sections = compared(table, confidence, method=table["method"], minus=table["against"])
-    return Page("stages", title, note, sections)
+    absent = "No score here ranks both a herded pool and every pixel."
+    return Page("stages", "Two stages against one", note, sections, absent)
 
 
 def features_page(table: "pd.DataFrame", reference: str | None, confidence: float) -> Page:
-    title = "Differences between features"
-    if table.empty:
-        return Page("features", title, "No method of this study runs on more than one features entry of a dataset.", ())
+    absent = (
+        "There is nothing to compare: no method here runs on other features as well, or these are the features that "
+        "others are compared with."
+    )
     paired = paired_note("candidate pixels and image order", "the features entries that one method runs on")
     note = (
         "Area under the budget curve (percentage points of mIoU): a method on these features minus the same method on "
         f"*{reference}*, {paired}"
     )
     sections = compared(table, confidence, method=table["method"])
-    return Page("features", f"Differences from the features {reference}", note, sections)
+    title = f"Differences from the features {reference}" if sections else "Differences between features"
+    return Page("features", title, note, sections, absent)
 
 
 def compared(table: "pd.DataFrame", confidence: float, **names: Iterable[str]) -> tuple[Section, ...]:
@@ -377,9 +403,6 @@ def compared(table: "pd.DataFrame", confidence: float, **names: Iterable[str]) -
 
 
 def wins_page(table: "pd.DataFrame") -> Page:
-    title = "Wins of row over column"
-    if table.empty:
-        return Page("wins", title, "There is only one method.", ())
     cells = [f"{won:g} / {seeds}" for won, seeds in zip(table["wins"], table["seeds"], strict=True)]
     sections = []
     for section in wide(table, "opponent", cells):
@@ -392,14 +415,11 @@ def wins_page(table: "pd.DataFrame") -> Page:
         "Seeds in which the row's area under the budget curve exceeds the column's, of those that both have; equal "
         "areas are half a win. The last column is the mean share of wins over all opponents."
     )
-    return Page("wins", title, note, tuple(sections))
+    absent = f"No two methods besides *{REFERENCE}* are evaluated here."
+    return Page("wins", "Wins of row over column", note, tuple(sections), absent)
 
 
 def labels_needed_page(table: "pd.DataFrame") -> Page:
-    title = "Labels needed"
-    if table.empty:
-        note = f"There is no fully supervised reference to reach; add the method *{REFERENCE}*."
-        return Page("labels_needed", title, note, ())
     cells = [
         f"{'> ' + format(row.last, ',') if math.isnan(row.median) else format(row.median, ',.10g')}"
         f" ({row.reached} / {row.seeds})"
@@ -420,7 +440,8 @@ def labels_needed_page(table: "pd.DataFrame") -> Page:
         "over seeds, and how many of them reach it. A > means that half of the seeds or more have not reached it by "
         "the last round. Nothing is interpolated; a curve that goes up and down reaches a fraction early by luck."
     )
-    return Page("labels_needed", title, note, tuple(sections))
+    absent = f"It takes the fully supervised reference *{REFERENCE}* and other methods to reach it; here are not both."
+    return Page("labels_needed", "Labels needed", note, tuple(sections), absent)
 
 
 def classes_page(table: "pd.DataFrame") -> Page:
@@ -429,7 +450,7 @@ def classes_page(table: "pd.DataFrame") -> Page:
         "masks nor predictions have the class is left out; classes.csv counts the seeds that have it."
     )
     table = table.assign(method=method_names(table))
-    return Page("classes", "IoU of each class", note, wide(table, "class", spread(table, "iou")))
+    return Page("classes", "IoU of each class", note, wide(table, "class", spread(table, "iou")), NOT_EVALUATED)
 
 
 def labels_per_class_page(table: "pd.DataFrame") -> Page:
@@ -438,14 +459,14 @@ def labels_per_class_page(table: "pd.DataFrame") -> Page:
         "deviation over seeds."
     )
     sections = wide(table, "class", spread(table, "pixels", scale=1))
-    return Page("labels_per_class", "Labelled pixels of each class", note, sections)
+    return Page("labels_per_class", "Labelled pixels of each class", note, sections, NOT_ASKED)
 
 
 def labels_per_round_page(table: "pd.DataFrame") -> Page:
     note = "Number of pixels of each class among those that a round asked for, mean over seeds."
     cells = numbers(table["pixels_mean"], ".1f")
     sections = wide(table.assign(round=table["round"].astype(str)), "class", cells, ["method", "round"])
-    return Page("labels_per_round", "Classes asked for in each round", note, sections)
+    return Page("labels_per_round", "Classes asked for in each round", note, sections, NOT_ASKED)
 
 
 def queries_page(table: "pd.DataFrame") -> Page:
@@ -474,13 +495,10 @@ def queries_page(table: "pd.DataFrame") -> Page:
         "the frame is asked. Nearest: mean distance from an asked pixel to the nearest other one of its image, as a "
         "share of the image's diagonal, over images that have two; small means crowded."
     )
-    return Page("queries", "What was asked", note, sections)
+    return Page("queries", "What was asked", note, sections, NOT_ASKED)
 
 
 def scores_page(table: "pd.DataFrame") -> Page:
-    title = "Scores of pool and chosen pixels"
-    if table.empty:
-        return Page("scores", title, "No run of this study ranked a pool by a score, or kept its scores.", ())
     last = table[table["round"] == table.groupby(METHOD)["round"].transform("max")]
     cells = [f"{row.q50:.3g} ({row.q5:.3g} to {row.q95:.3g})" for row in last.itertuples()]
     note = (
@@ -489,13 +507,11 @@ def scores_page(table: "pd.DataFrame") -> Page:
         "seeds. The first score of a method is its own; dald and bald are the mutual information between the label and "
         "the noise draw or the dropout mask."
     )
-    return Page("scores", title, note, wide(last, "group", cells, ["method", "score"]))
+    sections = wide(last, "group", cells, ["method", "score"])
+    return Page("scores", "Scores of pool and chosen pixels", note, sections, NOT_RANKED)
 
 
 def correlations_page(table: "pd.DataFrame") -> Page:
-    title = "Rank correlation between scores"
-    if table.empty:
-        return Page("correlations", title, "No run of this study ranked a pool by a score, or kept its scores.", ())
     groups = table.groupby([*METHOD, "first", "second"], sort=False)
     summary = groups["spearman_mean"].mean().reset_index(name="mean")
     # by the number of the round: "first" and "last" of pandas are of the rounds in which there is a value
@@ -515,14 +531,10 @@ def correlations_page(table: "pd.DataFrame") -> Page:
         "one says nothing about the other. First round: the first that ranked a pool. A dash: one of the two scores is "
         "the same for all pixels; such rounds are left out of the mean."
     )
-    return Page("correlations", title, note, sections)
+    return Page("correlations", "Rank correlation between scores", note, sections, NOT_RANKED)
 
 
 def stopping_page(table: "pd.DataFrame") -> Page:
-    title = "Is it time to stop?"
-    if table.empty:
-        note = "How far predictions have settled is noted where a person labels; here masks answered."
-        return Page("stopping", title, note, ())
     sections = columns(
         table,
         method=table["method"],
@@ -540,4 +552,5 @@ def stopping_page(table: "pd.DataFrame") -> Page:
         "(Bloodgood & Vijay-Shanker, 2009, ask for a kappa of 0.99 over three rounds) mean that more labels change "
         "little. They do not say how right the predictions are."
     )
-    return Page("stopping", title, note, sections)
+    absent = "How far predictions have settled is noted where a person labels; here masks answered."
+    return Page("stopping", "Is it time to stop?", note, sections, absent)

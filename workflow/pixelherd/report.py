@@ -146,14 +146,13 @@ def chapter(
 
 
 def section_block(page: Page, key: tuple[str, str, str]) -> list[Block]:
-    """A page's table for ``key``; of a page without any table, its note, which says why."""
-    if not page.sections:
-        return [Block(page.title, page.note)]
-    return [
+    """A page's table for ``key``, or why there is none."""
+    found = [
         Block(page.title, f"{section.remark} {page.note}".strip(), table=section.table, folded=page.name in FOLDED)
         for section in page.sections
         if section.key == key
     ]
+    return found or [Block(page.title, page.absent)]
 
 
 def figure_block(

@@ -185,6 +185,13 @@ def with_reference(metrics: "pd.DataFrame") -> "pd.DataFrame":
     return pd.concat([part for part in parts if not part.empty] or parts, ignore_index=True)
 
 
+def uneven_seeds(metrics: "pd.DataFrame") -> set[tuple[str, str, str]]:
+    """The (dataset, features, budget) whose methods do not all have the same seeds, whatever the reference has."""
+    seeds = metrics[metrics["method"] != REFERENCE].groupby(METHOD)["seed"].agg(frozenset)
+    kinds = seeds.groupby(METHOD[:3]).nunique()
+    return set(kinds.index[kinds > 1])
+
+
 def last_round(metrics: "pd.DataFrame") -> "pd.DataFrame":
     """The rows of each run's last round."""
     return metrics[metrics["round"] == metrics.groupby(RUN)["round"].transform("max")]
