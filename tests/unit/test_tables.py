@@ -324,6 +324,17 @@ def test_runs_without_test_images_are_listed_and_not_evaluated(study, tmp_path, 
     assert "| random   |                30 |       1 |          – |" in (tmp_path / "tables" / "final.md").read_text()
 
 
+def test_test_masks_without_a_class_are_told_and_not_taken_for_damage(study):
+    rows = pd.read_csv(study[0] / "metrics.csv")
+    rows[rows.columns[2:]] = np.nan
+    rows.to_csv(study[0] / "metrics.csv", index=False)
+    with pytest.raises(UserError) as caught:
+        tables.read_metrics(study, 3, METHODS)
+    message = str(caught.value)
+    assert "no pixel of the 3 test masks of toy has a class" in message and "outside" not in message
+    assert str(study[0]) in message and "\n" not in message
+
+
 def test_values_may_be_missing_only_without_test_images(study):
     folder = study[0]
     rows = pd.read_csv(folder / "metrics.csv")

@@ -120,7 +120,8 @@ def read_metrics(folders: Iterable[Path | str], rounds: int, methods: Sequence[s
         class is absent from target and prediction or is not of the dataset, all NaN where there are no test images.
 
     Raises:
-        UserError: a file is missing, has unexpected columns, values outside [0, 1], or too few rounds.
+        UserError: a file is missing, has unexpected columns, values outside [0, 1], or too few rounds; or there are
+            test images, but no pixel of their masks has a class.
     """
     import pandas as pd
 
@@ -141,9 +142,13 @@ def read_metrics(folders: Iterable[Path | str], rounds: int, methods: Sequence[s
             )
         except ValueError:
             raise UserError(f"{path} holds text where numbers belong; delete it and run the study again") from None
-        values = table[[*MEASURES, *iou]]
-        is_evaluated = facts["images"].get("test", 1) > 0
-        if (is_evaluated and table[MEASURES].isna().any(axis=None)) or ((values < 0) | (values > 1)).any(axis=None):
+        values, tests = table[[*MEASURES, *iou]], facts["images"].get("test", 1)
+        if tests and values.isna().all(axis=None):
+            raise UserError(
+                f"no pixel of the {tests} test masks of {facts['run']['dataset']} has a class, so {path} holds no "
+                f"values; correct the test masks, delete {folder} and run the study again"
+            )
+        if (tests and table[MEASURES].isna().any(axis=None)) or ((values < 0) | (values > 1)).any(axis=None):
             raise UserError(f"{path} holds values outside [0, 1]; delete it and run the study again")
         wanted = 1 if facts["run"]["method"] == REFERENCE else rounds
         table = table[table["round"] < wanted].sort_values("round", kind="stable")
