@@ -267,7 +267,7 @@ def test_no_runs_is_a_user_error():
 
 
 def test_published_results_stand_beside_and_are_marked(tmp_path):
-    published = {"source": "A paper, Table 2.", "miou": {"toy": {"edald": 36.12}}}
+    published = {"source": "A paper, Table 2*3*.", "miou": {"toy": {"edald": 36.12}}}
     folders = [write_run(tmp_path, method, [0.2, 0.3]) for method in ("edald", "random")]
     made, all_pages = pages.make(folders, 2, ["edald", "random"], {**pages.SETTINGS, "published": published})
     assert made["final"]["published_miou"].tolist()[0] == pytest.approx(0.3612)
@@ -275,7 +275,9 @@ def test_published_results_stand_beside_and_are_marked(tmp_path):
     text = all_pages[0].markdown()
     assert "published mIoU (%)" in text and "36.12" in text
     assert "The last column was *published* by others and is no result of this study." in text
-    assert "It holds for the budget and rounds of its source, whatever stands beside it: A paper, Table 2." in text
+    assert (
+        "It holds for the budget and rounds of its source, whatever stands beside it: A paper, Table 2\\*3\\*." in text
+    )
     plain, plain_pages = pages.make(folders, 2, ["edald", "random"])
     assert "published_miou" not in plain["final"] and "published" not in plain_pages[0].markdown()
 

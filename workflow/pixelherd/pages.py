@@ -6,6 +6,7 @@ text in which ``*method*`` is emphasised; each format writes that in its own way
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,10 +40,45 @@ OTHER_SEEDS = (
     "are taken over common seeds."
 )
 
-EMPHASIS = re.compile(r"\*([^*]+)\*")
+LONG = 40
+"""Rows beyond which a LaTeX table breaks over pages."""
 
-# what LaTeX needs packages for in text, or takes for something else
-LATEX = {"±": r"$\pm$", "·": r"$\cdot$", "–": "--", "×": r"$\times$", "λ": r"$\lambda$", "≥": r"$\geq$", "−": "$-$"}
+EMPHASIS = re.compile(r"\*([^*]+)\*")
+STAR = "\ue000"
+"""Stands for an asterisk that emphasises nothing (of Unicode's private use); each format writes it in its own way."""
+
+GREEK = {
+    # Unicode spells one of them otherwise
+    letter: unicodedata.name(letter).split()[-1].replace("LAMDA", "LAMBDA")
+    for letter in "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΥΦΨΩ"
+}
+SIGNS = {letter: name.lower() if letter.islower() else name.capitalize() for letter, name in GREEK.items()} | {
+    "±": "pm",
+    "·": "cdot",
+    "×": "times",
+    "÷": "div",
+    "≤": "leq",
+    "≥": "geq",
+    "≠": "neq",
+    "≈": "approx",
+    "→": "rightarrow",
+    "←": "leftarrow",
+    "↔": "leftrightarrow",
+    "⇒": "Rightarrow",
+    "∞": "infty",
+    "∈": "in",
+    "√": "surd",
+    "∝": "propto",
+}
+"""Signs and LaTeX's names of them in formulas."""
+
+# what LaTeX knows in formulas alone, or takes for something else
+LATEX = str.maketrans(
+    {character: f"\\{character}" for character in "&%$#_{}"}
+    | {sign: f"$\\{name}$" for sign, name in SIGNS.items()}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"<": "$<$", ">": "$>$", "|": "$|$", "−": "$-$", "–": "--", "—": "---", "…": r"\dots{}"}
+)
 
 
 @dataclass(frozen=True)
@@ -74,37 +110,48 @@ class Page:
         blocks = [f"# {self.title}", self.note if self.sections else self.absent]
         for section in self.sections:
             align = ["left"] + ["right"] * (section.table.shape[1] - 1)
+            # a bar would end the cell
+            table = section.table.map(lambda cell: cell.replace("|", r"\|"))
+            table.columns = [head.replace("|", r"\|") for head in table.columns]
             blocks.append(f"## {section.heading}")
             blocks += [section.remark] if section.remark else []
-            blocks.append(section.table.to_markdown(index=False, disable_numparse=True, colalign=align))
-        return "\n\n".join(blocks) + "\n"
+            blocks.append(table.to_markdown(index=False, disable_numparse=True, colalign=align))
+        return "\n\n".join(blocks).replace(STAR, r"\*") + "\n"
 
     def latex(self) -> str:
-        """A booktabs table per section, to be taken into a document that loads that package."""
-        blocks = ["% \\usepackage{booktabs}"]
+        """A booktabs table per section, to be taken into a document that loads the packages of the first line; over
+        several pages where it has more than ``LONG`` rows."""
+        blocks = ["% \\usepackage{booktabs,longtable}"]
         for section in self.sections:
             style = section.table.style.hide(axis="index").format(latex_text).format_index(latex_text, axis=1)
-            caption = " ".join(filter(None, [f"{self.title}: {section.heading}.", section.remark, self.note]))
-            blocks.append(
-                style.to_latex(
-                    hrules=True,
-                    column_format="l" + "r" * (section.table.shape[1] - 1),
-                    position_float="centering",
-                    caption=latex_text(caption),
-                    label=f"tab:{'-'.join([self.name, *section.key])}",
-                ).rstrip()
+            heading = f"{self.title}: {section.heading}."
+            caption = " ".join(filter(None, [heading, section.remark, self.note]))
+            is_long = len(section.table) > LONG
+            text = style.to_latex(
+                hrules=True,
+                column_format="l" + "r" * (section.table.shape[1] - 1),
+                environment="longtable" if is_long else None,
+                position_float=None if is_long else "centering",
+                caption=latex_text(caption),
+                label=f"tab:{'-'.join([self.name, *section.key])}",
             )
+            # pandas repeats the whole caption on every page
+            again = rf"\caption[]{{{latex_text(caption)}}}"
+            blocks.append(text.replace(again, rf"\caption[]{{{latex_text(heading)}}}").rstrip())
         return "\n\n".join(blocks) + "\n"
+
+
+def literal(text: str) -> str:
+    """Text of a user, whose asterisks emphasise nothing."""
+    return text.replace("*", STAR)
 
 
 def latex_text(text: str) -> str:
-    """Text with LaTeX's special characters escaped and ``*…*`` emphasised."""
-    escaped = re.sub(r"[&%$#_{}]", lambda match: "\\" + match[0], text.replace("\\", "\0"))
-    escaped = escaped.replace("\0", r"\textbackslash{}").replace("~", r"\textasciitilde{}")
-    escaped = escaped.replace("^", r"\textasciicircum{}").replace("<", "$<$").replace(">", "$>$")
-    for character, code in LATEX.items():
-        escaped = escaped.replace(character, code)
-    return EMPHASIS.sub(r"\\emph{\1}", escaped)
+    """Text with LaTeX's special characters escaped and ``*…*`` emphasised.
+
+    Of characters beyond ASCII letters with accents are left to LaTeX, which knows them in files of UTF-8.
+    """
+    return EMPHASIS.sub(r"\\emph{\1}", text.translate(LATEX)).replace(STAR, "*")
 
 
 def make(
@@ -259,7 +306,7 @@ def wide(table: "pd.DataFrame", column: str, cells: Iterable[str], index: Sequen
         order = [entry[0] if len(index) == 1 else entry for entry in order]
         names = sorted(rows[column].unique()) if is_number else rows[column].unique()
         grid = grid.reindex(index=order, columns=names).fillna("").rename_axis(columns=None)
-        grid.columns = [f"{name:,.10g}" if is_number else name for name in names]
+        grid.columns = [f"{name:,.10g}" if is_number else literal(name) for name in names]
         sections.append(Section(key, grid.reset_index(names=list(index)).astype(str)))
     return tuple(sections)
 
@@ -293,7 +340,7 @@ def final_page(table: "pd.DataFrame", source: str | None = None) -> Page:
     if source:
         note += (
             " The last column was *published* by others and is no result of this study. It holds for the budget and "
-            f"rounds of its source, whatever stands beside it: {source}"
+            f"rounds of its source, whatever stands beside it: {literal(source)}"
         )
     return Page("final", "After the last round", note, sections)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import tables
-from .pages import EMPHASIS, SETTINGS, Page, make
+from .pages import EMPHASIS, SETTINGS, STAR, Page, make
 from .storage import read_manifest
 
 if TYPE_CHECKING:
@@ -189,4 +189,4 @@ def emphasised(text: str) -> str:
     """HTML of plain text in which ``*…*`` is emphasised."""
     from markupsafe import Markup, escape
 
-    return Markup(EMPHASIS.sub(r"<em>\1</em>", str(escape(text))))
+    return Markup(EMPHASIS.sub(r"<em>\1</em>", str(escape(text))).replace(STAR, "*"))
