@@ -108,6 +108,30 @@ def test_curves_differ_without_their_colours(monkeypatch):
     assert len(drawn) == 18
 
 
+def test_bars_differ_without_their_colours(monkeypatch, tmp_path):
+    drawn = []
+    monkeypatch.setattr(figures, "save", lambda figure, *_: drawn.append(figure))
+    folders = [write_run(tmp_path, f"method-{number:02}", rounds=2) for number in range(14)]
+    figures.class_bars(tables.labels_per_class(folders, 2), tmp_path)
+    bars = [container.patches[0] for container in drawn[0].axes[0].containers if hasattr(container, "patches")]
+    assert len(bars) == 14 == len({(bar.get_hatch(), bar.get_edgecolor()) for bar in bars})
+
+
+def test_means_of_differences_stand_out_of_their_intervals(monkeypatch, tmp_path):
+    drawn = []
+    monkeypatch.setattr(figures, "save", lambda figure, *_: drawn.append(figure))
+    folders = [write_run(tmp_path, f"method-{number}", seed=seed, rounds=2) for number in range(8) for seed in (0, 1)]
+    metrics = tables.read_metrics(folders, 2)
+    figures.differences(tables.comparison(metrics, "method-0"), 0.95, tmp_path)
+    lines = [line for line in drawn[0].axes[0].get_lines() if line.get_color() != "black"]
+    bars = [line for line in lines if len(line.get_xdata()) == 2]
+    means = [line for line in lines if len(line.get_xdata()) == 1]
+    assert len(bars) == len(means) == 7
+    for bar, mean in zip(bars, means, strict=True):
+        assert mean.get_markersize() > 4 * bar.get_linewidth() and mean.get_zorder() > bar.get_zorder()
+        assert mean.get_markeredgecolor() != mean.get_color()
+
+
 def test_only_the_reference_is_a_black_dashed_line_without_markers(monkeypatch, tmp_path):
     drawn = []
     monkeypatch.setattr(figures, "save", lambda figure, *_: drawn.append(figure))
