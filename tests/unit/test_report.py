@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -140,7 +141,7 @@ def test_a_chapter_says_what_it_lacks(study, drawn, tmp_path):
     (coarse,) = re.findall(r'<h2 id="chapter-toy-coarse-0_1">.*?<h2', page)
     assert "There is nothing to compare with <em>random</em> here" in coarse
     assert "No two methods besides <em>full</em>" in coarse
-    assert coarse.count("<table>") + coarse.count('<p class="note"><strong>') == len(pages.make(study, 3)[1])
+    assert coarse.count("<table ") + coarse.count('<p class="note"><strong>') == len(pages.make(study, 3)[1])
 
 
 def test_names_are_escaped(drawn, tmp_path):
@@ -161,6 +162,54 @@ def test_a_missing_figure_is_named(study, drawn, tmp_path):
     (tmp_path / "figures" / "toy" / "ddpm" / "budget-0.1" / "learning_curves.svg").unlink()
     with pytest.raises(UserError, match=r"learning_curves\.svg is missing"):
         report(study, tmp_path / "figures")
+
+
+@pytest.fixture
+def wide_report(tmp_path) -> Path:
+    """A report whose table of classes has 40 columns."""
+    study, names = write_study(tmp_path / "runs"), [f"class number {number}" for number in range(40)]
+    for folder in study:
+        seal = json.loads((folder / "run.json").read_text())
+        seal["classes"] = [{"name": name, "colour": [0, 0, 0]} for name in names]
+        (folder / "run.json").write_text(json.dumps(seal))
+        head, *rows = (folder / "metrics.csv").read_text().splitlines()
+        head = ",".join([*head.split(",")[:5], *(f"iou_{number}" for number in range(40))])
+        rows = [",".join([*row.split(",")[:5], *["0.5"] * 40]) for row in rows]
+        (folder / "metrics.csv").write_text("\n".join([head, *rows]) + "\n")
+    with writing(tmp_path / "figures", {}):
+        pass
+    path = tmp_path / "report.html"
+    path.write_text(report(study, tmp_path / "figures"))
+    return path
+
+
+@pytest.mark.browser
+def test_methods_stay_in_sight_while_a_wide_table_scrolls(wide_report, browser):
+    page = browser.new_page(viewport={"width": 800, "height": 600})
+    page.goto(wide_report.as_uri())
+    scroll = page.locator(".scroll", has=page.locator("caption", has_text="IoU of each class"))
+    scroll.evaluate("each => { each.scrollLeft = 1000 }")
+    left = scroll.bounding_box()["x"]
+    names = scroll.locator("tr > th:first-child")
+    assert names.count() == 4
+    for name in names.all():
+        place = name.bounding_box()
+        assert place["x"] == pytest.approx(left, abs=1)
+        # what passes behind does not shine through
+        assert name.evaluate("each => getComputedStyle(each).backgroundColor") != "rgba(0, 0, 0, 0)"
+    page.close()
+
+
+@pytest.mark.browser
+def test_wide_tables_are_printed_whole(wide_report, browser):
+    page = browser.new_page(viewport={"width": 700, "height": 1000})
+    page.goto(wide_report.as_uri())
+    page.emulate_media(media="print")
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
+    widths = page.evaluate("[...document.querySelectorAll('table')].map(each => each.getBoundingClientRect().right)")
+    assert len(widths) > 10 and max(widths) <= page.evaluate("document.body.getBoundingClientRect().right")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 700
+    page.close()
 
 
 @pytest.mark.browser
