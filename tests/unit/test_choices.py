@@ -46,6 +46,12 @@ def test_a_round_is_counted(tmp_path):
     assert table["pixels_std"].isna().all() and table["seeds"].tolist() == [1, 1]
 
 
+def test_asked_pixels_are_those_that_could_not_be_told_too(tmp_path):
+    table = choices.queries([write_run(tmp_path, "edald", ROUNDS)], 2)
+    (section,) = pages.queries_page(table).sections
+    assert section.table[["asked pixels", "cannot tell"]].to_numpy().tolist() == [["5", "1.0"]]
+
+
 def test_spread_and_nearest_by_brute_force(tmp_path):
     generator = np.random.default_rng(0)
     places = [(row, column) for row in range(HEIGHT) for column in range(WIDTH)]
@@ -134,6 +140,24 @@ def test_correlations_are_those_of_ranks(ranked):
     table = choices.correlations(ranked, 2).set_index(["first", "second"])["spearman_mean"]
     assert table[("edald", "entropy")] == -1
     assert np.isnan(table[("edald", "margin")]) and np.isnan(table[("entropy", "margin")])
+
+
+def test_an_undefined_correlation_is_that_of_its_round():
+    keys = {"dataset": "toy", "features": "ddpm", "budget": "3", "method": "edald", "first": "a", "second": "b"}
+    rounds = {2: 0.4, 3: 0.6, 4: np.nan, 1: np.nan}
+    table = pd.DataFrame([{**keys, "round": number, "spearman_mean": value} for number, value in rounds.items()])
+    for shown, expected in ((table, ["–", "–", "+0.50"]), (table[table["round"] < 3], ["–", "+0.40", "+0.40"])):
+        page = pages.correlations_page(shown)
+        (section,) = page.sections
+        assert section.table.iloc[0, 3:].tolist() == expected
+        assert "the same for all pixels" in page.note
+
+
+def test_seeds_with_an_undefined_correlation_do_not_count(ranked):
+    path = ranked[0] / "round-1" / "correlations.csv"
+    path.write_text(path.read_text().replace("-1.000000", ""))
+    table = choices.correlations(ranked, 2).set_index(["first", "second"])
+    assert table["seeds"].tolist() == [1, 0, 0]
 
 
 def test_spearman_is_pearson_of_mean_ranks():

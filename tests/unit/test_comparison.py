@@ -76,7 +76,7 @@ def test_a_method_may_be_compared_with_one_of_its_own():
     text = " ".join(pages.stages_page(table, 0.95).markdown().split())
     assert "| edald | edald_single | 3 | +2.67 |" in text and "do not cover the choice" in text
     nothing = pages.stages_page(tables.comparison(metrics_of(areas), {}), 0.95)
-    assert not nothing.sections and "No score of this study" in nothing.note
+    assert not nothing.sections and "No score here" in nothing.markdown()
 
 
 def test_a_method_is_compared_with_itself_on_other_features():
@@ -94,13 +94,6 @@ def test_a_method_is_compared_with_itself_on_other_features():
     assert [section.heading for section in page.sections] == ["toy · coarse · budget 0.1", "toy · fine · budget 0.1"]
     assert "*ddpm*" in page.note and "nan" not in page.markdown() and "there is no test" in page.sections[1].remark
     assert not pages.features_page(tables.comparison(ddpm, "ddpm", between="features"), "ddpm", 0.95).sections
-
-
-def test_means_over_other_seeds_are_said_to_be_so():
-    few, many = metrics_of({"random": {0: 0.3, 1: 0.3}}), metrics_of({"edald": {0: 0.3, 1: 0.4, 2: 0.3}}, full=[0.6])
-    for table, page in ((tables.final, pages.final_page), (tables.area, pages.area_page)):
-        assert "over common seeds" in page(table(pd.concat([few, many]))).note
-        assert "over common seeds" not in page(table(many)).note, "the reference may have what seeds it likes"
 
 
 def test_every_dataset_is_a_family_of_its_own():
@@ -122,21 +115,31 @@ def test_one_seed_is_compared_without_tests_and_the_page_says_so():
     assert "there is no test" in page.markdown() and "nan" not in page.markdown()
 
 
+def test_a_difference_without_spread_has_no_interval_and_the_page_says_why():
+    table = tables.comparison(metrics_of({"random": {0: 0.25, 1: 0.5}, "edald": {0: 0.375, 1: 0.625}}), "random")
+    page = pages.comparison_page(table, "random", 0.95)
+    assert table["difference_low"].isna().all() and table["flip_p"].notna().all()
+    assert "neither t-test nor interval where the difference is the same in all seeds" in page.markdown()
+
+
 def test_the_page_tells_what_the_tests_cannot():
     text = pages.comparison_page(tables.comparison(metrics_of(AREAS), "random"), "random", 0.95).markdown()
     assert "do not cover the choice of training and test images" in text
     assert "interval is not corrected" in text and "exact up to 16 seeds" in text
     assert "| edald    |       3 |        +3.00 |  +0.52 to +5.48 |" in text
-    assert "statistics.reference" in pages.comparison_page(tables.comparison(metrics_of(AREAS), None), None, 0.95).note
+    assert (
+        "statistics.reference"
+        in pages.comparison_page(tables.comparison(metrics_of(AREAS), None), None, 0.95).markdown()
+    )
 
 
 def test_a_page_without_a_table_says_why():
     metrics = metrics_of({"edald": {0: 0.3, 1: 0.4}})
     for reference in ("edald", "random"):
         page = pages.comparison_page(tables.comparison(metrics, reference), reference, 0.95)
-        assert not page.sections and page.note.startswith(f"There is nothing to compare with *{reference}*")
+        assert not page.sections and page.absent.startswith(f"There is nothing to compare with *{reference}*")
     page = pages.wins_page(tables.wins(metrics))
-    assert not page.sections and page.note == "There is only one method."
+    assert not page.sections and page.absent == "No two methods besides *full* are evaluated here."
 
 
 def test_wins_count_common_seeds_and_halve_ties():

@@ -24,12 +24,12 @@ SIZE = (24, 32)
 METHODS = ["random", "edald"]
 
 
-def write_run(root: Path, method: str, *, budget="0.1", seed=0, rounds=3) -> Path:
+def write_run(root: Path, method: str, *, features="ddpm", budget="0.1", seed=0, rounds=3) -> Path:
     """A finished run of random numbers, the same for the same arguments."""
     generator = np.random.default_rng([len(method), seed])
-    folder = root / "toy" / "ddpm" / method / f"budget-{budget}" / f"seed-{seed}"
+    folder = root / "toy" / features / method / f"budget-{budget}" / f"seed-{seed}"
     folder.mkdir(parents=True)
-    run = {"dataset": "toy", "features": "ddpm", "method": method, "budget": budget, "seed": seed}
+    run = {"dataset": "toy", "features": features, "method": method, "budget": budget, "seed": seed}
     facts = {"run": run, "rounds": rounds, "classes": CLASSES, "image_size": SIZE, "images": {"train": 9, "test": 3}}
     (folder / "run.json").write_text(json.dumps(facts))
     lines = ["round,labelled_pixels,miou,pixel_accuracy,mean_class_accuracy,iou_road,iou_sky,iou_traffic_sign"]
@@ -106,6 +106,43 @@ def test_curves_differ_without_their_colours(monkeypatch):
         figure.savefig(picture := io.BytesIO(), format="rgba")
         drawn.add(picture.getvalue())
     assert len(drawn) == 18
+
+
+def test_bars_differ_without_their_colours(monkeypatch, tmp_path):
+    drawn = []
+    monkeypatch.setattr(figures, "save", lambda figure, *_: drawn.append(figure))
+    folders = [write_run(tmp_path, f"method-{number:02}", rounds=2) for number in range(14)]
+    figures.class_bars(tables.labels_per_class(folders, 2), tmp_path)
+    bars = [container.patches[0] for container in drawn[0].axes[0].containers if hasattr(container, "patches")]
+    assert len(bars) == 14 == len({(bar.get_hatch(), bar.get_edgecolor()) for bar in bars})
+
+
+def test_means_of_differences_stand_out_of_their_intervals(monkeypatch, tmp_path):
+    drawn = []
+    monkeypatch.setattr(figures, "save", lambda figure, *_: drawn.append(figure))
+    folders = [write_run(tmp_path, f"method-{number}", seed=seed, rounds=2) for number in range(8) for seed in (0, 1)]
+    metrics = tables.read_metrics(folders, 2)
+    figures.differences(tables.comparison(metrics, "method-0"), 0.95, tmp_path)
+    lines = [line for line in drawn[0].axes[0].get_lines() if line.get_color() != "black"]
+    bars = [line for line in lines if len(line.get_xdata()) == 2]
+    means = [line for line in lines if len(line.get_xdata()) == 1]
+    assert len(bars) == len(means) == 7
+    for bar, mean in zip(bars, means, strict=True):
+        assert mean.get_markersize() > 4 * bar.get_linewidth() and mean.get_zorder() > bar.get_zorder()
+        assert mean.get_markeredgecolor() != mean.get_color()
+
+
+def test_only_the_reference_is_a_black_dashed_line_without_markers(monkeypatch, tmp_path):
+    drawn = []
+    monkeypatch.setattr(figures, "save", lambda figure, *_: drawn.append(figure))
+    folders = [write_run(tmp_path, f"method-{number}", rounds=2) for number in range(7)]
+    folders.append(write_run(tmp_path, "full", budget="all", rounds=1))
+    figures.learning_curves(tables.read_metrics(folders, 2), tmp_path)
+    lines = {line for axes in drawn[0].axes for line in axes.get_legend_handles_labels()[0]}
+    dashed = {line.get_label(): line for line in lines if line.get_linestyle() == "--"}
+    assert {name.split()[0] for name in dashed} == {"method-6", "full"}, "as the caption says"
+    looks = {name.split()[0]: (line.get_color(), line.get_marker()) for name, line in dashed.items()}
+    assert looks["full"] == ("black", "None") and looks["method-6"] not in (looks["full"], ("black", "None"))
 
 
 def test_many_methods_are_spread_over_panels(tmp_path):

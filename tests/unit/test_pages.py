@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 
-from pixelherd.pages import Page, Section, latex_text
+from pixelherd.pages import Page, Section, latex_text, literal, wide
 
 PAGE = Page(
     "final",
@@ -49,7 +49,34 @@ def test_latex_has_a_booktabs_table_for_each_section():
         ("a\\b~c^d", r"a\textbackslash{}b\textasciitilde{}c\textasciicircum{}d"),
         ("{x} *y_z*", r"\{x\} \emph{y\_z}"),
         ("2 · 3 – 4 ≥ λ", r"2 $\cdot$ 3 -- 4 $\geq$ $\lambda$"),
+        ("σ ≤ Ω → ∞", r"$\sigma$ $\leq$ $\Omega$ $\rightarrow$ $\infty$"),
+        ("αλω", r"$\alpha$$\lambda$$\omega$"),
+        ("Straße, Grün", "Straße, Grün"),
+        (literal("3*4 and 5*6") + " *x*", r"3*4 and 5*6 \emph{x}"),
     ],
 )
 def test_special_characters_are_escaped(text, code):
     assert latex_text(text) == code
+
+
+def test_names_of_classes_are_no_markup():
+    rows = [["toy", "ddpm", "3", "edald", name, cell] for name, cell in (("a|b", "1"), ("*c*", "2"), ("d_e", "3"))]
+    table = pd.DataFrame(rows, columns=["dataset", "features", "budget", "method", "class", "pixels"])
+    page = Page("any", "Any", "Note.", wide(table, "class", table["pixels"]))
+    heads = [head.strip() for head in re.split(r"(?<!\\)\|", page.markdown().splitlines()[6])]
+    assert heads == ["", "method", r"a\|b", r"\*c\*", "d_e", ""]
+    assert r"method & a$|$b & *c* & d\_e \\" in page.latex()
+
+
+def test_long_tables_break_over_pages_in_latex():
+    def page(rows: int) -> str:
+        table = pd.DataFrame({"method": [f"m{number}" for number in range(rows)], "x_y": "1"})
+        return Page("final", "Long", "Note.", (Section(("a", "ddpm", "0.1"), table),)).latex()
+
+    short, long = page(40), page(41)
+    assert r"\begin{table}" in short and "longtable}" not in short.partition("\n")[2]
+    assert r"\begin{longtable}{lr}" in long and r"\begin{table}" not in long
+    assert long.count(r"\caption") == 2 and long.count(r"\label{tab:final-a-ddpm-0.1}") == 1
+    for text in (short, long):
+        assert text.startswith("% \\usepackage{booktabs,longtable}\n")
+        assert text.count(r"\toprule") == text.count(r"method & x\_y \\")

@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -9,14 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from markupsafe import escape
 
 from pixelherd import figures, pages
 from pixelherd.errors import UserError
-from pixelherd.report import make_report
+from pixelherd.report import emphasised, make_report
 from pixelherd.storage import writing
 
-from .test_figures import METHODS, write_study
+from .test_figures import METHODS, write_run, write_study
 
 PARTS = Path(__file__).parents[2] / "workflow" / "report"
 TEMPLATE = (PARTS / "report.html.j2").read_text()
@@ -117,7 +117,7 @@ def test_the_page_can_be_read_without_seeing_it(study, drawn):
 def test_how_to_read_a_figure_is_said_once(study, drawn):
     page = report(study, drawn)
     for caption in CAPTIONS.values():
-        assert page.count(escape(caption)) == 1
+        assert page.count(emphasised(caption)) == 1
     assert page.count("do not cover the choice of training and test images") == 1
 
 
@@ -125,9 +125,23 @@ def test_what_cannot_be_made_is_said(study, tmp_path):
     with writing(tmp_path / "figures", {}) as folder:
         figures.write(study[:1], 3, folder, METHODS)
     page = make_report(study[:1], 3, folder, TEMPLATE, CAPTIONS, METHODS)
-    for reason in ("There is no method to compare others with", "no fully supervised reference", "ranked a pool"):
+    for reason in (
+        "There is no method to compare others with",
+        "It takes the fully supervised reference",
+        "ranked a pool",
+    ):
         assert reason in page
     assert "`" not in page and "?." not in page, "notes are plain text, and a title may end with a question mark"
+
+
+def test_a_chapter_says_what_it_lacks(study, drawn, tmp_path):
+    """The method that others are compared with has no runs with these features."""
+    other = write_run(tmp_path, "edald", features="coarse")
+    page = " ".join(report([*study, other], drawn).split())
+    (coarse,) = re.findall(r'<h2 id="chapter-toy-coarse-0_1">.*?<h2', page)
+    assert "There is nothing to compare with <em>random</em> here" in coarse
+    assert "No two methods besides <em>full</em>" in coarse
+    assert coarse.count("<table ") + coarse.count('<p class="note"><strong>') == len(pages.make(study, 3)[1])
 
 
 def test_names_are_escaped(drawn, tmp_path):
@@ -136,7 +150,7 @@ def test_names_are_escaped(drawn, tmp_path):
         path = folder / "run.json"
         path.write_text(path.read_text().replace('"sky"', '"<sky> & *co*"'))
     page = report(study, drawn)
-    assert "&lt;sky&gt; &amp; <em>co</em>" in page and "<sky>" not in page
+    assert "&lt;sky&gt; &amp; *co*" in page and "<sky>" not in page
 
 
 def test_long_heads_may_break(study, drawn):
@@ -148,6 +162,54 @@ def test_a_missing_figure_is_named(study, drawn, tmp_path):
     (tmp_path / "figures" / "toy" / "ddpm" / "budget-0.1" / "learning_curves.svg").unlink()
     with pytest.raises(UserError, match=r"learning_curves\.svg is missing"):
         report(study, tmp_path / "figures")
+
+
+@pytest.fixture
+def wide_report(tmp_path) -> Path:
+    """A report whose table of classes has 40 columns."""
+    study, names = write_study(tmp_path / "runs"), [f"class number {number}" for number in range(40)]
+    for folder in study:
+        seal = json.loads((folder / "run.json").read_text())
+        seal["classes"] = [{"name": name, "colour": [0, 0, 0]} for name in names]
+        (folder / "run.json").write_text(json.dumps(seal))
+        head, *rows = (folder / "metrics.csv").read_text().splitlines()
+        head = ",".join([*head.split(",")[:5], *(f"iou_{number}" for number in range(40))])
+        rows = [",".join([*row.split(",")[:5], *["0.5"] * 40]) for row in rows]
+        (folder / "metrics.csv").write_text("\n".join([head, *rows]) + "\n")
+    with writing(tmp_path / "figures", {}):
+        pass
+    path = tmp_path / "report.html"
+    path.write_text(report(study, tmp_path / "figures"))
+    return path
+
+
+@pytest.mark.browser
+def test_methods_stay_in_sight_while_a_wide_table_scrolls(wide_report, browser):
+    page = browser.new_page(viewport={"width": 800, "height": 600})
+    page.goto(wide_report.as_uri())
+    scroll = page.locator(".scroll", has=page.locator("caption", has_text="IoU of each class"))
+    scroll.evaluate("each => { each.scrollLeft = 1000 }")
+    left = scroll.bounding_box()["x"]
+    names = scroll.locator("tr > th:first-child")
+    assert names.count() == 4
+    for name in names.all():
+        place = name.bounding_box()
+        assert place["x"] == pytest.approx(left, abs=1)
+        # what passes behind does not shine through
+        assert name.evaluate("each => getComputedStyle(each).backgroundColor") != "rgba(0, 0, 0, 0)"
+    page.close()
+
+
+@pytest.mark.browser
+def test_wide_tables_are_printed_whole(wide_report, browser):
+    page = browser.new_page(viewport={"width": 700, "height": 1000})
+    page.goto(wide_report.as_uri())
+    page.emulate_media(media="print")
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
+    widths = page.evaluate("[...document.querySelectorAll('table')].map(each => each.getBoundingClientRect().right)")
+    assert len(widths) > 10 and max(widths) <= page.evaluate("document.body.getBoundingClientRect().right")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 700
+    page.close()
 
 
 @pytest.mark.browser

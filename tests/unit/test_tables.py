@@ -150,6 +150,18 @@ def test_classes_keep_the_order_of_methods_and_skip_absent_seeds(study):
     assert group["method"].tolist() == ["random"] * 2 + ["edald"] * 2 + ["full"] * 2
     assert group["class"].tolist() == ["road", "sky"] * 3
     assert row(group, method="edald", **{"class": "sky"})["iou_mean"] == pytest.approx(0.1)
+    assert group["seeds"].tolist() == [1, 1, 2, 1, 2, 2], "only seeds that have the class count"
+
+
+def test_a_class_that_one_method_never_meets_counts_no_seeds(study):
+    path = study[2] / "metrics.csv"
+    path.write_text(
+        "\n".join(line + ("0.5" if line.startswith("2,") else "") for line in path.read_text().splitlines())
+    )
+    table = tables.classes(tables.read_metrics(study, 3, METHODS))
+    edald = row(table, method="edald", **{"class": "sky"})
+    assert edald["seeds"] == 0 and np.isnan(edald["iou_mean"])
+    assert "the seeds that have it" in pages.classes_page(table).note
 
 
 def test_same_bytes_in_any_order_of_folders(study, tmp_path):
@@ -186,6 +198,13 @@ def test_a_study_of_the_reference_alone(study, tmp_path):
     table = pd.read_csv(tmp_path / "tables" / "final.csv")
     assert table["budget"].tolist() == ["all"]
     assert len(pd.read_csv(tmp_path / "tables" / "area.csv")) == 0
+    _, found = pages.make(study[-2:], 3, METHODS)
+    texts = {page.name: " ".join(page.markdown().split()) for page in found}
+    assert "add methods besides *full*" in texts["comparison"]
+    assert "add the method *full*" not in texts["labels_needed"] and "other methods" in texts["labels_needed"]
+    assert "only one method" not in texts["wins"]
+    for page in found:
+        assert page.sections or page.note not in page.markdown(), "a note on how to read a table that is not there"
 
 
 def test_image_ids_stay_text(study):
@@ -248,16 +267,32 @@ def test_no_runs_is_a_user_error():
 
 
 def test_published_results_stand_beside_and_are_marked(tmp_path):
-    published = {"source": "A paper, Table 2.", "miou": {"toy": {"edald": 36.12}}}
+    published = {"source": "A paper, Table 2*3*.", "miou": {"toy": {"edald": 36.12}}}
     folders = [write_run(tmp_path, method, [0.2, 0.3]) for method in ("edald", "random")]
     made, all_pages = pages.make(folders, 2, ["edald", "random"], {**pages.SETTINGS, "published": published})
     assert made["final"]["published_miou"].tolist()[0] == pytest.approx(0.3612)
     assert made["final"]["published_miou"].isna().tolist() == [False, True]
     text = all_pages[0].markdown()
     assert "published mIoU (%)" in text and "36.12" in text
-    assert "The last column was *published* by others and is no result of this study: A paper, Table 2." in text
+    assert "The last column was *published* by others and is no result of this study." in text
+    assert (
+        "It holds for the budget and rounds of its source, whatever stands beside it: A paper, Table 2\\*3\\*." in text
+    )
     plain, plain_pages = pages.make(folders, 2, ["edald", "random"])
     assert "published_miou" not in plain["final"] and "published" not in plain_pages[0].markdown()
+
+
+def test_methods_with_other_seeds_are_told_where_they_are(tmp_path):
+    few = [write_run(tmp_path, "edald", [0.2, 0.3], seed=seed) for seed in (0, 1)]
+    few += [write_run(tmp_path, "random", [0.2, 0.3], seed=seed) for seed in (2, 3)]
+    same = [write_run(tmp_path, name, [0.2, 0.3], budget="0.2") for name in ("edald", "random")]
+    full = write_run(tmp_path, "full", [0.8], budget="all", seed=7, pixels=[4000])
+    assert tables.uneven_seeds(tables.read_metrics([*few, *same, full], 2)) == {("toy", "ddpm", "0.1")}
+    assert not tables.uneven_seeds(tables.read_metrics([full], 2))
+    _, found = pages.make([*few, *same, full], 2)
+    for page in found:
+        remarks = [section.key[2] for section in page.sections if "over common seeds" in section.remark]
+        assert remarks == (["0.1"] if page.name in ("final", "curves", "area", "classes") else []), page.name
 
 
 def without_tests(folder: Path) -> Path:
@@ -289,6 +324,17 @@ def test_runs_without_test_images_are_listed_and_not_evaluated(study, tmp_path, 
     assert (made["labels_per_class"]["dataset"] == "alone").any()
     pages.write([*alone, *(study if others else [])], 3, tmp_path / "tables", METHODS)
     assert "| random   |                30 |       1 |          – |" in (tmp_path / "tables" / "final.md").read_text()
+
+
+def test_test_masks_without_a_class_are_told_and_not_taken_for_damage(study):
+    rows = pd.read_csv(study[0] / "metrics.csv")
+    rows[rows.columns[2:]] = np.nan
+    rows.to_csv(study[0] / "metrics.csv", index=False)
+    with pytest.raises(UserError) as caught:
+        tables.read_metrics(study, 3, METHODS)
+    message = str(caught.value)
+    assert "no pixel of the 3 test masks of toy has a class" in message and "outside" not in message
+    assert str(study[0]) in message and "\n" not in message
 
 
 def test_values_may_be_missing_only_without_test_images(study):

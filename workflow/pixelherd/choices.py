@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from . import rankings
 from .errors import UserError
 from .stopping import COLUMNS as STOPPING
-from .tables import CANNOT_TELL, IGNORED, METHOD, RUN, in_order, labelled_runs, over_seeds, read_csv
+from .tables import CANNOT_TELL, IGNORED, METHOD, RUN, in_order, labelled_runs, of_value, over_seeds, read_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +61,7 @@ def queries(folders: Iterable[Path | str], rounds: int, methods: Sequence[str] =
         - classes_so_far, images_so_far: the same for all rounds until then;
         - spread: mean distance between the places of every two of the round's pixels, whatever their images, height and
           width each scaled to [0, 1]; uniform places have 0.52, NaN for one pixel;
-        - nearest: mean distance of a pixel labelled so far to the nearest other one of its image, divided by the
+        - nearest: mean distance of a pixel asked so far to the nearest other one of its image, divided by the
           image's diagonal; NaN as long as no image has two.
 
     Raises:
@@ -139,14 +139,15 @@ def correlations(folders: Iterable[Path | str], rounds: int, methods: Sequence[s
     """Spearman's rank correlation of every two scores over the pool of each round, over seeds.
 
     Returns:
-        Columns: dataset, features, budget, method, round, first, second, seeds, spearman_mean, spearman_std. A run
-        that an older version finished kept no scores and is left out.
+        Columns: dataset, features, budget, method, round, first, second, seeds (in which neither score is the same for
+        the whole pool, which leaves the correlation undefined), spearman_mean, spearman_std. A run that an older
+        version finished kept no scores and is left out.
 
     Raises:
         UserError: a file of a run is malformed.
     """
     table = read_rankings(folders, rounds, methods, "correlations.csv", rankings.CORRELATION_COLUMNS)
-    return over_seeds(table, [*METHOD, "round", "first", "second"], ["spearman"])
+    return over_seeds(of_value(table, "spearman"), [*METHOD, "round", "first", "second"], ["spearman"])
 
 
 def read_rankings(

@@ -32,6 +32,7 @@ GROUPS = {"train": "train image", "queried": "most queried train image", "test":
 """Groups of a run's thumbnails, from top to bottom, and their headings."""
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 LINES = ["-", (0, (4, 1.5)), (0, (1, 1))]
+HATCHES = ["", "////", "....", "\\\\\\\\", "xxxx", "----", "OO"]
 UNSURE = {"train_edald": "eDALD", "train_entropy": "entropy"}
 """Arrays of a run's thumbnails that say how unsure its head is, and their headings; a run has one of them."""
 INFORMATION = ("bald", "dald")
@@ -222,9 +223,10 @@ def class_bars(counts: "pd.DataFrame", folder: Path | str, methods: Sequence[str
                     yerr=bars["pixels_std"] if bars["pixels_std"].notna().any() else None,
                     error_kw={"ecolor": INK, "elinewidth": 0.7},
                     color=COLOURS[look % len(COLOURS)],
-                    edgecolor="white",
+                    # without colours, two edges tell apart the two times that each hatching is used
+                    edgecolor=["white", INK][look // len(HATCHES) % 2],
                     linewidth=0.4,
-                    hatch=["", "////", "...."][look // len(COLOURS) % 3],
+                    hatch=HATCHES[look % len(HATCHES)],
                     label=method if number == 0 else None,
                 )
             axes.set_xticks(range(len(shown)), [name.replace("_", " ") for name in shown], rotation=30, ha="right")
@@ -262,7 +264,16 @@ def differences(comparison: "pd.DataFrame", confidence: float, folder: Path | st
             axes.plot(
                 [100 * row.difference_low, 100 * row.difference_high], [place, place], color=colour, linewidth=1.7
             )
-            axes.plot(100 * row.difference_mean, place, marker=marker, color=colour, markeredgecolor="white")
+            axes.plot(
+                100 * row.difference_mean,
+                place,
+                marker=marker,
+                markersize=10,
+                color=colour,
+                markeredgecolor=INK,
+                markeredgewidth=1,
+                zorder=3,
+            )
         seeds = [f"{row.method} ({row.seeds} {'seed' if row.seeds == 1 else 'seeds'})" for row in rows.itertuples()]
         axes.set_yticks(range(len(rows)), seeds)
         axes.set_ylim(len(rows) - 0.5, -0.5)

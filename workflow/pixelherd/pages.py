@@ -6,6 +6,7 @@ text in which ``*method*`` is emphasised; each format writes that in its own way
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,15 +32,53 @@ SETTINGS = {
 EVALUATED = ("final", "curves", "area", "comparison", "stages", "features", "wins", "labels_needed", "classes")
 """Pages of what evaluation on the test split gives."""
 
+MEANS = ("final", "curves", "area", "classes")
+"""Pages of means over seeds that invite to compare methods."""
+
 OTHER_SEEDS = (
-    " Methods do not all have the same seeds here, so their means differ by that too; the differences between methods "
+    "Methods do not all have the same seeds here, so their means differ by that too; the differences between methods "
     "are taken over common seeds."
 )
 
-EMPHASIS = re.compile(r"\*([^*]+)\*")
+LONG = 40
+"""Rows beyond which a LaTeX table breaks over pages."""
 
-# what LaTeX needs packages for in text, or takes for something else
-LATEX = {"±": r"$\pm$", "·": r"$\cdot$", "–": "--", "×": r"$\times$", "λ": r"$\lambda$", "≥": r"$\geq$", "−": "$-$"}
+EMPHASIS = re.compile(r"\*([^*]+)\*")
+STAR = "\ue000"
+"""Stands for an asterisk that emphasises nothing (of Unicode's private use); each format writes it in its own way."""
+
+GREEK = {
+    # Unicode spells one of them otherwise
+    letter: unicodedata.name(letter).split()[-1].replace("LAMDA", "LAMBDA")
+    for letter in "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΥΦΨΩ"
+}
+SIGNS = {letter: name.lower() if letter.islower() else name.capitalize() for letter, name in GREEK.items()} | {
+    "±": "pm",
+    "·": "cdot",
+    "×": "times",
+    "÷": "div",
+    "≤": "leq",
+    "≥": "geq",
+    "≠": "neq",
+    "≈": "approx",
+    "→": "rightarrow",
+    "←": "leftarrow",
+    "↔": "leftrightarrow",
+    "⇒": "Rightarrow",
+    "∞": "infty",
+    "∈": "in",
+    "√": "surd",
+    "∝": "propto",
+}
+"""Signs and LaTeX's names of them in formulas."""
+
+# what LaTeX knows in formulas alone, or takes for something else
+LATEX = str.maketrans(
+    {character: f"\\{character}" for character in "&%$#_{}"}
+    | {sign: f"$\\{name}$" for sign, name in SIGNS.items()}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"<": "$<$", ">": "$>$", "|": "$|$", "−": "$-$", "–": "--", "—": "---", "…": r"\dots{}"}
+)
 
 
 @dataclass(frozen=True)
@@ -64,42 +103,55 @@ class Page:
     title: str
     note: str
     sections: tuple[Section, ...]
+    absent: str = ""
+    """Stands for the table where there is none, in the whole study or for one dataset, features and budget."""
 
     def markdown(self) -> str:
-        blocks = [f"# {self.title}", self.note]
+        blocks = [f"# {self.title}", self.note if self.sections else self.absent]
         for section in self.sections:
             align = ["left"] + ["right"] * (section.table.shape[1] - 1)
+            # a bar would end the cell
+            table = section.table.map(lambda cell: cell.replace("|", r"\|"))
+            table.columns = [head.replace("|", r"\|") for head in table.columns]
             blocks.append(f"## {section.heading}")
             blocks += [section.remark] if section.remark else []
-            blocks.append(section.table.to_markdown(index=False, disable_numparse=True, colalign=align))
-        return "\n\n".join(blocks) + "\n"
+            blocks.append(table.to_markdown(index=False, disable_numparse=True, colalign=align))
+        return "\n\n".join(blocks).replace(STAR, r"\*") + "\n"
 
     def latex(self) -> str:
-        """A booktabs table per section, to be taken into a document that loads that package."""
-        blocks = ["% \\usepackage{booktabs}"]
+        """A booktabs table per section, to be taken into a document that loads the packages of the first line; over
+        several pages where it has more than ``LONG`` rows."""
+        blocks = ["% \\usepackage{booktabs,longtable}"]
         for section in self.sections:
             style = section.table.style.hide(axis="index").format(latex_text).format_index(latex_text, axis=1)
-            caption = " ".join(filter(None, [f"{self.title}: {section.heading}.", section.remark, self.note]))
-            blocks.append(
-                style.to_latex(
-                    hrules=True,
-                    column_format="l" + "r" * (section.table.shape[1] - 1),
-                    position_float="centering",
-                    caption=latex_text(caption),
-                    label=f"tab:{'-'.join([self.name, *section.key])}",
-                ).rstrip()
+            heading = f"{self.title}: {section.heading}."
+            caption = " ".join(filter(None, [heading, section.remark, self.note]))
+            is_long = len(section.table) > LONG
+            text = style.to_latex(
+                hrules=True,
+                column_format="l" + "r" * (section.table.shape[1] - 1),
+                environment="longtable" if is_long else None,
+                position_float=None if is_long else "centering",
+                caption=latex_text(caption),
+                label=f"tab:{'-'.join([self.name, *section.key])}",
             )
+            # pandas repeats the whole caption on every page
+            again = rf"\caption[]{{{latex_text(caption)}}}"
+            blocks.append(text.replace(again, rf"\caption[]{{{latex_text(heading)}}}").rstrip())
         return "\n\n".join(blocks) + "\n"
+
+
+def literal(text: str) -> str:
+    """Text of a user, whose asterisks emphasise nothing."""
+    return text.replace("*", STAR)
 
 
 def latex_text(text: str) -> str:
-    """Text with LaTeX's special characters escaped and ``*…*`` emphasised."""
-    escaped = re.sub(r"[&%$#_{}]", lambda match: "\\" + match[0], text.replace("\\", "\0"))
-    escaped = escaped.replace("\0", r"\textbackslash{}").replace("~", r"\textasciitilde{}")
-    escaped = escaped.replace("^", r"\textasciicircum{}").replace("<", "$<$").replace(">", "$>$")
-    for character, code in LATEX.items():
-        escaped = escaped.replace(character, code)
-    return EMPHASIS.sub(r"\\emph{\1}", escaped)
+    """Text with LaTeX's special characters escaped and ``*…*`` emphasised.
+
+    Of characters beyond ASCII letters with accents are left to LaTeX, which knows them in files of UTF-8.
+    """
+    return EMPHASIS.sub(r"\\emph{\1}", text.translate(LATEX)).replace(STAR, "*")
 
 
 def make(
@@ -158,8 +210,16 @@ def make(
         correlations_page(made["correlations"]),
         stopping_page(made["stopping"]),
     ]
+    uneven = tables.uneven_seeds(evaluated)
+    pages = [with_other_seeds(page, uneven) if page.name in MEANS else page for page in pages]
     untested = [name for name in metrics["dataset"].unique() if name not in set(evaluated["dataset"])]
     return made, [without_tests(page, untested) if page.name in EVALUATED else page for page in pages]
+
+
+def with_other_seeds(page: Page, uneven: set[tuple[str, str, str]]) -> Page:
+    """The page with a remark on the (dataset, features, budget) whose methods have ``uneven`` seeds."""
+    sections = (replace(each, remark=OTHER_SEEDS) if each.key in uneven else each for each in page.sections)
+    return replace(page, sections=tuple(sections))
 
 
 def without_tests(page: Page, datasets: Sequence[str]) -> Page:
@@ -167,7 +227,7 @@ def without_tests(page: Page, datasets: Sequence[str]) -> Page:
     if not datasets:
         return page
     remark = f"Not evaluated, since without test images: {', '.join(datasets)}."
-    return replace(page, note=f"{remark} {page.note}")
+    return replace(page, note=f"{remark} {page.note}", absent=f"{remark} {page.absent}")
 
 
 def write(
@@ -246,12 +306,17 @@ def wide(table: "pd.DataFrame", column: str, cells: Iterable[str], index: Sequen
         order = [entry[0] if len(index) == 1 else entry for entry in order]
         names = sorted(rows[column].unique()) if is_number else rows[column].unique()
         grid = grid.reindex(index=order, columns=names).fillna("").rename_axis(columns=None)
-        grid.columns = [f"{name:,.10g}" if is_number else name for name in names]
+        grid.columns = [f"{name:,.10g}" if is_number else literal(name) for name in names]
         sections.append(Section(key, grid.reset_index(names=list(index)).astype(str)))
     return tuple(sections)
 
 
 # The pages.
+
+# why a page has no table
+NOT_EVALUATED = f"No method besides *{REFERENCE}* is evaluated here."
+NOT_ASKED = f"Nothing was asked here: *{REFERENCE}* labels every pixel."
+NOT_RANKED = "No run here ranked a pool by a score, or kept its scores."
 
 
 def final_page(table: "pd.DataFrame", source: str | None = None) -> Page:
@@ -272,16 +337,19 @@ def final_page(table: "pd.DataFrame", source: str | None = None) -> Page:
     )
     note = "Test split, mean ± standard deviation over seeds."
     note += f" *{REFERENCE}* labels every training pixel." if table["reference"].any() else ""
-    note += OTHER_SEEDS if table.loc[~table["reference"], "seeds"].nunique() > 1 else ""
     if source:
-        note += f" The last column was *published* by others and is no result of this study: {source}"
+        note += (
+            " The last column was *published* by others and is no result of this study. It holds for the budget and "
+            f"rounds of its source, whatever stands beside it: {literal(source)}"
+        )
     return Page("final", "After the last round", note, sections)
 
 
 def curves_page(table: "pd.DataFrame") -> Page:
     table = table[~table["reference"]].drop_duplicates([*METHOD, "labelled_pixels"], keep="last")
     note = "mIoU (%) on the test split over the number of labelled pixels, mean ± standard deviation over seeds."
-    return Page("curves", "After each round", note, wide(table, "labelled_pixels", spread(table, "miou")))
+    sections = wide(table, "labelled_pixels", spread(table, "miou"))
+    return Page("curves", "After each round", note, sections, NOT_EVALUATED)
 
 
 def area_page(table: "pd.DataFrame") -> Page:
@@ -294,8 +362,8 @@ def area_page(table: "pd.DataFrame") -> Page:
     note = (
         "Area under mIoU over labelled pixels (trapezoids), divided by the range of labelled pixels: the mean mIoU (%) "
         "from the first round to the last. Mean ± standard deviation over seeds."
-    ) + (OTHER_SEEDS if table["seeds"].nunique() > 1 else "")
-    return Page("area", "Area under the budget curve", note, sections)
+    )
+    return Page("area", "Area under the budget curve", note, sections, NOT_EVALUATED)
 
 
 def paired_note(
@@ -306,47 +374,53 @@ def paired_note(
     return (
         f"paired over the seeds that both have, since runs of one seed share {shared}. Two-sided p of the paired "
         f"t-test and of the sign-flip test (exact up to {statistics.EXACT_UNTIL} seeds); Holm: corrected over {family}"
-        ". The t-interval is not corrected. The smallest p is what the sign-flip test can reach at best with so many "
-        "seeds, alone and corrected: where it is above 0.05, that test cannot call any difference significant, however "
-        "large. Seeds repeat the chance within a run; they do not cover the choice of training and test images, so "
-        "nothing here speaks about other images."
+        ". The t-interval is not corrected. There is neither t-test nor interval where the difference is the same in "
+        "all seeds. The smallest p is what the sign-flip test can reach at best with so many seeds, alone and "
+        "corrected: where it is above 0.05, that test cannot call any difference significant, however large. Seeds "
+        "repeat the chance within a run; they do not cover the choice of training and test images, so nothing here "
+        "speaks about other images."
     )
 
 
 def comparison_page(table: "pd.DataFrame", reference: str | None, confidence: float) -> Page:
-    if reference is None:
-        note = "There is no method to compare others with; name one under statistics.reference."
-        return Page("comparison", "Differences between methods", note, ())
     title = f"Differences from {reference}"
-    if table.empty:
-        return Page("comparison", title, f"There is nothing to compare with *{reference}*.", ())
     note = f"Area under the budget curve (percentage points of mIoU): method minus *{reference}*, {paired_note()}"
-    return Page("comparison", title, note, compared(table, confidence, method=table["method"]))
+    absent = (
+        f"There is nothing to compare with *{reference}* here: it has no evaluated runs, or no other method but "
+        f"*{REFERENCE}* has."
+    )
+    if reference is None:
+        title = "Differences between methods"
+        absent = (
+            f"There is no method to compare others with: add methods besides *{REFERENCE}*, or name one under "
+            "statistics.reference."
+        )
+    return Page("comparison", title, note, compared(table, confidence, method=table["method"]), absent)
 
 
 def stages_page(table: "pd.DataFrame", confidence: float) -> Page:
-    title = "Two stages against one"
-    if table.empty:
-        return Page("stages", title, "No score of this study ranks both a herded pool and every pixel.", ())
     note = (
         "Does coverage first help? Area under the budget curve (percentage points of mIoU): a score that ranks a "
         f"herded pool minus the same score that ranks every pixel, {paired_note()}"
     )
     sections = compared(table, confidence, method=table["method"], minus=table["against"])
-    return Page("stages", title, note, sections)
+    absent = "No score here ranks both a herded pool and every pixel."
+    return Page("stages", "Two stages against one", note, sections, absent)
 
 
 def features_page(table: "pd.DataFrame", reference: str | None, confidence: float) -> Page:
-    title = "Differences between features"
-    if table.empty:
-        return Page("features", title, "No method of this study runs on more than one features entry of a dataset.", ())
+    absent = (
+        "There is nothing to compare: no method here runs on other features as well, or these are the features that "
+        "others are compared with."
+    )
     paired = paired_note("candidate pixels and image order", "the features entries that one method runs on")
     note = (
         "Area under the budget curve (percentage points of mIoU): a method on these features minus the same method on "
         f"*{reference}*, {paired}"
     )
     sections = compared(table, confidence, method=table["method"])
-    return Page("features", f"Differences from the features {reference}", note, sections)
+    title = f"Differences from the features {reference}" if sections else "Differences between features"
+    return Page("features", title, note, sections, absent)
 
 
 def compared(table: "pd.DataFrame", confidence: float, **names: Iterable[str]) -> tuple[Section, ...]:
@@ -376,9 +450,6 @@ def compared(table: "pd.DataFrame", confidence: float, **names: Iterable[str]) -
 
 
 def wins_page(table: "pd.DataFrame") -> Page:
-    title = "Wins of row over column"
-    if table.empty:
-        return Page("wins", title, "There is only one method.", ())
     cells = [f"{won:g} / {seeds}" for won, seeds in zip(table["wins"], table["seeds"], strict=True)]
     sections = []
     for section in wide(table, "opponent", cells):
@@ -391,14 +462,11 @@ def wins_page(table: "pd.DataFrame") -> Page:
         "Seeds in which the row's area under the budget curve exceeds the column's, of those that both have; equal "
         "areas are half a win. The last column is the mean share of wins over all opponents."
     )
-    return Page("wins", title, note, tuple(sections))
+    absent = f"No two methods besides *{REFERENCE}* are evaluated here."
+    return Page("wins", "Wins of row over column", note, tuple(sections), absent)
 
 
 def labels_needed_page(table: "pd.DataFrame") -> Page:
-    title = "Labels needed"
-    if table.empty:
-        note = f"There is no fully supervised reference to reach; add the method *{REFERENCE}*."
-        return Page("labels_needed", title, note, ())
     cells = [
         f"{'> ' + format(row.last, ',') if math.isnan(row.median) else format(row.median, ',.10g')}"
         f" ({row.reached} / {row.seeds})"
@@ -419,26 +487,33 @@ def labels_needed_page(table: "pd.DataFrame") -> Page:
         "over seeds, and how many of them reach it. A > means that half of the seeds or more have not reached it by "
         "the last round. Nothing is interpolated; a curve that goes up and down reaches a fraction early by luck."
     )
-    return Page("labels_needed", title, note, tuple(sections))
+    absent = f"It takes the fully supervised reference *{REFERENCE}* and other methods to reach it; here are not both."
+    return Page("labels_needed", "Labels needed", note, tuple(sections), absent)
 
 
 def classes_page(table: "pd.DataFrame") -> Page:
-    note = "IoU (%) on the test split after the last round, mean ± standard deviation over seeds."
+    note = (
+        "IoU (%) on the test split after the last round, mean ± standard deviation over seeds. A seed in which neither "
+        "masks nor predictions have the class is left out; classes.csv counts the seeds that have it."
+    )
     table = table.assign(method=method_names(table))
-    return Page("classes", "IoU of each class", note, wide(table, "class", spread(table, "iou")))
+    return Page("classes", "IoU of each class", note, wide(table, "class", spread(table, "iou")), NOT_EVALUATED)
 
 
 def labels_per_class_page(table: "pd.DataFrame") -> Page:
-    note = "Number of labelled pixels after the last round, mean ± standard deviation over seeds."
+    note = (
+        "Number of labelled pixels after the last round, and of asked pixels that could not be told, mean ± standard "
+        "deviation over seeds."
+    )
     sections = wide(table, "class", spread(table, "pixels", scale=1))
-    return Page("labels_per_class", "Labelled pixels of each class", note, sections)
+    return Page("labels_per_class", "Labelled pixels of each class", note, sections, NOT_ASKED)
 
 
 def labels_per_round_page(table: "pd.DataFrame") -> Page:
     note = "Number of pixels of each class among those that a round asked for, mean over seeds."
     cells = numbers(table["pixels_mean"], ".1f")
     sections = wide(table.assign(round=table["round"].astype(str)), "class", cells, ["method", "round"])
-    return Page("labels_per_round", "Classes asked for in each round", note, sections)
+    return Page("labels_per_round", "Classes asked for in each round", note, sections, NOT_ASKED)
 
 
 def queries_page(table: "pd.DataFrame") -> Page:
@@ -450,7 +525,7 @@ def queries_page(table: "pd.DataFrame") -> Page:
     sections = columns(
         summary,
         method=summary["method"],
-        labelled_pixels=numbers(summary["pixels_mean"], ",.10g"),
+        asked_pixels=numbers(summary["pixels_mean"], ",.10g"),
         cannot_tell=numbers(summary["cannot_tell_mean"], ".1f"),
         classes_a_round=numbers(summary["classes_mean"], ".1f"),
         classes=numbers(summary["classes_so_far_mean"], ".1f"),
@@ -460,19 +535,17 @@ def queries_page(table: "pd.DataFrame") -> Page:
         nearest=numbers(summary["nearest_mean"], ".2f"),
     )
     note = (
-        "Means over seeds. Distinct classes and images among the pixels of a round (mean over rounds), and among all "
-        "pixels after the last round. Spread: mean distance between the places of every two pixels of a round, "
+        "Means over seeds. Pixels asked until the last round, and those of them that could not be told and so are not "
+        "labelled. Distinct classes and images among the pixels of a round (mean over rounds), and among all pixels "
+        "after the last round. Spread: mean distance between the places of every two pixels of a round, "
         "whatever their images, height and width scaled to 1; uniform places have 0.52, less means that one part of "
-        "the frame is asked. Nearest: mean distance from a labelled pixel to the nearest other one of its image, as a "
+        "the frame is asked. Nearest: mean distance from an asked pixel to the nearest other one of its image, as a "
         "share of the image's diagonal, over images that have two; small means crowded."
     )
-    return Page("queries", "What was asked", note, sections)
+    return Page("queries", "What was asked", note, sections, NOT_ASKED)
 
 
 def scores_page(table: "pd.DataFrame") -> Page:
-    title = "Scores of pool and chosen pixels"
-    if table.empty:
-        return Page("scores", title, "No run of this study ranked a pool by a score, or kept its scores.", ())
     last = table[table["round"] == table.groupby(METHOD)["round"].transform("max")]
     cells = [f"{row.q50:.3g} ({row.q5:.3g} to {row.q95:.3g})" for row in last.itertuples()]
     note = (
@@ -481,15 +554,16 @@ def scores_page(table: "pd.DataFrame") -> Page:
         "seeds. The first score of a method is its own; dald and bald are the mutual information between the label and "
         "the noise draw or the dropout mask."
     )
-    return Page("scores", title, note, wide(last, "group", cells, ["method", "score"]))
+    sections = wide(last, "group", cells, ["method", "score"])
+    return Page("scores", "Scores of pool and chosen pixels", note, sections, NOT_RANKED)
 
 
 def correlations_page(table: "pd.DataFrame") -> Page:
-    title = "Rank correlation between scores"
-    if table.empty:
-        return Page("correlations", title, "No run of this study ranked a pool by a score, or kept its scores.", ())
-    groups = table.groupby([*METHOD, "first", "second"], sort=False)["spearman_mean"]
-    summary = groups.agg(first_round="first", last_round="last", mean="mean").reset_index()
+    groups = table.groupby([*METHOD, "first", "second"], sort=False)
+    summary = groups["spearman_mean"].mean().reset_index(name="mean")
+    # by the number of the round: "first" and "last" of pandas are of the rounds in which there is a value
+    for name, rows in (("first_round", groups["round"].idxmin()), ("last_round", groups["round"].idxmax())):
+        summary[name] = table.loc[rows, "spearman_mean"].to_numpy()
     sections = columns(
         summary,
         method=summary["method"],
@@ -501,16 +575,13 @@ def correlations_page(table: "pd.DataFrame") -> Page:
     )
     note = (
         "Spearman's rank correlation over the pool, mean over seeds: 1 where two scores order the pool alike, 0 where "
-        "one says nothing about the other. First round: the first that ranked a pool."
+        "one says nothing about the other. First round: the first that ranked a pool. A dash: one of the two scores is "
+        "the same for all pixels; such rounds are left out of the mean."
     )
-    return Page("correlations", title, note, sections)
+    return Page("correlations", "Rank correlation between scores", note, sections, NOT_RANKED)
 
 
 def stopping_page(table: "pd.DataFrame") -> Page:
-    title = "Is it time to stop?"
-    if table.empty:
-        note = "How far predictions have settled is noted where a person labels; here masks answered."
-        return Page("stopping", title, note, ())
     sections = columns(
         table,
         method=table["method"],
@@ -528,4 +599,5 @@ def stopping_page(table: "pd.DataFrame") -> Page:
         "(Bloodgood & Vijay-Shanker, 2009, ask for a kappa of 0.99 over three rounds) mean that more labels change "
         "little. They do not say how right the predictions are."
     )
-    return Page("stopping", title, note, sections)
+    absent = "How far predictions have settled is noted where a person labels; here masks answered."
+    return Page("stopping", "Is it time to stop?", note, sections, absent)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import tables
-from .pages import EMPHASIS, SETTINGS, Page, make
+from .pages import EMPHASIS, SETTINGS, STAR, Page, make
 from .storage import read_manifest
 
 if TYPE_CHECKING:
@@ -149,14 +149,13 @@ def chapter(
 
 
 def section_block(page: Page, key: tuple[str, str, str]) -> list[Block]:
-    """A page's table for ``key``; of a page without any table, its note, which says why."""
-    if not page.sections:
-        return [Block(page.title, page.note)]
-    return [
+    """A page's table for ``key``, or why there is none."""
+    found = [
         Block(page.title, f"{section.remark} {page.note}".strip(), table=section.table, folded=page.name in FOLDED)
         for section in page.sections
         if section.key == key
     ]
+    return found or [Block(page.title, page.absent)]
 
 
 def figure_block(
@@ -193,4 +192,4 @@ def emphasised(text: str) -> str:
     """HTML of plain text in which ``*…*`` is emphasised."""
     from markupsafe import Markup, escape
 
-    return Markup(EMPHASIS.sub(r"<em>\1</em>", str(escape(text))))
+    return Markup(EMPHASIS.sub(r"<em>\1</em>", str(escape(text))).replace(STAR, "*"))

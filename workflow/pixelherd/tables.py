@@ -120,7 +120,8 @@ def read_metrics(folders: Iterable[Path | str], rounds: int, methods: Sequence[s
         class is absent from target and prediction or is not of the dataset, all NaN where there are no test images.
 
     Raises:
-        UserError: a file is missing, has unexpected columns, values outside [0, 1], or too few rounds.
+        UserError: a file is missing, has unexpected columns, values outside [0, 1], or too few rounds; or there are
+            test images, but no pixel of their masks has a class.
     """
     import pandas as pd
 
@@ -141,9 +142,13 @@ def read_metrics(folders: Iterable[Path | str], rounds: int, methods: Sequence[s
             )
         except ValueError:
             raise UserError(f"{path} holds text where numbers belong; delete it and run the study again") from None
-        values = table[[*MEASURES, *iou]]
-        is_evaluated = facts["images"].get("test", 1) > 0
-        if (is_evaluated and table[MEASURES].isna().any(axis=None)) or ((values < 0) | (values > 1)).any(axis=None):
+        values, tests = table[[*MEASURES, *iou]], facts["images"].get("test", 1)
+        if tests and values.isna().all(axis=None):
+            raise UserError(
+                f"no pixel of the {tests} test masks of {facts['run']['dataset']} has a class, so {path} holds no "
+                f"values; correct the test masks, delete {folder} and run the study again"
+            )
+        if (tests and table[MEASURES].isna().any(axis=None)) or ((values < 0) | (values > 1)).any(axis=None):
             raise UserError(f"{path} holds values outside [0, 1]; delete it and run the study again")
         wanted = 1 if facts["run"]["method"] == REFERENCE else rounds
         table = table[table["round"] < wanted].sort_values("round", kind="stable")
@@ -185,6 +190,13 @@ def with_reference(metrics: "pd.DataFrame") -> "pd.DataFrame":
     return pd.concat([part for part in parts if not part.empty] or parts, ignore_index=True)
 
 
+def uneven_seeds(metrics: "pd.DataFrame") -> set[tuple[str, str, str]]:
+    """The (dataset, features, budget) whose methods do not all have the same seeds, whatever the reference has."""
+    seeds = metrics[metrics["method"] != REFERENCE].groupby(METHOD)["seed"].agg(frozenset)
+    kinds = seeds.groupby(METHOD[:3]).nunique()
+    return set(kinds.index[kinds > 1])
+
+
 def last_round(metrics: "pd.DataFrame") -> "pd.DataFrame":
     """The rows of each run's last round."""
     return metrics[metrics["round"] == metrics.groupby(RUN)["round"].transform("max")]
@@ -198,6 +210,11 @@ def over_seeds(rows: "pd.DataFrame", keys: list[str], columns: Sequence[str]) ->
         table[f"{column}_mean"] = groups[column].mean()
         table[f"{column}_std"] = groups[column].std(ddof=1)
     return table.reset_index()
+
+
+def of_value(rows: "pd.DataFrame", column: str) -> "pd.DataFrame":
+    """The rows without their seed where ``column`` is NaN, so that :func:`over_seeds` counts the seeds of its mean."""
+    return rows.assign(seed=rows["seed"].where(rows[column].notna()))
 
 
 def with_pixels(table: "pd.DataFrame", rows: "pd.DataFrame", keys: list[str]) -> "pd.DataFrame":
@@ -411,7 +428,7 @@ def classes(metrics: "pd.DataFrame") -> "pd.DataFrame":
     runs of a dataset and features is left out of the table.
 
     Returns:
-        Columns: dataset, features, budget, method, reference, class, seeds, iou_mean, iou_std.
+        Columns: dataset, features, budget, method, reference, class, seeds (that have the class), iou_mean, iou_std.
     """
     import pandas as pd
 
@@ -424,7 +441,7 @@ def classes(metrics: "pd.DataFrame") -> "pd.DataFrame":
         )
         long["class"] = long["class"].str.removeprefix("iou_")
         long = long.sort_values("group", kind="stable")
-        tables.append(over_seeds(long, [*keys, "class"], ["iou"]))
+        tables.append(over_seeds(of_value(long, "iou"), [*keys, "class"], ["iou"]))
     columns = [*keys, "class", "seeds", "iou_mean", "iou_std"]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
