@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from pixelherd.errors import UserError
+from pixelherd.scores import SCORES, SELECTIONS
 from pixelherd.study import Run, Study, schema
 
 REPOSITORY = Path(__file__).parents[2]
@@ -181,6 +182,13 @@ FOLDER = {"kind": "folder", "root": "x", "train_list": "a", "test_list": "b"}
             "unknown key `datasets.mine.classes.1.color` (did you mean 'colour'?)",
         ),
         ("methods.edlad", None, "methods.edlad: unknown score 'edlad' (did you mean 'edald'?)"),
+        ("methods.mine", {"score": "Edald"}, "methods.mine: unknown score 'Edald' (did you mean 'edald'?)"),
+        ("methods.BALD", None, "methods.BALD: unknown score 'BALD' (did you mean 'bald'?)"),
+        ("methods.coreset", None, "methods.coreset: unknown score 'coreset' (did you mean 'k_center'?)"),
+        ("methods.mine", {"score": "Core-Set"}, "methods.mine: unknown score 'Core-Set' (did you mean 'k_center'?)"),
+        ("methods.core_set", None, "methods.core_set: unknown score 'core_set' (did you mean 'k_center'?)"),
+        ("methods.mine", {"score": "xyz"}, "'xyz' (known: coverage, uherding, k_center, typiclust, random, full, entr"),
+        ("Rounds", 2, "unknown key `Rounds` (did you mean 'rounds'?)"),
         ("methods.mine", {"score": "full"}, "methods.mine: the fully labelled reference is called `full`; rename"),
         ("methods.mine", {"score": "covrage"}, "methods.mine: unknown score 'covrage' (did you mean 'coverage'?)"),
         ("methods.coverage", {"stages": 1}, "methods.coverage.stages: coverage is no score that could rank every"),
@@ -243,6 +251,14 @@ def test_a_mistake_is_one_line_that_says_where(content, place, value, message):
         Study.read(content)
     assert message in str(error.value)
     assert "\n" not in str(error.value) and "constrained-" not in str(error.value)
+
+
+def test_a_name_without_a_likeness_is_answered_by_each_known_one_once(content):
+    put(content, "methods.mine", {"score": "xyz"})
+    with pytest.raises(UserError) as error:
+        Study.read(content)
+    known = re.search(r"\(known: (.*)\)", str(error.value))[1].split(", ")
+    assert sorted(known) == sorted({*SELECTIONS, *SCORES})
 
 
 def test_all_mistakes_are_told_at_once(content):

@@ -4,8 +4,10 @@ A score ranks pixels one by one; its formula is in :mod:`pixelherd.acquisition`.
 together, or at nothing: :mod:`pixelherd.selection` has them.
 """
 
-import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from .mistakes import nearest
 
 
 @dataclass(frozen=True)
@@ -86,14 +88,22 @@ def comparable(name: str) -> list[str]:
     ]
 
 
+ELSEWHERE = {"coreset": "k_center", "maxherding": "coverage"}
+"""What the literature calls ways that have another name here, in small letters alone."""
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Which of the ``known`` names was probably meant, in brackets to end a message with."""
+    letters = "".join(filter(str.isalnum, name.lower()))
+    return nearest(ELSEWHERE.get(letters, name), known)
+
+
 def find(name: str) -> Score:
     """The score called ``name``.
 
     Raises:
         ValueError: there is none; the message names the nearest.
     """
-    if name in SCORES:
-        return SCORES[name]
-    nearest = difflib.get_close_matches(name, SCORES, n=1)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"choose one of {', '.join(SCORES)}"
-    raise ValueError(f"unknown score {name!r}: {hint}")
+    if name not in SCORES:
+        raise ValueError(f"unknown score {name!r}{meant(name, SCORES)}")
+    return SCORES[name]

@@ -31,7 +31,7 @@ from .backbones.settings import Checkpoint, HubModel, PretrainingSettings
 from .datasets.settings import DatasetSettings
 from .errors import UserError
 from .mistakes import explain, nearest
-from .scores import SCORES, SELECTIONS
+from .scores import SCORES, SELECTIONS, meant
 from .training_settings import HeadSettings
 
 
@@ -302,12 +302,10 @@ class Study(Settings):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> "Study":
+        known = list(dict.fromkeys([*SELECTIONS, *SCORES]))
         for name in self.methods:
-            known = [*SELECTIONS, *SCORES]
             if self.score(name) not in known:
-                raise ValueError(
-                    f"methods.{name}: unknown score {self.score(name)!r}{nearest(self.score(name), known)}"
-                )
+                raise ValueError(f"methods.{name}: unknown score {self.score(name)!r}{meant(self.score(name), known)}")
             if self.score(name) == "full" and name != "full":
                 raise ValueError(f"methods.{name}: the fully labelled reference is called `full`; rename the method")
             if self.score(name) in SELECTIONS and self.methods[name].stages == 1:
