@@ -189,6 +189,9 @@ def test_wrong_arguments_are_refused():
         score("entropy", None)
     with pytest.raises(ValueError, match="pass a generator"):
         score("random", None, base=base)
+    for weight in (-0.1, math.inf, math.nan):
+        with pytest.raises(ValueError, match=f"weight must be a finite number that is not negative, not {weight}"):
+            score("edald", log_probs.log_softmax(-1), weight=weight)
 
 
 def test_what_scores_declare_is_what_they_use(predictions):

@@ -11,6 +11,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from pixelherd.errors import UserError
 from pixelherd.scores import SCORES, SELECTIONS
@@ -259,6 +260,47 @@ def test_a_name_without_a_likeness_is_answered_by_each_known_one_once(content):
         Study.read(content)
     known = re.search(r"\(known: (.*)\)", str(error.value))[1].split(", ")
     assert sorted(known) == sorted({*SELECTIONS, *SCORES})
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "methods.edald.weight",
+        "methods.edald.candidates.bandwidth",
+        "candidates.bandwidth",
+        "head.learning_rate",
+        "head.weight_decay",
+        "head.minimum_learning_rate",
+        "pretraining.mine.learning_rate",
+        "features.ddpm.backbone.architecture.channel_mult.0",
+    ],
+)
+def test_settings_are_finite(content, place, value):
+    content |= {"methods": {"edald": {}}, "pretraining": {"mine": {**PRETRAINING}}}
+    content["features"]["ddpm"]["backbone"] = {"checkpoint": "x.pt", "architecture": {"channel_mult": {}}}
+    put(content, place, value)
+    multipliers = content["features"]["ddpm"]["backbone"]["architecture"]
+    multipliers["channel_mult"] = list(multipliers["channel_mult"].values())
+    with pytest.raises(UserError, match=rf"{place.replace('.', '[.]')}: Input should be (a finite number|greater)"):
+        Study.read(content)
+
+
+def test_every_model_of_settings_refuses_unknown_keys_and_infinite_numbers():
+    """Through all models that a study is made of, whatever their base."""
+
+    def models(annotation):
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield annotation
+            for field in annotation.model_fields.values():
+                yield from models(field.annotation)
+        for part in getattr(annotation, "__args__", ()):
+            yield from models(part)
+
+    found = set(models(Study))
+    assert {model.__name__ for model in found} == {"Study", *schema()["$defs"]}
+    assert all(model.model_config["extra"] == "forbid" for model in found)
+    assert not any(model.model_config["allow_inf_nan"] for model in found)
 
 
 def test_all_mistakes_are_told_at_once(content):

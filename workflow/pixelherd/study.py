@@ -14,9 +14,7 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     NonNegativeInt,
@@ -32,6 +30,7 @@ from .datasets.settings import DatasetSettings
 from .errors import UserError
 from .mistakes import explain, nearest
 from .scores import SCORES, SELECTIONS, meant
+from .settings import Settings
 from .training_settings import HeadSettings
 
 
@@ -47,12 +46,6 @@ def _budget(value: Any) -> int | float:
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 Budget = Annotated[int | float, PlainValidator(_budget, json_schema_input_type=Annotated[float, Field(gt=0)])]
 Kernel = Literal["rbf", "laplace", "cauchy", "student_t", "rational_quadratic", "top_hat"]
-
-
-class Settings(BaseModel):
-    """Base of all settings: unknown keys are errors, values do not change after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Pretrained(Settings):
