@@ -96,6 +96,25 @@ def test_a_method_is_compared_with_itself_on_other_features():
     assert not pages.features_page(tables.comparison(ddpm, "ddpm", between="features"), "ddpm", 0.95).sections
 
 
+def test_each_dataset_has_features_of_its_own_to_compare_with():
+    parts = [
+        metrics_of({"edald": {0: miou}}).assign(dataset=dataset, features=features)
+        for dataset, features, miou in (
+            ("toy", "coarse", 0.31),
+            ("toy", "ddpm", 0.33),
+            ("rooms", "coarse", 0.2),
+            ("rooms", "fine", 0.25),
+            ("alone", "coarse", 0.5),
+        )
+    ]
+    first = {"toy": "ddpm", "rooms": "coarse", "alone": "coarse"}
+    table = tables.comparison(pd.concat(parts), first, between="features")
+    assert table[["dataset", "features", "against"]].to_numpy().tolist() == [
+        ["toy", "coarse", "ddpm"],
+        ["rooms", "fine", "coarse"],
+    ]
+
+
 def test_means_over_other_seeds_are_said_to_be_so():
     few, many = metrics_of({"random": {0: 0.3, 1: 0.3}}), metrics_of({"edald": {0: 0.3, 1: 0.4, 2: 0.3}}, full=[0.6])
     for table, page in ((tables.final, pages.final_page), (tables.area, pages.area_page)):

@@ -38,6 +38,13 @@ def test_every_study_is_valid(path):
     assert Study.read(json.loads(json.dumps(study.model_dump(mode="json")))).runs() == study.runs()
 
 
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_tells_what_the_rules_of_its_results_ask(path):
+    study = Study.read(yaml.safe_load(path.read_text()))
+    settings = study.statistics_settings()
+    assert (settings["reference"] is None) == (settings["features"] is None) == (study.runs() == [])
+
+
 def test_the_schema_file_is_that_of_the_models():
     path, command = REPOSITORY / "config.schema.json", "python -m pixelherd.study > config.schema.json"
     assert path.read_text() == json.dumps(schema(), indent=1) + "\n", f"{path.name} is out of date, run: {command}"
@@ -88,6 +95,15 @@ def test_methods_are_compared_with_the_one_named_else_random_else_the_first(sett
     assert reference(uniform, reference="edald") == "edald"
     assert reference({"full": None, "margin": None, "edald": None}) == "margin"
     assert reference({"full": None}) is None
+
+
+def test_features_are_compared_with_the_first_of_their_dataset(content):
+    ddpm = content["features"].pop("ddpm")
+    content["features"] = {"late": ddpm | {"datasets": ["other"]}, "ddpm": ddpm, "last": ddpm}
+    assert Study.read(content | {"features": {"ddpm": ddpm}}).statistics_settings()["features"] == "ddpm"
+    content["datasets"]["other"] = {"kind": "demo"}
+    assert Study.read(content).statistics_settings()["features"] == {"demo": "ddpm", "other": "late"}
+    assert Study.read(content | {"methods": {}, "features": {}}).statistics_settings()["features"] is None
 
 
 def test_two_stage_methods_are_measured_by_the_same_score_in_one_stage(settings):
@@ -191,6 +207,10 @@ FOLDER = {"kind": "folder", "root": "x", "train_list": "a", "test_list": "b"}
         ("methods.mine", {"score": "xyz"}, "'xyz' (known: coverage, uherding, k_center, typiclust, random, full, entr"),
         ("Rounds", 2, "unknown key `Rounds` (did you mean 'rounds'?)"),
         ("methods.mine", {"score": "full"}, "methods.mine: the fully labelled reference is called `full`; rename"),
+        ("methods.full", {"score": "edald"}, "methods.full: the fully labelled reference is called `full`; rename"),
+        ("features", {}, "study: features: methods choose pixels by their features; add an entry, or delete `methods`"),
+        ("features.ddpm.datasets", [], "features.ddpm.datasets: List should have at least 1 item"),
+        ("methods.edald", {"features": []}, "methods.edald.features: List should have at least 1 item"),
         ("methods.mine", {"score": "covrage"}, "methods.mine: unknown score 'covrage' (did you mean 'coverage'?)"),
         ("methods.coverage", {"stages": 1}, "methods.coverage.stages: coverage is no score that could rank every"),
         ("methods.edald", {"dropout": 0.3}, "methods.edald.dropout: edald does not use it here; delete the line"),

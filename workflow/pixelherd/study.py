@@ -113,7 +113,9 @@ class FeatureSettings(Settings):
         "disagreement: M times the disk of `maps`, and the network sees each draw once, not once a seed (two-stage "
         "methods) or once in every round of every run (single-stage methods).",
     )
-    datasets: list[Name] | None = Field(default=None, description="Datasets that use these features; by default all.")
+    datasets: Annotated[list[Name], Field(min_length=1)] | None = Field(
+        default=None, description="Datasets that use these features; by default all."
+    )
 
 
 class CandidateSettings(Settings):
@@ -180,7 +182,7 @@ class MethodSettings(Settings):
     candidates: CandidateChanges = Field(
         default=CandidateChanges(), description="What of `candidates` is different for this method, for ablations."
     )
-    features: list[Name] | None = Field(
+    features: Annotated[list[Name], Field(min_length=1)] | None = Field(
         default=None, description="Features that this method runs on; by default all of its dataset."
     )
     seeds: Annotated[list[NonNegativeInt], Field(min_length=1)] | None = Field(
@@ -295,11 +297,13 @@ class Study(Settings):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> "Study":
+        if self.methods and not self.features:
+            raise ValueError("features: methods choose pixels by their features; add an entry, or delete `methods`")
         known = list(dict.fromkeys([*SELECTIONS, *SCORES]))
         for name in self.methods:
             if self.score(name) not in known:
                 raise ValueError(f"methods.{name}: unknown score {self.score(name)!r}{meant(self.score(name), known)}")
-            if self.score(name) == "full" and name != "full":
+            if (self.score(name) == "full") != (name == "full"):  # tables know the reference by its name
                 raise ValueError(f"methods.{name}: the fully labelled reference is called `full`; rename the method")
             if self.score(name) in SELECTIONS and self.methods[name].stages == 1:
                 raise ValueError(f"methods.{name}.stages: {self.score(name)} is no score that could rank every pixel")
@@ -561,6 +565,13 @@ class Study(Settings):
             two: one for two in filter(self.is_two_stage, self.methods) for one in single if asks(two) == single[one]
         }
 
+    def first_features(self) -> str | dict[str, str] | None:
+        """The features entry that others are compared with: the first of a dataset, by dataset where those differ."""
+        first: dict[str, str] = {}
+        for dataset, features in self.pairs():
+            first.setdefault(dataset, features)
+        return first if len(set(first.values())) > 1 else next(iter(first.values()), None)
+
     def statistics_settings(self) -> dict[str, Any]:
         """Settings of the tables of finished runs: of their comparison, with references found, and ``published``."""
         methods = [name for name in self.methods if self.score(name) != "full"]
@@ -569,7 +580,7 @@ class Study(Settings):
         settings = self.statistics.model_dump(mode="json")
         published = self.published and self.published.model_dump(mode="json")
         reference = self.statistics.reference or next(iter(found), None)
-        compared = {"reference": reference, "stages": self.stages(), "features": next(iter(self.features))}
+        compared = {"reference": reference, "stages": self.stages(), "features": self.first_features()}
         return settings | compared | {"published": published}
 
     def backbone_settings(self, features: str) -> dict[str, Any]:
