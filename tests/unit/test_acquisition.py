@@ -200,11 +200,11 @@ def test_what_scores_declare_is_what_they_use(predictions):
     for name, declared in scores.SCORES.items():
         assert declared.name == name
         samples = log_probs if declared.needs_draws or declared.needs_dropout else None
-        pixels = base if declared.needs_base or samples is None else None
-        random = generator() if declared.needs_generator else None
-        found = score(name, samples, base=pixels, generator=random)
+        found = score(name, samples, base=base, generator=generator() if declared.needs_generator else None)
         # Nothing that is not declared changes the score.
         torch.testing.assert_close(found, score(name, log_probs, base=base, generator=generator()))
+        weighed = score(name, log_probs, base=base, weight=0.3, generator=generator())
+        assert torch.allclose(found, weighed) != declared.takes_weight
 
 
 def test_registry_does_not_import_torch():

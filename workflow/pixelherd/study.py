@@ -167,7 +167,10 @@ class MethodSettings(Settings):
         "training image.",
     )
     weight: float = Field(
-        default=1.0, ge=0, description="λ, the weight of the base prediction's entropy in edald and ebald."
+        default=1.0,
+        ge=0,
+        description="λ, the weight of the base prediction's entropy in edald and ebald; where they only stand beside "
+        "the score of another method, it is 1.",
     )
     dropout: float = Field(
         default=0.2, gt=0, lt=1, description="Probability in the head that is sampled by scores that need dropout."
@@ -308,7 +311,7 @@ class Study(Settings):
             if self.score(name) in SELECTIONS and self.methods[name].stages == 1:
                 raise ValueError(f"methods.{name}.stages: {self.score(name)} is no score that could rank every pixel")
             for key, reads in self._readers(name).items():
-                if not reads and getattr(self.methods[name], key) != MethodSettings.model_fields[key].default:
+                if not reads and key in self.methods[name].model_fields_set:
                     raise ValueError(f"methods.{name}.{key}: {self.score(name)} does not use it here; delete the line")
             for entry in self.methods[name].features or ():
                 if entry not in self.features:
@@ -355,6 +358,10 @@ class Study(Settings):
                 raise ValueError(f"{key}: an entry appears twice")
         return self
 
+    def content(self) -> dict[str, Any]:
+        """What :meth:`read` makes this study of again: as it was written, since what is unused must not be."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
     # What a method needs follows from its score.
 
     def score(self, method: str) -> str:
@@ -379,7 +386,7 @@ class Study(Settings):
 
     def needs_head(self, method: str) -> bool:
         """Whether the method asks the head of the round before."""
-        return self.is_scored(method) or SELECTIONS[self.score(method)].needs_base
+        return self.is_scored(method) or SELECTIONS[self.score(method)].needs_head
 
     def needs_draws(self, method: str) -> bool:
         """Whether the method's score needs predictions under noise draws 1…M."""
@@ -399,11 +406,10 @@ class Study(Settings):
 
     def _readers(self, method: str) -> dict[str, bool]:
         """Settings that only some methods use, and whether this one does."""
-        samples = self.needs_draws(method) or self.needs_dropout(method)
         return {
             "pool_fraction": self.is_two_stage(method),
             "stages": self.is_scored(method),
-            "weight": samples,  # λ of edald or ebald, which are compared with every score of the same samples
+            "weight": self.is_scored(method) and SCORES[self.score(method)].takes_weight,
             "dropout": self.needs_dropout(method),
             "samples": self.needs_dropout(method),
             "draws": self.needs_draws(method),
