@@ -392,9 +392,13 @@ class Study(Settings):
         """Whether the method's score needs predictions under noise draws 1…M."""
         return self.is_scored(method) and SCORES[self.score(method)].needs_draws
 
+    def ranks_by_draws(self, method: str) -> bool:
+        """Whether a round of the method takes predictions under noise draws; round 0 has no head to make them."""
+        return self.needs_draws(method) and self.rounds_of(method) > 1
+
     def needs_listed_draws(self, method: str) -> bool:
         """Whether the method needs vectors of draws 1…M at the listed pixels."""
-        return self.is_two_stage(method) and self.needs_draws(method)
+        return self.is_two_stage(method) and self.ranks_by_draws(method)
 
     def needs_dropout(self, method: str) -> bool:
         """Whether the method's score needs samples of a head of its own, trained with dropout."""
@@ -447,7 +451,7 @@ class Study(Settings):
         if self.features[features].draw_maps == "recompute":
             return 0
         takers = {run.method for run in self.runs() if (run.dataset, run.features) == (dataset, features)}
-        return max((self.draws_of(name, features) for name in takers if self.needs_draws(name)), default=0)
+        return max((self.draws_of(name, features) for name in takers if self.ranks_by_draws(name)), default=0)
 
     def candidates_of(self, method: str) -> CandidateSettings:
         """The study's `candidates` with the method's changes."""

@@ -8,7 +8,7 @@ rule plan:
         runtime=scaled(10),
     params:
         study=STUDY.content(),
-        sealed=len(STUDY.runs()) - len(PENDING),
+        pending=[run.path for run in PENDING],
     message:
         "Plan the study"
     script:
