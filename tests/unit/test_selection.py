@@ -202,7 +202,7 @@ def test_random_pixels_may_be_ignored_ones_if_the_study_says_so(cache):
     context = Shards.open(cache.train)
     truth = np.full((6, 32, 32), 255, np.uint8)
     options = settings_of(cache, "random")
-    with pytest.raises(UserError, match="offer 0 unlabelled pixels, fewer than the 3"):
+    with pytest.raises(UserError, match=r"offer 0 unlabelled .* than the 3 of .* raise `features.\*.context`$"):
         selection.at_random(context, truth, no_labels(), 3, 0, options)
     everything = selection.at_random(context, truth, no_labels(), 120, 0, options | {"avoid_ignored": False})
     assert len(set(zip(everything.images, everything.flat, strict=True))) == 120
@@ -220,12 +220,16 @@ def test_every_seed_and_round_draws_its_own_random_pixels(cache):
 
 def test_budgets_beyond_the_pixels_are_one_line(cache, union):
     coverage_settings, margin = settings_of(cache, "coverage"), settings_of(cache, "margin")
-    for refused in (
-        lambda: selection.by_coverage(union, NOTHING, 25, coverage_settings),  # 6 images offer 4 each
-        lambda: selection.by_coverage(union, np.arange(len(union.pixels)), 1, coverage_settings),
-        lambda: selection.pool(union, np.arange(len(union.pixels)), margin),
-        lambda: selection.by_score(union, np.arange(3), None, cache.head(), 4, 1, margin),
+    lists = "raise `candidates.listed`, `candidates.reserve` or `candidates.pixels`"
+    for refused, mend in (
+        (lambda: selection.by_coverage(union, NOTHING, 25, coverage_settings), lists),  # 6 images offer 4 each
+        (lambda: selection.by_coverage(union, np.arange(len(union.pixels)), 1, coverage_settings), "raise `candidates"),
+        (lambda: selection.pool(union, np.arange(len(union.pixels)), margin), "raise `candidates"),
+        (
+            lambda: selection.by_score(union, np.arange(3), None, cache.head(), 4, 1, margin),
+            f"{lists}, or the method's `pool_fraction`",
+        ),
     ):
         with pytest.raises(UserError, match="lower `budgets`") as error:
             refused()
-        assert "\n" not in str(error.value)
+        assert mend in str(error.value) and "context" not in str(error.value) and "\n" not in str(error.value)
