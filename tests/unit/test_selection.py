@@ -171,6 +171,17 @@ def test_baselines_choose_among_what_the_images_offer(cache, union):
             selection.together(union, np.arange(len(union.pixels)), 1, 1, options | {"score": selected}, None)
 
 
+def test_typiclust_clusters_anew_for_every_seed_and_round(cache, union, monkeypatch):
+    seeds, choose = [], selection.typical
+    monkeypatch.setattr(selection, "typical", lambda *given: seeds.append(given[-1]) or choose(*given))
+    options = settings_of(cache, "coverage") | {"score": "typiclust"}
+    for _ in range(2):
+        for seed in (0, 1):
+            for number in (0, 1):
+                selection.together(union, NOTHING, 2, number, options | {"seed": seed}, None)
+    assert len(set(seeds)) == 4 and seeds[:4] == seeds[4:]
+
+
 def test_ties_go_to_what_was_herded_first(cache, union):
     head = cache.head()
     with torch.no_grad():
