@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from scipy import stats
+from scipy import special, stats
 
 from pixelherd import acquisition, scores
 from pixelherd.acquisition import score
@@ -87,6 +87,18 @@ def test_power_scores_add_gumbel_noise_to_log_information(name):
     assert torch.equal(found, score(name, log_probs, generator=generator()))
 
 
+def test_power_scores_tell_information_apart_down_to_rounding():
+    shifts = torch.tensor([1e-2, 1e-3, 1e-4, 1e-5, 0], dtype=torch.float64)
+    logits = torch.zeros(5, 2, 2, dtype=torch.float64)
+    logits[:, 0, 1] = logits[:, 1, 0] = shifts
+    found = score("power_bald", logits.log_softmax(-1), generator=generator())
+    noise = score("power_bald", torch.zeros_like(logits).log_softmax(-1), generator=generator())
+    nothing = math.log(np.finfo(np.float64).eps)
+    # two samples whose logits differ by d to either side have d²/8 of information, to leading order
+    information = [*(shifts[:4].square() / 8).log(), nothing]
+    np.testing.assert_allclose(found - noise, np.array(information) - nothing, atol=1e-4)
+
+
 def test_random_is_uniform_and_comes_from_the_generator(predictions):
     log_probs = torch.zeros(4000, 1, 1)
     found = score("random", log_probs, generator=generator())
@@ -94,6 +106,39 @@ def test_random_is_uniform_and_comes_from_the_generator(predictions):
     before = torch.get_rng_state()
     assert torch.equal(found, score("random", None, base=torch.zeros(4000, 1), generator=generator()))
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        [1.0, 1.0],
+        [1 - 1e-9, 1 - 1e-9],
+        [1 - 1e-9, 1 - 3e-9],
+        [1e-9, 1e-9],
+        [1e-9, 0.0],
+        [1e-10, 1e-11],
+        [0.3, 0.3],
+        [0.0, 1.0],
+    ],
+)
+def test_balanced_entropy_at_the_edges_of_the_clip_interval(first):
+    """Where a variance P̄(1-P̄) has no room for ε, half of it is the variance; means stay 1e-12 away from 0 and 1."""
+    samples = np.array([[p, 1 - p] for p in first])
+    joint = entropy(samples.mean(axis=0))
+    for mean, variance in zip(samples.mean(axis=0), samples.var(axis=0), strict=True):
+        inside = min(max(mean, 1e-12), 1 - 1e-12)
+        largest = inside * (1 - inside)
+        lower = 1e-8 if largest / 2 >= 1e-8 else largest / 2
+        clipped = min(max(variance, lower), largest * (1 - 1e-8))
+        a = inside**2 * (1 - inside) / clipped - inside
+        b = (1 / inside - 1) * a
+        p, q = a + 1, b  # the differential entropy of Beta(p, q)
+        digamma = special.digamma
+        h = special.betaln(p, q) - (p - 1) * digamma(p) - (q - 1) * digamma(q) + (p + q - 2) * digamma(p + q)
+        joint += mean * h
+    balance = joint / (entropy(samples.mean(axis=0)) + math.log(2))
+    found = score("balentacq", torch.from_numpy(samples).log()[None])
+    assert found.item() == pytest.approx(1 / balance if balance >= 0 else balance, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -189,6 +234,9 @@ def test_wrong_arguments_are_refused():
         score("entropy", None)
     with pytest.raises(ValueError, match="pass a generator"):
         score("random", None, base=base)
+    for weight in (-0.1, math.inf, math.nan):
+        with pytest.raises(ValueError, match=f"weight must be a finite number that is not negative, not {weight}"):
+            score("edald", log_probs.log_softmax(-1), weight=weight)
 
 
 def test_what_scores_declare_is_what_they_use(predictions):
@@ -197,11 +245,11 @@ def test_what_scores_declare_is_what_they_use(predictions):
     for name, declared in scores.SCORES.items():
         assert declared.name == name
         samples = log_probs if declared.needs_draws or declared.needs_dropout else None
-        pixels = base if declared.needs_base or samples is None else None
-        random = generator() if declared.needs_generator else None
-        found = score(name, samples, base=pixels, generator=random)
+        found = score(name, samples, base=base, generator=generator() if declared.needs_generator else None)
         # Nothing that is not declared changes the score.
         torch.testing.assert_close(found, score(name, log_probs, base=base, generator=generator()))
+        weighed = score(name, log_probs, base=base, weight=0.3, generator=generator())
+        assert torch.allclose(found, weighed) != declared.takes_weight
 
 
 def test_registry_does_not_import_torch():

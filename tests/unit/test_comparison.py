@@ -96,6 +96,25 @@ def test_a_method_is_compared_with_itself_on_other_features():
     assert not pages.features_page(tables.comparison(ddpm, "ddpm", between="features"), "ddpm", 0.95).sections
 
 
+def test_each_dataset_has_features_of_its_own_to_compare_with():
+    parts = [
+        metrics_of({"edald": {0: miou}}).assign(dataset=dataset, features=features)
+        for dataset, features, miou in (
+            ("toy", "coarse", 0.31),
+            ("toy", "ddpm", 0.33),
+            ("rooms", "coarse", 0.2),
+            ("rooms", "fine", 0.25),
+            ("alone", "coarse", 0.5),
+        )
+    ]
+    first = {"toy": "ddpm", "rooms": "coarse", "alone": "coarse"}
+    table = tables.comparison(pd.concat(parts), first, between="features")
+    assert table[["dataset", "features", "against"]].to_numpy().tolist() == [
+        ["toy", "coarse", "ddpm"],
+        ["rooms", "fine", "coarse"],
+    ]
+
+
 def test_every_dataset_is_a_family_of_its_own():
     one = metrics_of({"random": AREAS["random"], "edald": AREAS["edald"]})
     table = tables.comparison(pd.concat([one, one.assign(dataset="other")]), "random")

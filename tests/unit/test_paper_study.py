@@ -58,7 +58,7 @@ def test_camvid_takes_as_many_forwards_as_the_method_needs(monkeypatch, tmp_path
 def test_the_readme_tells_what_the_plan_says(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     paper = study()
-    page = plan.page(paper, plan.images_of(paper, paper.datasets), 0).splitlines()
+    page = plan.overview(paper, paper.runs()).splitlines()
     planned = [cells(line) for line in page[page.index("Each dataset alone.") :] if line.startswith("|")][2:]
     told = [cells(line) for line in (STUDIES / "README.md").read_text().splitlines()]
     assert [row[0] for row in planned] == list(paper.datasets)
@@ -72,9 +72,7 @@ def test_the_readme_tells_what_the_tables_cost(name, monkeypatch, tmp_path, smal
     (tmp_path / "data" / "backbones" / "camvid-ddpm").symlink_to(small_backbone)
     content = yaml.safe_load((STUDIES / f"{name}.yaml").read_text())
     found = Study.read(content)
-    (total,) = [
-        cells(line) for line in plan.page(found, plan.images_of(found, ["camvid"]), 0).splitlines() if "total" in line
-    ]
+    (total,) = [cells(line) for line in plan.overview(found, found.runs()).splitlines() if "total" in line]
     (told,) = [
         cells(line) for line in (STUDIES / "README.md").read_text().splitlines() if line.startswith(f"| `{name}.yaml`")
     ]

@@ -28,6 +28,12 @@ def forwards(content, images=IMAGES):
     return sum(item.forwards for item in stages(content, images).values())
 
 
+def of_all(content):
+    """The page before anything has run."""
+    study = Study.read(content)
+    return page(study, IMAGES, study.runs())
+
+
 def test_a_budget_beyond_what_the_images_offer_is_found_before_anything_runs(content):
     def check(**change):
         study = Study.read(content | change)
@@ -44,6 +50,42 @@ def test_a_budget_beyond_what_the_images_offer_is_found_before_anything_runs(con
     with pytest.raises(UserError, match=r"ask random for 122 pixels, .* offer it 120; .*`features.ddpm.context`"):
         check(**random, budgets=[61])
     check(methods={"full": None}, budgets=[100_000])
+
+
+@pytest.mark.parametrize("score", ["edald", "coverage", "uherding", "k_center", "typiclust"])
+def test_a_round_takes_no_more_than_the_lists_offer(content, score):
+    def check(budget, **change):
+        study = Study.read(content | {"methods": {score: None}, "rounds": 1, "budgets": [budget]} | change)
+        check_budgets(study, study.runs(), IMAGES)
+
+    check(24)
+    with pytest.raises(UserError, match=rf"a round asks {score} for 25 pixels, .* 24; .* raise `candidates.listed`$"):
+        check(25)
+    few = {"candidates": {"pixels": 3, "listed": 4, "reserve": 3}}
+    check(18, candidates=few["candidates"])
+    with pytest.raises(UserError, match=rf"a round asks {score} for 19 pixels, .* 18; .* raise `candidates.pixels`$"):
+        check(19, **few)
+    five = {"candidates": {"pixels": 5, "listed": 4, "reserve": 3}, "rounds": 16}
+    with pytest.raises(UserError, match=rf"all rounds together ask {score} for 32 .* 30; .* raise `candidates.pixels`"):
+        check(2, **five)
+    check(2, **five | {"rounds": 15})
+    everywhere = {"candidates": {"pixels": "all", "listed": 4, "reserve": 10**6}, "rounds": 1025}
+    with pytest.raises(UserError, match=r"for 6,150 .* offer it 6,144; .* raise `datasets.demo.size`"):
+        check(6, **everywhere)
+
+
+def test_a_pool_is_limited_by_the_candidates_of_an_image(content):
+    def check(budget, **method):
+        candidates = {"pixels": 2, "listed": 4, "reserve": 3}
+        changes = {"methods": {"edald": method}, "budgets": [budget], "candidates": candidates}
+        study = Study.read(content | changes)
+        check_budgets(study, study.runs(), IMAGES)
+
+    check(6)
+    mend = "`candidates.pixels` or `methods.edald.pool_fraction`"
+    with pytest.raises(UserError, match=f"a round asks edald for 7 pixels, .* 6; .* raise {mend}$"):
+        check(7)
+    check(1, pool_fraction=0.01)  # a pool is never empty
 
 
 @pytest.mark.parametrize("seeds", [[0], [0, 1, 2]])
@@ -63,6 +105,17 @@ def test_pictures_are_drawn_once(content):
     assert (found["picture"].jobs, found["picture"].forwards) == (1, 2 * T * M)
     assert "picture" not in stages(content | {"pictures": 0})
     assert stages(content | {"pictures": 99})["picture"].forwards == 6 * T * M
+
+
+@pytest.mark.parametrize("draw_maps", ["keep", "recompute"])
+def test_one_round_needs_no_noise_draws_but_for_its_pictures(content, draw_maps):
+    content["methods"] = {"edald": None, "single": {"score": "dald", "stages": 1}}
+    content["features"]["ddpm"]["draw_maps"] = draw_maps
+    found = stages(content | {"rounds": 1})
+    assert not {"perturb", "index_draws", "extract_draws", "rank", "pool"} & set(found)
+    assert found["picture"].forwards == 2 * T * M and forwards(content | {"rounds": 1}) == T * 9 + 2 * T * M
+    assert "in every round" not in of_all(content | {"rounds": 1})
+    assert {"perturb", "index_draws"} <= set(stages(content))
 
 
 def test_what_no_method_needs_is_not_planned(content):
@@ -94,7 +147,7 @@ def test_training_on_recomputed_maps_has_an_upper_bound(content):
     content |= {"methods": {"random": None}, "head": {"epochs": 10, "context": "all"}}
     assert stages(content)["train"].forwards == 2 * (10 * 6 + 1) * T
     assert stages(content)["extract"].forwards == 6 * T
-    assert "upper bound" in page(Study.read(content), IMAGES, 0)
+    assert "upper bound" in of_all(content)
 
 
 def test_jobs(content):
@@ -129,7 +182,7 @@ def test_single_stage_methods_rank_every_image_in_every_round(content):
     found = stages(content)
     assert found["rank"].forwards == runs * 4 * 6 * T
     assert found["vectors"].forwards == 2 * 5 * T * (3 + 6), "an image at most once a round"
-    assert "`vectors` are upper bounds" in page(Study.read(content), IMAGES, 0)
+    assert "`vectors` are upper bounds" in of_all(content)
 
 
 def test_single_stage_draws_are_dense_and_told(content):
@@ -137,14 +190,14 @@ def test_single_stage_draws_are_dense_and_told(content):
     found = stages(content)
     assert found["rank"].forwards == 4 * 6 * T * M and "perturb" not in found
     assert "edald: the network runs on every training image again in every round, for every seed and budget: 96 of" in (
-        page(Study.read(content), IMAGES, 0)
+        of_all(content)
     )
     content["features"]["ddpm"]["maps"] = "recompute"
     assert stages(content)["rank"].forwards == 4 * 6 * T * (M + 1)
     content["features"]["ddpm"]["draw_maps"] = "keep"
     found = stages(content)
     assert found["extract_draws"].forwards == 6 * T * M and found["rank"].forwards == 4 * 6 * T
-    assert "in every round" not in page(Study.read(content), IMAGES, 0)
+    assert "in every round" not in of_all(content)
     content["head"] = {"context": "all"}
     assert "vectors" not in stages(content), "heads see every pixel anyway"
 
@@ -308,8 +361,10 @@ def test_original_labels_are_a_job(content):
 
 def test_the_page_shows_stages_methods_and_the_sum(content):
     study = Study.read(content)
-    text = page(study, IMAGES, 2)
-    assert text.startswith("5 runs, 2 of them sealed") and "demo: 6 train, 3 test images" in text
+    text = page(study, IMAGES, study.runs())
+    assert (
+        text.startswith("5 runs, 0 of them sealed") and "remain" not in text and "demo: 6 train, 3 test images" in text
+    )
     rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("|")}
     for stage, item in stages(content).items():
         cells = [cell.strip() for cell in rows[stage].split("|")[2:5]]
@@ -319,11 +374,49 @@ def test_the_page_shows_stages_methods_and_the_sum(content):
     assert int(rows["coverage"].split("|")[4]) == T * 9
 
 
+def test_the_page_tells_what_remains_of_a_study(content):
+    study = Study.read(content | {"seeds": [0, 1]})
+    pending = [run for run in study.runs() if run.seed == 1 and run.method in ("margin", "full")]
+    text = page(study, IMAGES, pending)
+    assert text.startswith("10 runs, 8 of them sealed; demo") and "The whole study, as if nothing of it were" in text
+    alone = items(Study.read(content | {"seeds": [1], "methods": {"margin": None, "full": None}}), IMAGES)
+    jobs, size = sum(item.jobs for item in alone), readable(sum(item.bytes for item in alone))
+    assert f"What remains, 2 runs, needs at most {jobs} jobs, {T * 9} forwards and {size}: less by what" in text
+    assert of_all(content | {"seeds": [0, 1]}).splitlines()[2:] == text.splitlines()[6:], "tables of the whole study"
+
+
+@pytest.mark.parametrize("draw_maps", ["keep", "recompute"])
+def test_what_runs_need_is_what_a_study_of_them_alone_needs(content, draw_maps):
+    content["features"]["ddpm"] |= {"draw_maps": draw_maps, "datasets": ["demo"]}
+    content["methods"]["three"] = {"score": "margin", "candidates": {"listed": 3}, "seeds": [1]}
+    study = Study.read(content | {"seeds": [0, 1]})
+    for methods, seeds in ((["three"], [1]), (["edald"], [0, 1]), (["edald", "random"], [1]), (["full"], [0])):
+        runs = [run for run in study.runs() if run.method in methods and run.seed in seeds]
+        alone = Study.read(content | {"seeds": seeds, "methods": {name: content["methods"][name] for name in methods}})
+        assert by_stage(items(study, IMAGES, runs)) == by_stage(items(alone, IMAGES)) | {
+            "backbone": by_stage(items(study, IMAGES, runs))["backbone"]
+        }
+
+
+def test_a_finished_study_is_told_without_its_data_and_backbone(content, tmp_path):
+    content["features"]["ddpm"]["backbone"] = str(tmp_path / "absent")
+    finished = Study.read(content)
+    text = plan.overview(finished, [])
+    assert text.startswith("5 runs, 5 of them sealed: nothing remains to be done") and "no backbone folder" in text
+    content["datasets"]["demo"] = {"kind": "folder", "root": str(tmp_path / "gone"), "train_images": "."} | {
+        "classes": [{"name": "a"}, {"name": "b"}]
+    }
+    gone = Study.read(content | {"cache": str(tmp_path)})
+    assert "nothing remains to be done" in plan.overview(gone, [])
+    with pytest.raises(UserError, match="no backbone folder"):
+        plan.overview(finished, finished.runs()[:1])
+
+
 def test_the_page_shows_each_dataset_where_there_are_several(content):
-    assert "Each dataset alone" not in page(Study.read(content), IMAGES, 0)
+    assert "Each dataset alone" not in of_all(content)
     alone = forwards(content)
     content["datasets"]["other"] = content["datasets"]["demo"] | {"seed": 1}
-    text = page(Study.read(content), IMAGES | {"other": {"train": 12, "test": 6}}, 0)
+    text = page(Study.read(content), IMAGES | {"other": {"train": 12, "test": 6}}, Study.read(content).runs())
     rows = {line.split("|")[1].strip(): line.split("|") for line in text.splitlines() if line.startswith("|")}
     assert int(rows["demo"][4]) == alone and rows["demo"][2].strip() == "5"
     content["datasets"] = {"other": content["datasets"]["other"]}

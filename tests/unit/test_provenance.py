@@ -28,7 +28,7 @@ def test_a_record_adds_up_what_the_jobs_noted(study, tmp_path):
     assert made["devices"] == ["CPU", "GPU A"]
     assert (made["jobs"], made["seconds"], made["forwards"]) == (3, 15, 9)
     assert made["packages"]["torch"] and made["git"] is None
-    other = Study.read(study.model_dump(mode="json") | {"rounds": 7})
+    other = Study.read(study.content() | {"rounds": 7})
     assert provenance.record(other, tmp_path, tmp_path)["settings_sha256"] != made["settings_sha256"]
 
 

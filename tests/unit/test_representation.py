@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from pixelherd.representation import NEIGHBOURS, farthest_first, typical
+from pixelherd.representation import farthest_first, typical
 
 
 def greedy(x: np.ndarray, covered: np.ndarray, budget: int) -> tuple[list[int], list[float]]:
@@ -48,13 +48,14 @@ def most_typical(x: np.ndarray, clusters: np.ndarray, labelled: np.ndarray, budg
         names = [name for name in np.unique(clusters) if not taken[clusters == name].all()]
         name = min(names, key=lambda each: (taken[clusters == each].sum(), -(clusters == each).sum(), each))
         members = np.flatnonzero(clusters == name)
-        near = np.sort(cdist(x[members], x[members]), axis=1)[:, 1 : NEIGHBOURS + 1]
+        near = np.sort(cdist(x[members], x[members]), axis=1)[:, 1 : 20 + 1]  # the paper's K
         means = near.mean(axis=1) if len(members) > 1 else np.full(1, np.inf)
         picks.append(int(min(members[~taken[members]], key=lambda at: means[members == at][0])))
     return picks
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(0, 8))
+@example(0, 2, 1)  # clusters of more than 20
 @settings(max_examples=25, deadline=None)
 def test_the_most_typical_of_the_largest_uncovered_clusters(seed, budget, labels):
     from sklearn.cluster import MiniBatchKMeans

@@ -81,7 +81,7 @@ def test_pending_runs_and_the_rounds_that_they_lack(study, settings):
     assert sealing.pending(study) == {random: range(2)}
 
     def changed(**changes):
-        return sealing.pending(Study.read(study.model_dump(mode="json") | changes))
+        return sealing.pending(Study.read(study.content() | changes))
 
     assert changed(rounds=3) == {coverage: range(2, 3), random: range(3)}
     assert changed(rounds=1) == {random: range(1)}
@@ -166,7 +166,7 @@ def test_the_source_hash_follows_the_stages_files(tmp_path, monkeypatch):
 
 def test_every_module_that_makes_results_belongs_to_a_stage():
     frame = {"__init__", "allocator", "costs", "devices", "doctor", "errors", "gpus", "job", "mistakes"}
-    frame |= {"plan", "provenance", "sealing", "session", "study"}
+    frame |= {"plan", "provenance", "sealing", "session", "settings", "study"}
     # what a person sees and answers, and masks of new images
     frame |= {"annotation", "exchange", "oracle", "prediction", "stopping"}
     # made from results, with hashes of their own

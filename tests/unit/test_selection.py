@@ -171,6 +171,17 @@ def test_baselines_choose_among_what_the_images_offer(cache, union):
             selection.together(union, np.arange(len(union.pixels)), 1, 1, options | {"score": selected}, None)
 
 
+def test_typiclust_clusters_anew_for_every_seed_and_round(cache, union, monkeypatch):
+    seeds, choose = [], selection.typical
+    monkeypatch.setattr(selection, "typical", lambda *given: seeds.append(given[-1]) or choose(*given))
+    options = settings_of(cache, "coverage") | {"score": "typiclust"}
+    for _ in range(2):
+        for seed in (0, 1):
+            for number in (0, 1):
+                selection.together(union, NOTHING, 2, number, options | {"seed": seed}, None)
+    assert len(set(seeds)) == 4 and seeds[:4] == seeds[4:]
+
+
 def test_ties_go_to_what_was_herded_first(cache, union):
     head = cache.head()
     with torch.no_grad():
@@ -202,7 +213,7 @@ def test_random_pixels_may_be_ignored_ones_if_the_study_says_so(cache):
     context = Shards.open(cache.train)
     truth = np.full((6, 32, 32), 255, np.uint8)
     options = settings_of(cache, "random")
-    with pytest.raises(UserError, match="offer 0 unlabelled pixels, fewer than the 3"):
+    with pytest.raises(UserError, match=r"offer 0 unlabelled .* than the 3 of .* raise `features.\*.context`$"):
         selection.at_random(context, truth, no_labels(), 3, 0, options)
     everything = selection.at_random(context, truth, no_labels(), 120, 0, options | {"avoid_ignored": False})
     assert len(set(zip(everything.images, everything.flat, strict=True))) == 120
@@ -220,12 +231,16 @@ def test_every_seed_and_round_draws_its_own_random_pixels(cache):
 
 def test_budgets_beyond_the_pixels_are_one_line(cache, union):
     coverage_settings, margin = settings_of(cache, "coverage"), settings_of(cache, "margin")
-    for refused in (
-        lambda: selection.by_coverage(union, NOTHING, 25, coverage_settings),  # 6 images offer 4 each
-        lambda: selection.by_coverage(union, np.arange(len(union.pixels)), 1, coverage_settings),
-        lambda: selection.pool(union, np.arange(len(union.pixels)), margin),
-        lambda: selection.by_score(union, np.arange(3), None, cache.head(), 4, 1, margin),
+    lists = "raise `candidates.listed`, `candidates.reserve` or `candidates.pixels`"
+    for refused, mend in (
+        (lambda: selection.by_coverage(union, NOTHING, 25, coverage_settings), lists),  # 6 images offer 4 each
+        (lambda: selection.by_coverage(union, np.arange(len(union.pixels)), 1, coverage_settings), "raise `candidates"),
+        (lambda: selection.pool(union, np.arange(len(union.pixels)), margin), "raise `candidates"),
+        (
+            lambda: selection.by_score(union, np.arange(3), None, cache.head(), 4, 1, margin),
+            f"{lists}, or the method's `pool_fraction`",
+        ),
     ):
         with pytest.raises(UserError, match="lower `budgets`") as error:
             refused()
-        assert "\n" not in str(error.value)
+        assert mend in str(error.value) and "context" not in str(error.value) and "\n" not in str(error.value)

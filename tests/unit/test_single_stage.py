@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pixelherd import acquisition, backbones, dense, rankings
+from pixelherd import acquisition, backbones, dense, rankings, single_stage
 from pixelherd.errors import UserError
 from pixelherd.features import ComputedMaps, StoredDraws, StoredMaps, compute, store_draws, vectors_at
 from pixelherd.head import Head, log_probabilities, sampling
@@ -117,6 +117,25 @@ def test_stored_maps_and_norms_do_not_change_what_is_chosen(cache, network, stor
         best, other = ranked(cache, network, score), ranked(cache, network, score, draws=stored_draws)
         assert np.array_equal(best.images, other.images) and np.array_equal(best.flat, other.flat)
         assert all(np.array_equal(values, other.scores[name]) for name, values in best.scores.items())
+
+
+def test_every_image_round_and_seed_has_noise_and_a_sample_of_its_own(cache, monkeypatch):
+    """Of equal predictions in all of them, certain without disagreement and the more so the later a pixel comes."""
+    certain = torch.linspace(0.5, 0.9, 1024, dtype=torch.float64)
+    base = torch.stack([certain, 1 - certain], 1).log()
+    monkeypatch.setattr(single_stage, "predictions", lambda *_: (base[:, None].expand(-1, 2, -1), base))
+    margins = -acquisition.score("margin", None, base=base).numpy()
+    options = {"score": "power_bald", "weight": 1.0, "avoid_ignored": False}
+    nothing = Pixels(*(np.zeros(0, dtype=np.int64) for _ in range(3)))
+    noises, samples = [], []
+    for seed, number in ((0, 1), (0, 2), (1, 1)):
+        settings, maps = options | {"seed": seed}, StoredMaps(cache.train)
+        best = rank(range(6), cache.dataset.train, maps, None, None, None, nothing, 6 * 1024, number, settings)
+        order = np.lexsort((best.flat, best.images))
+        noises += [tuple(values) for values in best.scores["power_bald"][order].reshape(6, 1024)]
+        samples += [tuple(np.searchsorted(margins, -values)) for values in best.sample["margin"].reshape(6, SAMPLED)]
+    assert len(set(noises)) == 3 * 6
+    assert len(set(map(frozenset, samples))) == 3 * 6 and all(len(set(each)) == SAMPLED for each in samples)
 
 
 def test_ties_go_to_the_first_image_and_pixel(cache, network, monkeypatch):

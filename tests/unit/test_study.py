@@ -11,8 +11,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from pixelherd.errors import UserError
+from pixelherd.scores import SCORES, SELECTIONS
 from pixelherd.study import Run, Study, schema
 
 REPOSITORY = Path(__file__).parents[2]
@@ -32,8 +34,15 @@ def test_every_study_is_valid(path):
     content = yaml.safe_load(path.read_text())
     study = Study.read(content)
     jsonschema.validate(content, schema(), jsonschema.Draft202012Validator)
-    assert Study.read(study.model_dump(mode="json")) == study
-    assert Study.read(json.loads(json.dumps(study.model_dump(mode="json")))).runs() == study.runs()
+    again = Study.read(json.loads(json.dumps(study.content())))
+    assert again == study and again.content() == study.content() and again.runs() == study.runs()
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_tells_what_the_rules_of_its_results_ask(path):
+    study = Study.read(yaml.safe_load(path.read_text()))
+    settings = study.statistics_settings()
+    assert (settings["reference"] is None) == (settings["features"] is None) == (study.runs() == [])
 
 
 def test_the_schema_file_is_that_of_the_models():
@@ -86,6 +95,15 @@ def test_methods_are_compared_with_the_one_named_else_random_else_the_first(sett
     assert reference(uniform, reference="edald") == "edald"
     assert reference({"full": None, "margin": None, "edald": None}) == "margin"
     assert reference({"full": None}) is None
+
+
+def test_features_are_compared_with_the_first_of_their_dataset(content):
+    ddpm = content["features"].pop("ddpm")
+    content["features"] = {"late": ddpm | {"datasets": ["other"]}, "ddpm": ddpm, "last": ddpm}
+    assert Study.read(content | {"features": {"ddpm": ddpm}}).statistics_settings()["features"] == "ddpm"
+    content["datasets"]["other"] = {"kind": "demo"}
+    assert Study.read(content).statistics_settings()["features"] == {"demo": "ddpm", "other": "late"}
+    assert Study.read(content | {"methods": {}, "features": {}}).statistics_settings()["features"] is None
 
 
 def test_two_stage_methods_are_measured_by_the_same_score_in_one_stage(settings):
@@ -181,13 +199,32 @@ FOLDER = {"kind": "folder", "root": "x", "train_list": "a", "test_list": "b"}
             "unknown key `datasets.mine.classes.1.color` (did you mean 'colour'?)",
         ),
         ("methods.edlad", None, "methods.edlad: unknown score 'edlad' (did you mean 'edald'?)"),
+        ("methods.mine", {"score": "Edald"}, "methods.mine: unknown score 'Edald' (did you mean 'edald'?)"),
+        ("methods.BALD", None, "methods.BALD: unknown score 'BALD' (did you mean 'bald'?)"),
+        ("methods.coreset", None, "methods.coreset: unknown score 'coreset' (did you mean 'k_center'?)"),
+        ("methods.mine", {"score": "Core-Set"}, "methods.mine: unknown score 'Core-Set' (did you mean 'k_center'?)"),
+        ("methods.core_set", None, "methods.core_set: unknown score 'core_set' (did you mean 'k_center'?)"),
+        ("methods.mine", {"score": "xyz"}, "'xyz' (known: coverage, uherding, k_center, typiclust, random, full, entr"),
+        ("Rounds", 2, "unknown key `Rounds` (did you mean 'rounds'?)"),
         ("methods.mine", {"score": "full"}, "methods.mine: the fully labelled reference is called `full`; rename"),
+        ("methods.full", {"score": "edald"}, "methods.full: the fully labelled reference is called `full`; rename"),
+        ("features", {}, "study: features: methods choose pixels by their features; add an entry, or delete `methods`"),
+        ("features.ddpm.datasets", [], "features.ddpm.datasets: List should have at least 1 item"),
+        ("methods.edald", {"features": []}, "methods.edald.features: List should have at least 1 item"),
         ("methods.mine", {"score": "covrage"}, "methods.mine: unknown score 'covrage' (did you mean 'coverage'?)"),
         ("methods.coverage", {"stages": 1}, "methods.coverage.stages: coverage is no score that could rank every"),
         ("methods.edald", {"dropout": 0.3}, "methods.edald.dropout: edald does not use it here; delete the line"),
         ("methods.coverage", {"pool_fraction": 0.3}, "methods.coverage.pool_fraction: coverage does not use it"),
         ("methods.random", {"candidates": {"listed": 9}}, "methods.random.candidates: random does not use it"),
         ("methods.margin", {"score": "margin", "weight": 2}, "methods.margin.weight: margin does not use it"),
+        ("methods.edald", {"dropout": 0.2}, "methods.edald.dropout: edald does not use it here; delete the line"),
+        ("methods.coverage", {"stages": 2}, "methods.coverage.stages: coverage does not use it here; delete the line"),
+        ("methods.random", {"candidates": {}}, "methods.random.candidates: random does not use it here; delete"),
+        ("methods.margin", {"weight": 1.0}, "methods.margin.weight: margin does not use it here; delete the line"),
+        ("methods.dald", {"weight": 2}, "methods.dald.weight: dald does not use it here; delete the line"),
+        ("methods.bald", {"weight": 2}, "methods.bald.weight: bald does not use it here; delete the line"),
+        ("methods.power_dald", {"weight": 2}, "methods.power_dald.weight: power_dald does not use it here"),
+        ("methods.balentacq", {"stages": 1, "weight": 2}, "methods.balentacq.weight: balentacq does not use it here"),
         ("methods.edald", {"stages": 3}, "study: methods.edald.stages: Input should be 1 or 2"),
         ("methods.edald", {"draws": 3}, "methods.edald.draws: features.ddpm have 2; raise their `draws`"),
         ("methods.edald", {"draws": 1}, "methods.edald: edald measures disagreement and needs `draws` ≥ 2"),
@@ -243,6 +280,55 @@ def test_a_mistake_is_one_line_that_says_where(content, place, value, message):
         Study.read(content)
     assert message in str(error.value)
     assert "\n" not in str(error.value) and "constrained-" not in str(error.value)
+
+
+def test_a_name_without_a_likeness_is_answered_by_each_known_one_once(content):
+    put(content, "methods.mine", {"score": "xyz"})
+    with pytest.raises(UserError) as error:
+        Study.read(content)
+    known = re.search(r"\(known: (.*)\)", str(error.value))[1].split(", ")
+    assert sorted(known) == sorted({*SELECTIONS, *SCORES})
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "methods.edald.weight",
+        "methods.edald.candidates.bandwidth",
+        "candidates.bandwidth",
+        "head.learning_rate",
+        "head.weight_decay",
+        "head.minimum_learning_rate",
+        "pretraining.mine.learning_rate",
+        "features.ddpm.backbone.architecture.channel_mult.0",
+    ],
+)
+def test_settings_are_finite(content, place, value):
+    content |= {"methods": {"edald": {}}, "pretraining": {"mine": {**PRETRAINING}}}
+    content["features"]["ddpm"]["backbone"] = {"checkpoint": "x.pt", "architecture": {"channel_mult": {}}}
+    put(content, place, value)
+    multipliers = content["features"]["ddpm"]["backbone"]["architecture"]
+    multipliers["channel_mult"] = list(multipliers["channel_mult"].values())
+    with pytest.raises(UserError, match=rf"{place.replace('.', '[.]')}: Input should be (a finite number|greater)"):
+        Study.read(content)
+
+
+def test_every_model_of_settings_refuses_unknown_keys_and_infinite_numbers():
+    """Through all models that a study is made of, whatever their base."""
+
+    def models(annotation):
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield annotation
+            for field in annotation.model_fields.values():
+                yield from models(field.annotation)
+        for part in getattr(annotation, "__args__", ()):
+            yield from models(part)
+
+    found = set(models(Study))
+    assert {model.__name__ for model in found} == {"Study", *schema()["$defs"]}
+    assert all(model.model_config["extra"] == "forbid" for model in found)
+    assert not any(model.model_config["allow_inf_nan"] for model in found)
 
 
 def test_all_mistakes_are_told_at_once(content):

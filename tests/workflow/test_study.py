@@ -52,6 +52,26 @@ def test_forwards_are_those_that_the_plan_foresaw(finished):
     assert f"{int(costs.loc['total', 'forwards'])}" in printed
 
 
+def test_one_round_makes_no_noise_draws(finished, tmp_path):
+    study = finished.copy(tmp_path / "copy")
+    study.settings |= {"rounds": 1, "seeds": [1]}
+    shared = study.snakemake("-n", "features").stdout
+    assert "Herd lists" in shared and "Perturb" not in shared
+
+
+def test_a_finished_study_is_planned_without_its_backbone(finished, tmp_path):
+    study = finished.copy(tmp_path / "copy")
+    backbone = shutil.copytree(study.settings["features"]["ddpm"]["backbone"], tmp_path / "backbone")
+    ddpm = study.settings["features"]["ddpm"] | {"backbone": str(backbone)}
+    study.settings |= {"features": {"ddpm": ddpm}, "methods": {"random": None}}
+    study.snakemake("runs")
+    shutil.rmtree(backbone)
+    assert "1 runs, 1 of them sealed: nothing remains to be done" in study.snakemake("plan").stdout
+    study.settings["seeds"] = [0, 1]
+    refused = study.snakemake("plan", check=False)
+    assert refused.returncode == 1 and "no backbone folder" in refused.stdout + refused.stderr
+
+
 def test_a_finished_study_has_nothing_to_do(finished):
     done = finished.snakemake()
     assert "Nothing to be done" in done.stdout + done.stderr

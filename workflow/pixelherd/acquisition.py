@@ -48,8 +48,11 @@ def score(
 
     Raises:
         ValueError: an unknown name, missing or ill-shaped log-probabilities, values that are not log-probabilities,
-            one sample where samples are compared, or no generator for a random score.
+            one sample where samples are compared, no generator for a random score, or a weight that is negative or
+            not finite.
     """
+    if not 0 <= weight < math.inf:
+        raise ValueError(f"weight must be a finite number that is not negative, not {weight}")
     if find(name).needs_generator and generator is None:
         raise ValueError(f"score {name!r} is random: pass a generator")
     return FUNCTIONS[name](Predictions(name, log_probs, base, weight, generator))

@@ -6,9 +6,10 @@ from typing import Any
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The name among ``known`` that was probably meant, or all of them, in brackets to end a message with."""
-    matches = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
-    return f" (did you mean {matches[0]!r}?)" if matches else f" (known: {', '.join(map(str, known))})"
+    """The name among ``known`` that was probably meant, in capitals or not, or all of them, in brackets to end with."""
+    by_letters = {str(each).lower(): str(each) for each in known}
+    matches = difflib.get_close_matches(str(name).lower(), by_letters, n=1, cutoff=0.5)
+    return f" (did you mean {by_letters[matches[0]]!r}?)" if matches else f" (known: {', '.join(by_letters.values())})"
 
 
 def explain(errors: list[Any], content: Any, schema: dict[str, Any], subject: str = "study") -> str:

@@ -408,7 +408,9 @@ def stages_page(table: "pd.DataFrame", confidence: float) -> Page:
     return Page("stages", "Two stages against one", note, sections, absent)
 
 
-def features_page(table: "pd.DataFrame", reference: str | None, confidence: float) -> Page:
+def features_page(table: "pd.DataFrame", reference: str | dict[str, str] | None, confidence: float) -> Page:
+    if isinstance(reference, dict):  # datasets that begin with other features
+        reference = ", ".join(dict.fromkeys(reference.values()))
     absent = (
         "There is nothing to compare: no method here runs on other features as well, or these are the features that "
         "others are compared with."

@@ -5,7 +5,7 @@ N · (T + T · M · seeds) + T · N_test of them, once for all methods, budgets 
 N · (T + T · M) + T · N_test for any number of seeds.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -65,29 +65,17 @@ def check_budgets(study: Study, runs: Iterable[Run], images: Images) -> None:
     """Whether the images can offer what the runs ask for, as far as that is known before anything runs.
 
     Raises:
-        UserError: a budget is no pixel, a round asks for more pixels than stage 1 keeps, or all rounds together ask for
-            more than the images' lists (or context pixels) hold.
+        UserError: a budget is no pixel, a round asks for more pixels than the images offer or stage 1 keeps, or all
+            rounds together ask for more than the images' lists (or context pixels) hold.
     """
     for run in runs:
         if study.score(run.method) == "full":
             continue
-        candidates = study.candidates_of(run.method)
-        train, (height, width) = images[run.dataset]["train"], study.datasets[run.dataset].size
-        a_round, rounds = pixels_a_round(run.budget, train), study.rounds_of(run.method)
-        an_image, mend = study.features[run.features].context, f"`features.{run.features}.context`"
-        if study.is_single_stage(run.method):
-            an_image, mend = height * width, f"`datasets.{run.dataset}.size`"
-        elif study.needs_lists(run.method):
-            an_image, mend = candidates.listed + candidates.reserve, "`candidates.listed` or `candidates.reserve`"
-        wants = [(a_round * rounds, "all rounds together ask", an_image, mend)]
-        if study.is_single_stage(run.method):
-            wants.append((a_round, "the first round asks", candidates.listed, "`candidates.listed`"))
-        if study.is_two_stage(run.method) and rounds > 1:
-            kept = study.methods[run.method].pool_fraction * candidates.listed
-            mend = f"`candidates.listed` or `methods.{run.method}.pool_fraction`"
-            wants.append((a_round, "a round asks", kept, mend))
-        for asked, who, an_image, mend in wants:
-            offered = round(train * min(an_image, height * width))
+        train = images[run.dataset]["train"]
+        for who, rounds, share, limits in _limits(study, run):
+            mend, an_image = min(limits.items(), key=lambda limit: limit[1])  # to raise another limit would not help
+            asked = rounds * pixels_a_round(run.budget, train)
+            offered = max(1, round(share * train * an_image))
             if asked > offered:
                 raise UserError(
                     f"budgets: with {run.budget}, {who} {run.method} for {asked:,} pixels, but the images of "
@@ -95,13 +83,36 @@ def check_budgets(study: Study, runs: Iterable[Run], images: Images) -> None:
                 )
 
 
-def items(study: Study, images: Images) -> list[Item]:
-    """Everything that the study does, stage by stage.
+def _limits(study: Study, run: Run) -> Iterator[tuple[str, int, float, dict[str, int]]]:
+    """What bounds the pixels that a run asks for.
+
+    Yields:
+        who asks, for how many rounds' pixels, which share of the offered ones there is to choose from, and the pixels
+        that an image offers at most, by what to raise for more.
+    """
+    method, rounds, candidates = run.method, study.rounds_of(run.method), study.candidates_of(run.method)
+    height, width = study.datasets[run.dataset].size
+    size = {f"`datasets.{run.dataset}.size`": height * width}
+    everything = {f"`features.{run.features}.context`": study.features[run.features].context, **size}
+    if study.needs_lists(method):
+        herded = size if candidates.pixels == "all" else {"`candidates.pixels`": candidates.pixels, **size}
+        offers = {"`candidates.listed`": candidates.listed, **herded}
+        yield "the first round asks" if study.is_single_stage(method) else "a round asks", 1, 1, offers
+        if study.is_two_stage(method) and rounds > 1:
+            pooled = {f"{mend} or `methods.{method}.pool_fraction`": limit for mend, limit in offers.items()}
+            yield "a round asks", 1, study.methods[method].pool_fraction, pooled
+        listed = candidates.listed + candidates.reserve
+        everything = {"`candidates.listed` or `candidates.reserve`": listed, **herded}
+    yield "all rounds together ask", rounds, 1, size if study.is_single_stage(method) else everything
+
+
+def items(study: Study, images: Images, runs: Collection[Run] | None = None) -> list[Item]:
+    """Everything that the study does, or what some of its ``runs`` need, stage by stage.
 
     Raises:
         UserError: a backbone is missing or lacks a block, or a budget is no pixel.
     """
-    runs, found = study.runs(), []
+    runs, found = study.runs() if runs is None else runs, []
     for dataset in dict.fromkeys(run.dataset for run in runs):
         used = tuple(dict.fromkeys(run.method for run in runs if run.dataset == dataset))
         height, width = study.datasets[dataset].size
@@ -114,21 +125,21 @@ def items(study: Study, images: Images) -> list[Item]:
         stored = backbone.network.parameters * FLOAT32 if isinstance(backbone, Checkpoint) else 0
         found.append(Item("backbone", 1, 0, stored, tuple(study.methods)))
     for dataset, features in dict.fromkeys((run.dataset, run.features) for run in runs):
-        found += _shared(study, dataset, features, images[dataset])
+        found += _shared(study, dataset, features, images[dataset], runs)
         for method in study.methods:
             mine = [run for run in runs if (run.dataset, run.features, run.method) == (dataset, features, method)]
             found += _rounds(study, mine, images[dataset]) if mine else []
     return found
 
 
-def _shared(study: Study, dataset: str, features: str, images: dict[str, int]) -> list[Item]:
-    """What is computed once for all runs of a dataset × features."""
+def _shared(study: Study, dataset: str, features: str, images: dict[str, int], runs: Iterable[Run]) -> list[Item]:
+    """What is computed once for all of some runs of a dataset × features."""
     settings = study.features[features]
     steps, draws = len(settings.timesteps), settings.draws
     native, dimension = geometry_of(study, dataset, features)
     train, test = images["train"], images["test"]
     pixels = study.datasets[dataset].size[0] * study.datasets[dataset].size[1]
-    runs = [run for run in study.runs() if (run.dataset, run.features) == (dataset, features)]
+    runs = [run for run in runs if (run.dataset, run.features) == (dataset, features)]
     methods = tuple(dict.fromkeys(run.method for run in runs))
     gathering = tuple(name for name in methods if study.needs_context(name))
     listing = tuple(filter(study.needs_lists, methods))
@@ -137,7 +148,8 @@ def _shared(study: Study, dataset: str, features: str, images: dict[str, int]) -
     keys = {run: study.list_key(run.method, run.seed) for run in runs}
     lists = {keys[run]: study.candidates_of(run.method) for run in runs if run.method in listing}
     unions = {(keys[run], study.candidates_of(run.method).listed) for run in runs if run.method in listing}
-    drawn = study.listed_draws(dataset, features)
+    drawn = {keys[run]: 0 for run in runs if run.method in drawing}
+    drawn = {key: draws for key, draws in study.listed_draws(dataset, features).items() if key in drawn}
     shards = {split: ceil(number / study.images_per_job) for split, number in images.items()}
     keeps = settings.maps == "keep"
 
@@ -169,7 +181,7 @@ def _shared(study: Study, dataset: str, features: str, images: dict[str, int]) -
             size += min(train, offered) * 16 + dimension * FLOAT32
             size += listed[key] * (vector + 3 * INT32)
         found.append(Item("gather", len(unions), 0, size, listing))
-    kept = study.kept_draws(dataset, features)
+    kept = study.kept_draws(dataset, features) if any(map(study.ranks_by_draws, methods)) else 0
     if kept:
         size = kept * train * (native + norms)
         found.append(Item("extract_draws", shards["train"], kept * train * steps, size, pictured))
@@ -270,6 +282,10 @@ def geometry_of(study: Study, dataset: str, features: str) -> tuple[int, int]:
     )
 
 
+def _sum(stage: str, planned: Collection[Item]) -> Item:
+    return Item(stage, *(sum(getattr(item, key) for item in planned) for key in ("jobs", "forwards", "bytes")), ())
+
+
 def by_stage(planned: Iterable[Item]) -> dict[str, Item]:
     """The items of every stage added up."""
     total: dict[str, Item] = {}
@@ -285,24 +301,57 @@ def by_stage(planned: Iterable[Item]) -> dict[str, Item]:
     return total
 
 
-def page(study: Study, images: Images, sealed: int) -> str:
+def overview(study: Study, pending: Collection[Run]) -> str:
+    """:func:`page`, or of a finished study whose data or backbone is gone all that can be told without them.
+
+    Raises:
+        UserError: data or a backbone is missing that pending runs may need.
+    """
+    try:
+        return page(study, images_of(study, study.datasets), pending)
+    except UserError as error:
+        if pending or not study.runs():
+            raise
+        return f"{_progress(study, pending)}\n\nWhat the whole study costs cannot be told: {error}"
+
+
+def _progress(study: Study, pending: Collection[Run]) -> str:
+    runs = len(study.runs())
+    line = f"{runs} runs, {runs - len(pending)} of them sealed"
+    return line if pending or not runs else f"{line}: nothing remains to be done"
+
+
+def page(study: Study, images: Images, pending: Collection[Run]) -> str:
     """The plan as Markdown: tables of stages, of methods and, where there are several, of datasets.
+
+    They tell of the whole study. What its pending runs need of that stands above them, where others are sealed.
 
     Args:
         study: the study.
         images: images of each dataset and split.
-        sealed: runs that are finished.
+        pending: the runs that are not finished.
     """
     from tabulate import tabulate
 
     planned = items(study, images)
     stages = list(by_stage(planned).values())
-    total = Item("total", *(sum(getattr(item, key) for item in stages) for key in ("jobs", "forwards", "bytes")), ())
+    total = _sum("total", stages)
     rows = [[item.stage, item.jobs, item.forwards, readable(item.bytes)] for item in [*stages, total]]
     lines = [
-        f"{len(study.runs())} runs, {sealed} of them sealed (they cost nothing more); "
+        f"{_progress(study, pending)}; "
         + ", ".join(f"{name}: {each['train']} train, {each['test']} test images" for name, each in images.items()),
         "",
+    ]
+    if 0 < len(pending) < len(study.runs()):
+        rest = _sum("rest", items(study, images, pending))
+        lines += [
+            f"What remains, {len(pending)} runs, needs at most {rest.jobs:,} jobs, {rest.forwards:,} forwards and "
+            f"{readable(rest.bytes)}: less by what the cache holds already, and by sealed rounds.",
+            "",
+        ]
+    if len(pending) < len(study.runs()):
+        lines += ["The whole study, as if nothing of it were there:", ""]
+    lines += [
         tabulate(rows, ["stage", "jobs", "forwards", "disk"], "github", intfmt=",", stralign="right"),
         "",
         "Each method with all that it needs; what methods share is computed once.",
@@ -310,10 +359,9 @@ def page(study: Study, images: Images, sealed: int) -> str:
     ]
     methods = []
     for method in study.methods:
-        mine = [item for item in planned if method in item.methods]
+        mine = _sum(method, [item for item in planned if method in item.methods])
         runs = sum(run.method == method for run in study.runs())
-        sums = [sum(getattr(item, key) for item in mine) for key in ("jobs", "forwards", "bytes")]
-        methods.append([method, runs, sums[0], sums[1], readable(sums[2])])
+        methods.append([method, runs, mine.jobs, mine.forwards, readable(mine.bytes)])
     lines.append(
         tabulate(methods, ["method", "runs", "jobs", "forwards", "disk"], "github", intfmt=",", stralign="right")
     )
@@ -321,9 +369,8 @@ def page(study: Study, images: Images, sealed: int) -> str:
         rows = []
         for dataset in study.datasets:
             alone = study.model_copy(update={"datasets": {dataset: study.datasets[dataset]}})
-            mine = items(alone, images)
-            sums = [sum(getattr(item, key) for item in mine) for key in ("jobs", "forwards", "bytes")]
-            rows.append([dataset, len(alone.runs()), sums[0], sums[1], readable(sums[2])])
+            mine = _sum(dataset, items(alone, images))
+            rows.append([dataset, len(alone.runs()), mine.jobs, mine.forwards, readable(mine.bytes)])
         lines += ["", "Each dataset alone.", ""]
         lines.append(
             tabulate(rows, ["dataset", "runs", "jobs", "forwards", "disk"], "github", intfmt=",", stralign="right")
@@ -331,7 +378,7 @@ def page(study: Study, images: Images, sealed: int) -> str:
     if any(features.maps == "recompute" for features in study.features.values()):
         bounds = ["`train` (it may stop early)", "`vectors`"] + ["`annotate`"] * (study.oracle == "csv")
         lines += ["", f"`maps: recompute`: forwards of {' and '.join(bounds)} are upper bounds."]
-    again = [run for run in study.runs() if study.is_single_stage(run.method) and study.needs_draws(run.method)]
+    again = [run for run in study.runs() if study.is_single_stage(run.method) and study.ranks_by_draws(run.method)]
     again = [run for run in again if not study.kept_draws(run.dataset, run.features)]
     if single := list(dict.fromkeys(run.method for run in again)):
         forwards = sum(item.forwards for item in planned if item.stage == "rank" and set(item.methods) <= set(single))

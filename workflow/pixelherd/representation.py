@@ -62,6 +62,10 @@ def typical(vectors: np.ndarray, labelled: np.ndarray, budget: int, seed: int) -
     labels and picks, of those the largest; in it, from the unlabelled vector with the least mean distance to its
     nearest neighbours of the cluster, at most :data:`NEIGHBOURS`. Ties go to the first.
 
+    This is the paper's choice (Hacohen et al., ICML 2022). The authors' code makes at most 500 clusters and drops those
+    of five vectors or fewer; it leaves labelled and picked vectors out among the neighbours, and takes no more
+    neighbours than half of what is left of a cluster; up to 50 clusters its k-means is not by mini-batches.
+
     Args:
         vectors: ``[n, D]``, any float type.
         labelled: ``[n]`` bool.

@@ -16,6 +16,9 @@ from .representation import farthest_first, typical
 from .scores import comparable
 from .shards import Shards
 
+LISTS = "`candidates.listed`, `candidates.reserve` or `candidates.pixels`"
+"""What to raise where the images' lists are too short."""
+
 
 def together(
     union: Union, labelled: np.ndarray, budget: int, round_number: int, settings: dict[str, Any], head: Head | None
@@ -62,7 +65,7 @@ def by_coverage(
 
     weigh = uncertainty if head else None
     rows, herding = union.herd(labelled, settings["listed"], settings["kernel"], budget, weigh)
-    _require(len(rows), budget, "the images' lists offer")
+    _require(len(rows), budget, "the images' lists offer", LISTS)
     coverage = np.asarray(herding.coverage, dtype=np.float64)
     gains = np.diff(coverage, prepend=herding.credited)
     return Pixels(union.images[rows], union.pixels[rows], gains)
@@ -77,7 +80,7 @@ def by_k_center(union: Union, labelled: np.ndarray, budget: int, settings: dict[
         UserError: the images offer fewer pixels than the budget.
     """
     offered = union.offered(labelled, settings["listed"])
-    _require(len(offered), budget, "the images' lists offer")
+    _require(len(offered), budget, "the images' lists offer", LISTS)
     chosen, distances = farthest_first(union.vectors[offered], union.vectors[labelled], budget)
     return Pixels(union.images[offered[chosen]], union.pixels[offered[chosen]], distances)
 
@@ -91,7 +94,7 @@ def by_typicality(
         UserError: the images offer fewer pixels than the budget.
     """
     offered = union.offered(labelled, settings["listed"])
-    _require(len(offered), budget, "the images' lists offer")
+    _require(len(offered), budget, "the images' lists offer", LISTS)
     rows = np.concatenate([labelled, offered])
     is_labelled = np.arange(len(rows)) < len(labelled)
     seed = seed_of(settings["seed"], "typiclust", round_number) % 2**32
@@ -128,7 +131,7 @@ def by_score(
         settings: the run's selection settings.
         dropout_head: a head trained with dropout, which scores that need dropout sample.
     """
-    _require(len(rows), budget, "the pool holds")
+    _require(len(rows), budget, "the pool holds", f"{LISTS}, or the method's `pool_fraction`")
     base = log_probabilities(head, np.asarray(union.vectors[rows]))
     disagreement = None
     if draws is not None:
@@ -182,14 +185,14 @@ def at_random(
         if settings["avoid_ignored"] and truth is not None:
             free[image] &= truth[image].reshape(-1)[pixels[image]] != IGNORED
     images, columns = np.nonzero(free)
-    _require(len(images), budget, "the images' context pixels offer")
+    _require(len(images), budget, "the images' context pixels offer", "`features.*.context`")
     chosen = numpy_generator(settings["seed"], "random", round_number).choice(len(images), budget, replace=False)
     return Pixels(images[chosen], pixels[images[chosen], columns[chosen]], np.zeros(budget))
 
 
-def _require(available: int, budget: int, what: str) -> None:
+def _require(available: int, budget: int, what: str, mend: str) -> None:
     if available < budget:
         raise UserError(
-            f"budget: {what} {available} unlabelled pixels, fewer than the {budget} of a round; "
-            "lower `budgets` or `rounds`, or raise `candidates.listed`, `candidates.reserve` or `features.*.context`"
+            f"budget: {what} {available} unlabelled pixels, fewer than the {budget} of a round; lower `budgets` or "
+            f"`rounds`, or raise {mend}"
         )

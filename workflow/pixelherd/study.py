@@ -14,9 +14,7 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     NonNegativeInt,
@@ -31,7 +29,8 @@ from .backbones.settings import Checkpoint, HubModel, PretrainingSettings
 from .datasets.settings import DatasetSettings
 from .errors import UserError
 from .mistakes import explain, nearest
-from .scores import SCORES, SELECTIONS
+from .scores import SCORES, SELECTIONS, meant
+from .settings import Settings
 from .training_settings import HeadSettings
 
 
@@ -47,12 +46,6 @@ def _budget(value: Any) -> int | float:
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 Budget = Annotated[int | float, PlainValidator(_budget, json_schema_input_type=Annotated[float, Field(gt=0)])]
 Kernel = Literal["rbf", "laplace", "cauchy", "student_t", "rational_quadratic", "top_hat"]
-
-
-class Settings(BaseModel):
-    """Base of all settings: unknown keys are errors, values do not change after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Pretrained(Settings):
@@ -120,7 +113,9 @@ class FeatureSettings(Settings):
         "disagreement: M times the disk of `maps`, and the network sees each draw once, not once a seed (two-stage "
         "methods) or once in every round of every run (single-stage methods).",
     )
-    datasets: list[Name] | None = Field(default=None, description="Datasets that use these features; by default all.")
+    datasets: Annotated[list[Name], Field(min_length=1)] | None = Field(
+        default=None, description="Datasets that use these features; by default all."
+    )
 
 
 class CandidateSettings(Settings):
@@ -172,7 +167,10 @@ class MethodSettings(Settings):
         "training image.",
     )
     weight: float = Field(
-        default=1.0, ge=0, description="λ, the weight of the base prediction's entropy in edald and ebald."
+        default=1.0,
+        ge=0,
+        description="λ, the weight of the base prediction's entropy in edald and ebald; where they only stand beside "
+        "the score of another method, it is 1.",
     )
     dropout: float = Field(
         default=0.2, gt=0, lt=1, description="Probability in the head that is sampled by scores that need dropout."
@@ -187,7 +185,7 @@ class MethodSettings(Settings):
     candidates: CandidateChanges = Field(
         default=CandidateChanges(), description="What of `candidates` is different for this method, for ablations."
     )
-    features: list[Name] | None = Field(
+    features: Annotated[list[Name], Field(min_length=1)] | None = Field(
         default=None, description="Features that this method runs on; by default all of its dataset."
     )
     seeds: Annotated[list[NonNegativeInt], Field(min_length=1)] | None = Field(
@@ -302,18 +300,18 @@ class Study(Settings):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> "Study":
+        if self.methods and not self.features:
+            raise ValueError("features: methods choose pixels by their features; add an entry, or delete `methods`")
+        known = list(dict.fromkeys([*SELECTIONS, *SCORES]))
         for name in self.methods:
-            known = [*SELECTIONS, *SCORES]
             if self.score(name) not in known:
-                raise ValueError(
-                    f"methods.{name}: unknown score {self.score(name)!r}{nearest(self.score(name), known)}"
-                )
-            if self.score(name) == "full" and name != "full":
+                raise ValueError(f"methods.{name}: unknown score {self.score(name)!r}{meant(self.score(name), known)}")
+            if (self.score(name) == "full") != (name == "full"):  # tables know the reference by its name
                 raise ValueError(f"methods.{name}: the fully labelled reference is called `full`; rename the method")
             if self.score(name) in SELECTIONS and self.methods[name].stages == 1:
                 raise ValueError(f"methods.{name}.stages: {self.score(name)} is no score that could rank every pixel")
             for key, reads in self._readers(name).items():
-                if not reads and getattr(self.methods[name], key) != MethodSettings.model_fields[key].default:
+                if not reads and key in self.methods[name].model_fields_set:
                     raise ValueError(f"methods.{name}.{key}: {self.score(name)} does not use it here; delete the line")
             for entry in self.methods[name].features or ():
                 if entry not in self.features:
@@ -360,6 +358,10 @@ class Study(Settings):
                 raise ValueError(f"{key}: an entry appears twice")
         return self
 
+    def content(self) -> dict[str, Any]:
+        """What :meth:`read` makes this study of again: as it was written, since what is unused must not be."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
     # What a method needs follows from its score.
 
     def score(self, method: str) -> str:
@@ -384,15 +386,19 @@ class Study(Settings):
 
     def needs_head(self, method: str) -> bool:
         """Whether the method asks the head of the round before."""
-        return self.is_scored(method) or SELECTIONS[self.score(method)].needs_base
+        return self.is_scored(method) or SELECTIONS[self.score(method)].needs_head
 
     def needs_draws(self, method: str) -> bool:
         """Whether the method's score needs predictions under noise draws 1…M."""
         return self.is_scored(method) and SCORES[self.score(method)].needs_draws
 
+    def ranks_by_draws(self, method: str) -> bool:
+        """Whether a round of the method takes predictions under noise draws; round 0 has no head to make them."""
+        return self.needs_draws(method) and self.rounds_of(method) > 1
+
     def needs_listed_draws(self, method: str) -> bool:
         """Whether the method needs vectors of draws 1…M at the listed pixels."""
-        return self.is_two_stage(method) and self.needs_draws(method)
+        return self.is_two_stage(method) and self.ranks_by_draws(method)
 
     def needs_dropout(self, method: str) -> bool:
         """Whether the method's score needs samples of a head of its own, trained with dropout."""
@@ -404,11 +410,10 @@ class Study(Settings):
 
     def _readers(self, method: str) -> dict[str, bool]:
         """Settings that only some methods use, and whether this one does."""
-        samples = self.needs_draws(method) or self.needs_dropout(method)
         return {
             "pool_fraction": self.is_two_stage(method),
             "stages": self.is_scored(method),
-            "weight": samples,  # λ of edald or ebald, which are compared with every score of the same samples
+            "weight": self.is_scored(method) and SCORES[self.score(method)].takes_weight,
             "dropout": self.needs_dropout(method),
             "samples": self.needs_dropout(method),
             "draws": self.needs_draws(method),
@@ -446,7 +451,7 @@ class Study(Settings):
         if self.features[features].draw_maps == "recompute":
             return 0
         takers = {run.method for run in self.runs() if (run.dataset, run.features) == (dataset, features)}
-        return max((self.draws_of(name, features) for name in takers if self.needs_draws(name)), default=0)
+        return max((self.draws_of(name, features) for name in takers if self.ranks_by_draws(name)), default=0)
 
     def candidates_of(self, method: str) -> CandidateSettings:
         """The study's `candidates` with the method's changes."""
@@ -570,6 +575,13 @@ class Study(Settings):
             two: one for two in filter(self.is_two_stage, self.methods) for one in single if asks(two) == single[one]
         }
 
+    def first_features(self) -> str | dict[str, str] | None:
+        """The features entry that others are compared with: the first of a dataset, by dataset where those differ."""
+        first: dict[str, str] = {}
+        for dataset, features in self.pairs():
+            first.setdefault(dataset, features)
+        return first if len(set(first.values())) > 1 else next(iter(first.values()), None)
+
     def statistics_settings(self) -> dict[str, Any]:
         """Settings of the tables of finished runs: of their comparison, with references found, and ``published``."""
         methods = [name for name in self.methods if self.score(name) != "full"]
@@ -578,7 +590,7 @@ class Study(Settings):
         settings = self.statistics.model_dump(mode="json")
         published = self.published and self.published.model_dump(mode="json")
         reference = self.statistics.reference or next(iter(found), None)
-        compared = {"reference": reference, "stages": self.stages(), "features": next(iter(self.features))}
+        compared = {"reference": reference, "stages": self.stages(), "features": self.first_features()}
         return settings | compared | {"published": published}
 
     def backbone_settings(self, features: str) -> dict[str, Any]:

@@ -313,7 +313,7 @@ def comparison(
     Args:
         metrics: from :func:`read_metrics`.
         against: the method that all others are compared with, or by method the one that it is compared with, others
-            being left out; None makes an empty table.
+            being left out; None makes an empty table. Between ``features`` the entry, or by dataset the entry.
         confidence: coverage of the t-interval.
         between: the column that is compared, ``method`` or ``features``.
 
@@ -326,10 +326,12 @@ def comparison(
     import pandas as pd
 
     tests = ["t_p", "t_p_holm", "flip_p", "flip_p_holm", "flip_p_smallest", "flip_p_smallest_holm"]
+    by_dataset = between == "features" and isinstance(against, Mapping)
     differences = [f"difference_{part}" for part in ("mean", "std", "low", "high")]
     parts = []
     for key, areas in areas_by_seed(metrics, between):
-        pairs = against if isinstance(against, Mapping) else {name: against for name in areas if name != against}
+        one = against.get(key["dataset"]) if by_dataset else against
+        pairs = one if isinstance(one, Mapping) else {name: one for name in areas if name != one}
         rows = []
         for name, other in pairs.items():
             if name not in areas or other not in areas:

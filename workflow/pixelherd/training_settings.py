@@ -2,13 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from .settings import Settings
 
 
-class HeadSettings(BaseModel):
+class HeadSettings(Settings):
     """How a head is built and trained; the defaults are those of the paper."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     hidden: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)] | None = Field(
         None, description="Widths of the two hidden layers; null means 128 and 32, or 256 and 128 from 30 classes on."

@@ -453,7 +453,7 @@ def every_seal():
 
 def every_page():
     """The pages that wait for a person, who shall wait for the network before the first answer and not after it."""
-    draws = [of_run(DRAWS_INDEX, run) for run in WAITING if STUDY.needs_listed_draws(run.method) and STUDY.rounds > 1]
+    draws = [of_run(DRAWS_INDEX, run) for run in WAITING if STUDY.needs_listed_draws(run.method)]
     return [PAGE.format(step=f"{run.path}/round-{number}") for run, number in WAITING.items()] + sorted(set(draws))
 
 
@@ -474,7 +474,7 @@ def every_index():
             wanted.append(of_run(UNION, run))
         if STUDY.needs_listed_draws(run.method):
             wanted.append(of_run(DRAWS_INDEX, run))
-        if STUDY.needs_draws(run.method) and keeps_draws(run):
+        if STUDY.ranks_by_draws(run.method) and keeps_draws(run):
             wanted += [of_run(DRAW_MAPS, run, shard=shard) for shard in shard_names(run.dataset, "train")]
     return sorted(set(wanted))
 

@@ -7,8 +7,8 @@ rule plan:
         mem_mb=scaled(500),
         runtime=scaled(10),
     params:
-        study=STUDY.model_dump(mode="json"),
-        sealed=len(STUDY.runs()) - len(PENDING),
+        study=STUDY.content(),
+        pending=[run.path for run in PENDING],
     message:
         "Plan the study"
     script:
@@ -50,7 +50,7 @@ rule doctor:
         mem_mb=scaled(6000),
         runtime=scaled(60),
     params:
-        study=STUDY.model_dump(mode="json"),
+        study=STUDY.content(),
         threads=STUDY.threads,
     message:
         "Examine the study"
@@ -144,7 +144,7 @@ rule write_costs:
         mem_mb=scaled(1000),
         runtime=scaled(10),
     params:
-        study=STUDY.model_dump(mode="json"),
+        study=STUDY.content(),
         source=source("write_costs", parts=("costs.py", "plan.py", "provenance.py")),
     message:
         "Add up the costs and record how the results were made"

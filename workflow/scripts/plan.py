@@ -4,7 +4,7 @@ from pixelherd.job import job
 
 with job(snakemake):
     from pixelherd import plan
-    from pixelherd.study import Study
+    from pixelherd.study import Run, Study
 
     study = Study.read(snakemake.params.study)
-    print(plan.page(study, plan.images_of(study, study.datasets), snakemake.params.sealed))
+    print(plan.overview(study, [Run.parse(path) for path in snakemake.params.pending]))

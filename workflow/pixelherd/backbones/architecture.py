@@ -9,9 +9,7 @@ from math import prod
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     PositiveFloat,
@@ -22,6 +20,7 @@ from pydantic import (
 
 from ..errors import UserError
 from ..mistakes import explain, nearest
+from ..settings import Settings
 
 GROUPS = 32  # of every group normalisation
 CHANNEL_MULT = {
@@ -51,10 +50,8 @@ def _listed(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-class Architecture(BaseModel):
+class Architecture(Settings):
     """Options of guided-diffusion's networks, by its own names; those that are not given have its defaults."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     image_size: PositiveInt = Field(64, description="Side of the images that the network was trained on.")
     num_channels: PositiveInt = Field(128, description="Channels that `channel_mult` multiplies.")

@@ -3,8 +3,6 @@
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     NonNegativeInt,
@@ -14,6 +12,7 @@ from pydantic import (
     model_validator,
 )
 
+from ..settings import Settings
 from .architecture import PRESETS, Architecture
 
 Size = tuple[PositiveInt, PositiveInt]
@@ -22,10 +21,8 @@ Size = tuple[PositiveInt, PositiveInt]
 PresetName = Annotated[Literal["imagenet_256", "lsun_bedroom"], Tag("preset")]
 
 
-class Checkpoint(BaseModel):
+class Checkpoint(Settings):
     """A checkpoint of guided-diffusion, converted to a diffusers folder in the cache."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     checkpoint: str = Field(description="File of the state dict, `.pt` or `.safetensors`; a download is put there.")
     architecture: Annotated[
@@ -57,10 +54,8 @@ class Checkpoint(BaseModel):
         return PRESETS[self.architecture].url if isinstance(self.architecture, str) else None
 
 
-class HubModel(BaseModel):
+class HubModel(Settings):
     """A model of the Hugging Face hub, downloaded by diffusers unless it is in the hub's local cache."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     diffusers: str = Field(
         pattern=r"^[\w.-]+/[\w.-]+$", description="Id of the model, such as `google/ddpm-ema-church-256`."
@@ -72,19 +67,15 @@ class HubModel(BaseModel):
         return self.model_dump(mode="json")
 
 
-class Stage(BaseModel):
+class Stage(Settings):
     """A first part of the training, at another resolution."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     size: Size = Field(description="[height, width] of the images in this stage.")
     steps: PositiveInt = Field(description="Optimisation steps of this stage.")
 
 
-class PretrainingSettings(BaseModel):
+class PretrainingSettings(Settings):
     """An unconditional DDPM, trained from scratch on unlabelled training images."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     dataset: str = Field(description="Dataset whose training images are used; labels are not.")
     size: Size = Field(description="[height, width] of the images in pixels.")

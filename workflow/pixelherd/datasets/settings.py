@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from ..settings import Settings
 from .classes import slug_of
 
 Size = tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]]
@@ -16,8 +17,8 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, int) else value
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class _Settings(Settings):
+    """Base of a dataset's settings."""
 
     def preparation(self) -> dict[str, Any]:
         """What the prepared images and labels depend on."""
