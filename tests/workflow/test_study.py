@@ -189,6 +189,7 @@ def test_changed_settings_redo_results_that_were_carried_elsewhere(carried):
     assert carried.ran() == set()
 
 
+@pytest.mark.slow
 def test_new_rounds_continue_results_that_were_carried_elsewhere(carried):
     carried.settings["rounds"] = 3
     ran = carried.ran()
@@ -197,6 +198,7 @@ def test_new_rounds_continue_results_that_were_carried_elsewhere(carried):
     assert {f"evaluate/{EDALD}", f"evaluate/{RANDOM}"} <= ran and carried.ran() == set()
 
 
+@pytest.mark.slow
 def test_refresh_redoes_results_that_were_carried_elsewhere(carried):
     seal = carried.results_folder / "runs" / EDALD / "run.json"
     seal.write_text(json.dumps(json.loads(seal.read_text()) | {"source_sha256": "0"}))
@@ -206,6 +208,7 @@ def test_refresh_redoes_results_that_were_carried_elsewhere(carried):
     assert carried.ran("--config", "refresh=true") == set()
 
 
+@pytest.mark.slow
 def test_a_table_of_a_finished_run_that_is_gone_is_made_again(carried):
     before = carried.results()
     (carried.results_folder / "runs" / EDALD / "metrics.csv").unlink()
