@@ -230,6 +230,9 @@ def test_a_finished_run_may_lose_heads_and_thumbnails(carried):
     same = [name for name in before if name.startswith("tables/") or name.endswith("learning_curves.png")]
     assert same and all(after[name] == before[name] for name in same)
     assert "edald, random: thumbnails.npz is not among the files of the runs." in after["report.html"].decode()
+    carried.settings["predict"] = {"images": "data/test/images"}
+    done = carried.snakemake("predict", check=False)
+    assert done.returncode == 1 and "head.safetensors is gone; to make the finished run again delete" in done.stderr
 
 
 def test_other_statistics_redo_no_run(finished, tmp_path):

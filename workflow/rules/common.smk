@@ -420,6 +420,9 @@ def prediction():
         raise UserError(f"predict.round: {run.path} has {heads} heads so far, and none of round {max(number, 0)}")
     if STUDY.predict.images is None:
         raise UserError("predict.images: name the folder of new images, --config 'predict={images: FOLDER}'")
+    if run not in PENDING and not Path(heads_of(run)[number]).is_file():
+        seal = f"{RESULTS}/runs/{run.path}/run.json"
+        raise UserError(f"predict.run: {heads_of(run)[number]} is gone; to make the finished run again delete {seal}")
     return run, number
 
 
