@@ -96,7 +96,7 @@ def test_marks_say_from_where_on_a_sealed_run_is_made_again(study, tmp_path):
     marks = tmp_path / "marks"
 
     def marked(**changes):
-        other = Study.read(study.model_dump(mode="json") | changes)
+        other = Study.read(study.content() | changes)
         sealing.mark_outdated(other, sealing.pending(other), marks)
         return {run.method: sealing.first_round_again(other, run, marks) for run in other.runs()}
 
