@@ -3,6 +3,7 @@
 import tarfile
 from pathlib import Path
 
+import pytest
 import yaml
 
 from pixelherd import pages, sealing
@@ -11,6 +12,7 @@ from pixelherd.study import Study
 REPOSITORY = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_the_readme_shows_the_tables_of_the_archived_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with tarfile.open(REPOSITORY / "docs" / "camvid" / "table1-runs.tar.xz") as archive:
