@@ -210,12 +210,7 @@ def read_stored(folder: Path, offset: int) -> ImageMaps:
 
 
 def _stored_norms(folder: Path, offset: int) -> torch.Tensor:
-    return torch.from_numpy(np.array(_open_norms(folder)[offset]))
-
-
-@cache
-def _open_norms(folder: Path) -> np.ndarray:
-    return open_array(folder, "norms")
+    return torch.from_numpy(np.array(open_array(folder, "norms")[offset]))
 
 
 @cache

@@ -148,8 +148,8 @@ def _shared(study: Study, dataset: str, features: str, images: dict[str, int], r
     keys = {run: study.list_key(run.method, run.seed) for run in runs}
     lists = {keys[run]: study.candidates_of(run.method) for run in runs if run.method in listing}
     unions = {(keys[run], study.candidates_of(run.method).listed) for run in runs if run.method in listing}
-    drawn = {keys[run]: 0 for run in runs if run.method in drawing}
-    drawn = {key: draws for key, draws in study.listed_draws(dataset, features).items() if key in drawn}
+    wanted = {keys[run] for run in runs if run.method in drawing}
+    drawn = {key: each for key, each in study.listed_draws(dataset, features).items() if key in wanted}
     shards = {split: ceil(number / study.images_per_job) for split, number in images.items()}
     keeps = settings.maps == "keep"
 
