@@ -159,22 +159,24 @@ def mark_outdated(study: Study, pending: dict[Run, range], marks: Path = MARKS) 
     Snakemake knows by its own records what made a file, and a copy elsewhere has none: it would take the old results
     for the new ones. A mark stays until the run is sealed again, so an interrupted run goes on where it was.
     """
+    source = {"source_sha256": source_hash()} if study.refresh else {}
     for run in study.runs():
-        folder, mark = folder_of(study, run), mark_of(study, run, marks)
+        folder, mark, rounds = folder_of(study, run), mark_of(study, run, marks), study.rounds_of(run.method)
         if run not in pending:
             mark.unlink(missing_ok=True)
-        elif (folder / SEAL).is_file():
-            wanted = {"settings_sha256": hash_of(study.result_settings(run)), "rounds": study.rounds_of(run.method)}
-            wanted |= {"source_sha256": source_hash()} if study.refresh else {}
-            if not mark.is_file() or json.loads(mark.read_text())["wanted"] != wanted:
-                now = time.time()
-                for path in folder.rglob("*"):  # a copy may come from a clock that is ahead
-                    if path.stat().st_mtime >= now:
-                        os.utime(path, (now - 1, now - 1))
-                content = read_seal(folder) or {}
-                lacks_a_file = all(content.get(name) == value for name, value in wanted.items())
-                first = study.rounds_of(run.method) if lacks_a_file else pending[run].start
-                write_json(mark, {"wanted": wanted, "first_round": first})
+            continue
+        if not (folder / SEAL).is_file():
+            continue
+        wanted = {"settings_sha256": hash_of(study.result_settings(run)), "rounds": rounds, **source}
+        if mark.is_file() and json.loads(mark.read_text())["wanted"] == wanted:
+            continue
+        now = time.time()
+        for path in folder.rglob("*"):  # a copy may come from a clock that is ahead
+            if path.stat().st_mtime >= now:
+                os.utime(path, (now - 1, now - 1))
+        content = read_seal(folder) or {}
+        lacks_a_file = all(content.get(name) == value for name, value in wanted.items())
+        write_json(mark, {"wanted": wanted, "first_round": rounds if lacks_a_file else pending[run].start})
 
 
 def mark_of(study: Study, run: Run, marks: Path = MARKS) -> Path:
