@@ -8,13 +8,13 @@
 ``page`` makes a page of 500 queries over 300 images of CamVid, with a prediction to lay over each, and answers all of
 them in headless Chromium: size, seconds until the first pixel is shown, milliseconds from a key to the next pixel.
 
-``walk`` is the README's walk "from a folder of images to masks" without a person: a folder of images without masks, a
+``walk`` is the walk of docs/own-images.md without a person: a folder of images without masks, a
 study with `oracle: csv`, and for each round a browser that opens the page, presses the key of the class that CamVid's
 mask has, downloads labels.csv and puts it where the study waits for it. It tells the seconds from the saved answers to
 the next page, and whether the last head is, byte for byte, that of `oracle: masks`.
 
 ``scenes`` draws images to try `studies/own-images.yaml` with; ``pictures`` walks through that study on such scenes and
-makes the pictures of the README.
+makes the pictures of docs/own-images.md.
 
 All but ``scenes`` need playwright and a Chromium (`pip install -e '.[browser]'`, Debian's package chromium).
 """
@@ -34,9 +34,11 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from pixelherd import annotation, queries
-from pixelherd.datasets import classes_of, samples_of
-from pixelherd.datasets.demo import scene
+from pixelherd.annotation.page import KEYS, Questions, Shown
+from pixelherd.annotation.page import page as page_of
+from pixelherd.datasets.pixels import CANNOT_TELL
+from pixelherd.datasets.prepare import classes_of, samples_of
+from pixelherd.datasets.readers.demo import scene
 from pixelherd.datasets.settings import CamVidSettings
 
 REPOSITORY = Path(__file__).parents[1]
@@ -66,7 +68,7 @@ def chromium() -> Iterator:
 
 
 def key_of(label: int) -> str:
-    return "0" if label == queries.CANNOT_TELL else annotation.KEYS[label]
+    return "0" if label == CANNOT_TELL else KEYS[label]
 
 
 def page(options: argparse.Namespace) -> None:
@@ -74,22 +76,13 @@ def page(options: argparse.Namespace) -> None:
     found, classes = samples_of(settings)["train"], classes_of(settings)
     generator = np.random.default_rng(0)
     chosen = [found[place] for place in np.linspace(0, len(found) - 1, options.images).astype(int)]
-    images = [annotation.Shown(each.id, each.load()[0], generator.integers(0, 11, SIZE)) for each in chosen]
+    images = [Shown(each.id, each.load()[0], generator.integers(0, 11, SIZE)) for each in chosen]
     asked = [
         (chosen[number % options.images].id, *generator.integers(0, 128, 2).tolist())
         for number in range(options.queries)
     ]
     start = time.perf_counter()
-    text = annotation.page(
-        TEMPLATE.read_text(),
-        run="camvid",
-        round_number=1,
-        answers="labels.csv",
-        asked=asked,
-        images=images,
-        size=SIZE,
-        classes=classes,
-    )
+    text = page_of(TEMPLATE.read_text(), Questions("camvid", 1, asked, SIZE, classes, "labels.csv"), images)
     made = time.perf_counter() - start
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         path = Path(folder) / "page.html"

@@ -19,16 +19,18 @@ import torch
 import yaml
 from scipy import stats
 
-from pixelherd import head as heads
-from pixelherd.datasets import Dataset
-from pixelherd.evaluation import confusions
-from pixelherd.features import StoredMaps
-from pixelherd.metrics import miou
-from pixelherd.randomness import torch_generator
-from pixelherd.storage import write_json
-from pixelherd.study import Study
-from pixelherd.training import dense_source, vector_source
-from pixelherd.training_settings import HeadSettings
+from pixelherd.compute.randomness import torch_generator
+from pixelherd.datasets.dataset import Dataset
+from pixelherd.features.maps import StoredMaps
+from pixelherd.heads import network, training
+from pixelherd.heads.evaluation import confusions
+from pixelherd.heads.metrics import miou
+from pixelherd.heads.settings import HeadSettings
+from pixelherd.heads.sources import dense_source
+from pixelherd.selection.labelled import vector_source
+from pixelherd.storage.files import write_json
+from pixelherd.study import stages
+from pixelherd.study.study import Study
 
 
 def main() -> None:
@@ -72,7 +74,7 @@ def trained_miou(study: Study, run, side: str, options: argparse.Namespace) -> f
     if side == "all":
         source, dim = dense_source(dataset, labels, StoredMaps(features / "train" / "index.json"), device)
     else:
-        lists = cache / "lists" / run.dataset / run.features / f"seed-{study.list_key(run.method, run.seed)}"
+        lists = cache / "lists" / run.dataset / run.features / f"seed-{stages.list_key(study, run.method, run.seed)}"
         union = (
             lists / f"union-{study.candidates_of(run.method).listed}" / "manifest.json"
             if study.needs_lists(run.method)
@@ -81,10 +83,10 @@ def trained_miou(study: Study, run, side: str, options: argparse.Namespace) -> f
         source, dim = vector_source(dataset, labels, features / "train" / "index.json", union, device)
     settings = HeadSettings(**{**study.head.model_dump(), "epochs": options.epochs, "patience": 10**9})
     last = study.rounds - 1
-    new = heads.Head(
+    new = network.Head(
         dim, len(dataset.classes), hidden=settings.hidden, generator=torch_generator(run.seed, "head", last)
     )
-    heads.train(
+    training.train(
         source,
         new,
         settings,

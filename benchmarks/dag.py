@@ -21,8 +21,9 @@ import yaml
 REPOSITORY = Path(__file__).parents[1]
 sys.path.insert(0, str(REPOSITORY / "workflow"))
 
-from pixelherd import sealing  # noqa: E402
-from pixelherd.study import Study  # noqa: E402
+from pixelherd.pipeline import seals  # noqa: E402
+from pixelherd.study import stages  # noqa: E402
+from pixelherd.study.study import Study  # noqa: E402
 
 SCORES = ["edald", "dald", "power_dald", "entropy", "margin", "least_confidence", "bald", "ebald", "power_bald"]
 METHODS = [*SCORES, "balentacq", "coverage", "random"]
@@ -46,7 +47,7 @@ def pretend_finished(folder: Path, study: Study) -> None:
                 (place / f"round-{number}" / name).touch()
         for name in ("metrics.csv", "thumbnails.npz"):
             (place / name).touch()
-        sealing.seal(place, run, study.result_settings(run), rounds, {})
+        seals.seal(place, run, stages.result(study, run), rounds, {})
     for path in re.findall(r"Missing output files: ([^;\n]+)", snakemake(folder, "-n")[0]):
         for each in path.split(", "):
             (folder / each).parent.mkdir(parents=True, exist_ok=True)

@@ -20,10 +20,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from pixelherd import dense
-from pixelherd.allocator import keep_freed_memory
-from pixelherd.head import Head
-from pixelherd.metrics import confusion, miou
+from pixelherd.compute.memory import keep_freed_memory
+from pixelherd.features import interpolation
+from pixelherd.heads import dense
+from pixelherd.heads.metrics import confusion, miou
+from pixelherd.heads.network import Head
 
 TIMESTEPS, CLASSES = 3, 11
 GEOMETRIES = {  # block: channels, side; and the side of the image
@@ -52,7 +53,7 @@ def main() -> None:
         compare(options)
 
 
-def naive(maps: dense.Maps, heads: list[Head], size: tuple[int, int]) -> list[torch.Tensor]:
+def naive(maps: interpolation.Maps, heads: list[Head], size: tuple[int, int]) -> list[torch.Tensor]:
     """Every pixel's vector is built, once for all heads."""
     with torch.inference_mode():
         stacks = [maps[block].flatten(0, 1).float()[None] for block in sorted(maps)]
@@ -138,10 +139,10 @@ def compare_miou(path: Path) -> None:
     import yaml
     from tqdm import tqdm
 
-    from pixelherd.datasets import Dataset
-    from pixelherd.features import StoredMaps
-    from pixelherd.head import load
-    from pixelherd.study import Study
+    from pixelherd.datasets.dataset import Dataset
+    from pixelherd.features.maps import StoredMaps
+    from pixelherd.heads.network import load
+    from pixelherd.study.study import Study
 
     study = Study.read(yaml.safe_load(path.read_text()))
     lasts = {run: f"round-{study.rounds_of(run.method) - 1}" for run in study.runs()}

@@ -22,9 +22,9 @@ import torch
 import yaml
 from tabulate import tabulate
 
-from pixelherd.backbones.architecture import PRESETS
-from pixelherd.costs import read
-from pixelherd.plan import readable
+from pixelherd.features.backbones.sources.architecture import PRESETS
+from pixelherd.pipeline.costs import read
+from pixelherd.study.plan import readable
 
 REPOSITORY = Path(__file__).parents[1]
 PARAMETERS = 552_814_086

@@ -105,7 +105,7 @@ def run_cell(cell: dict, options: argparse.Namespace) -> None:
     """Measure one cell and print it as JSON."""
     import torch
 
-    from pixelherd.allocator import keep_freed_memory
+    from pixelherd.compute.memory import keep_freed_memory
 
     torch.set_num_threads(options.threads)
     if cell.get("side") != "plain":
@@ -173,7 +173,7 @@ def side_of(name: str):
 
 
 def pixelherd(x: np.ndarray, picks: int, limit: float) -> dict:
-    from pixelherd.herding import max_herding
+    from pixelherd.selection.coverage.herding import max_herding
 
     max_herding(x[:10], 2)
     meter = Meter()
@@ -185,7 +185,7 @@ def plain_kernel(x: np.ndarray, dtype: str = "float32"):
     """The whole kernel ``[n, n]``, computed in row blocks in float32."""
     import torch
 
-    from pixelherd.herding import median_bandwidth
+    from pixelherd.selection.coverage.herding import median_bandwidth
 
     bandwidth = median_bandwidth(x)
     x = torch.from_numpy(x)
@@ -274,19 +274,19 @@ def local(cell: dict, limit: float) -> dict:
     """Candidates of one image, from its maps: the rescan's seconds and memory count the gathered vectors."""
     import torch
 
-    from pixelherd import dense
-    from pixelherd.candidates import LIST_MEMORY
-    from pixelherd.herding import max_herding
-    from pixelherd.products import MapProducts
+    from pixelherd.features import interpolation
+    from pixelherd.selection.coverage.herding import max_herding
+    from pixelherd.selection.coverage.lists import MEMORY
+    from pixelherd.selection.coverage.products import MapProducts
 
     maps, size = smooth_maps(), (256, 256)
     pixels = np.sort(np.random.default_rng(0).choice(size[0] * size[1], cell["n"], replace=False))
     if cell["side"] == "pixelherd":
         meter = Meter()
-        herding = max_herding(MapProducts(maps, pixels, size), cell["picks"], memory=LIST_MEMORY)
+        herding = max_herding(MapProducts(maps, pixels, size), cell["picks"], memory=MEMORY)
         return meter.stop() | {"coverage": float(herding.coverage[-1])}
     start = time.perf_counter()
-    x = dense.vectors(maps, torch.as_tensor(pixels // size[1]), torch.as_tensor(pixels % size[1]), size).numpy()
+    x = interpolation.vectors(maps, torch.as_tensor(pixels // size[1]), torch.as_tensor(pixels % size[1]), size).numpy()
     seconds = time.perf_counter() - start
     result = rescan(np.ascontiguousarray(x), cell["picks"], limit)
     return result | {"seconds": seconds + result["seconds"], "memory": result["memory"] + x.nbytes}
@@ -294,24 +294,26 @@ def local(cell: dict, limit: float) -> dict:
 
 def round_of_union(kind: str, folder: Path) -> dict:
     """Half of what a union offers: a first round, the same with 200 MB, or a round with labels of the same seed."""
-    from pixelherd import candidates
-    from pixelherd.herding import Similarities, VectorProducts, herd
-    from pixelherd.storage import open_array, read_manifest
+    from pixelherd.selection.coverage.herding import herd
+    from pixelherd.selection.coverage.products import VectorProducts
+    from pixelherd.selection.coverage.similarities import Similarities
+    from pixelherd.selection.coverage.union import POOL_MEMORY, Union
+    from pixelherd.storage.files import open_array, read_manifest
 
     arrays = {name: open_array(folder, name) for name in ("vectors", "images", "pixels", "ranks")}
     bandwidth = read_manifest(folder)["bandwidth"]
     listed = (int(arrays["ranks"].max()) + 1) // 2
-    union = candidates.Union(**arrays, bandwidth=bandwidth)
+    union = Union(**arrays, bandwidth=bandwidth)
     rows = union.offered(np.array([], dtype=np.int64), listed)
     if kind in ("first", "small"):
         meter = Meter()
-        memory = 200 * 10**6 if kind == "small" else candidates.POOL_MEMORY
+        memory = 200 * 10**6 if kind == "small" else POOL_MEMORY
         herding = herd(Similarities(VectorProducts(union.vectors[rows]), bandwidth, memory=memory), len(rows) // 2)
         digest = hashlib.sha256(herding.indices.numpy().tobytes()).hexdigest()
         return meter.stop() | {"n": len(rows), "picks": len(rows) // 2, "digest": digest}
     images = int(arrays["images"].max()) + 1
-    union = candidates.Union(
-        **arrays, bandwidth=bandwidth, shared=candidates.share(union.vectors, rows, listed, "rbf", bandwidth, images)
+    union = Union(
+        **arrays, bandwidth=bandwidth, shared=union.share(union.vectors, rows, listed, "rbf", bandwidth, images)
     )
     labelled, _ = union.herd(np.array([], dtype=np.int64), listed, "rbf", max(images // 10, 1))
     meter = Meter()

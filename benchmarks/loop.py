@@ -22,13 +22,20 @@ import torch
 import yaml
 from torch.nn import functional as F
 
-from pixelherd import acquisition, backbones, candidates, dense, features, head, herding
-from pixelherd.allocator import keep_freed_memory
-from pixelherd.backbones.noise import draw
-from pixelherd.datasets import Dataset
-from pixelherd.randomness import torch_generator
-from pixelherd.study import Run, Study
-from pixelherd.training_settings import HeadSettings
+from pixelherd.compute.memory import keep_freed_memory
+from pixelherd.compute.randomness import torch_generator
+from pixelherd.datasets.dataset import Dataset
+from pixelherd.features import extract
+from pixelherd.features.backbones import manifest
+from pixelherd.features.backbones.noise import draw
+from pixelherd.features.maps import compute, network_input, vectors_at
+from pixelherd.heads import dense, network, sources, training
+from pixelherd.heads.settings import HeadSettings
+from pixelherd.selection import acquisition
+from pixelherd.selection.coverage import herding, lists
+from pixelherd.study import stages
+from pixelherd.study.run import Run
+from pixelherd.study.study import Study
 
 METHOD, BOUND = "edald", 50
 COLUMNS = ["side", "phase", "split", "done", "seconds", "forwards"]
@@ -116,11 +123,11 @@ class Case:
     def __init__(self, study: Study, run: Run, options: argparse.Namespace):
         self.rows: list[list] = []
         self.dataset = Dataset.open(Path(study.cache) / "datasets" / run.dataset)
-        self.settings = study.feature_settings(run.dataset, run.features)
-        self.listing = study.list_settings()
+        self.settings = stages.maps(study, run.dataset, run.features)
+        self.listing = stages.lists(study)
         self.draws = study.features[run.features].draws
         self.size, self.classes = self.dataset.size, len(self.dataset.classes)
-        self.backbone = backbones.load(study.features[run.features].backbone)
+        self.backbone = manifest.load(study.features[run.features].backbone)
         self.train, self.test = range(options.train), range(options.test)
         truth = self.dataset.train.labels[: options.train].reshape(options.train, -1)
         flat = np.array([int(np.flatnonzero(labels != 255)[0]) for labels in truth])
@@ -143,75 +150,74 @@ class Case:
         pool = {}
         with self.phase("authors", "herding", self.train, "train", "a round"):
             for image in self.train:
-                pixels = candidates.candidate_pixels(truth[image], "0", str(image), self.listing)
+                pixels = lists.candidate_pixels(truth[image], "0", str(image), self.listing)
                 vectors = self.every_vector(images[image])[pixels]
-                pool[image] = pixels[herding.max_herding(vectors, self.listing["listed"]).indices.numpy()]
-        model = head.Head(self.dim, self.classes, generator=torch_generator("benchmark"))
+                pool[image] = pixels[herding.max_herding(vectors, self.listing.listed).indices.numpy()]
+        model = network.Head(self.dim, self.classes, generator=torch_generator("benchmark"))
         source = PixelsOfImages(self)
         with self.phase("authors", "training", self.train, "train", "an epoch"):
-            head.train(source, model, self.training, order_generator=torch_generator("order"))
+            training.train(source, model, self.training, order_generator=torch_generator("order"))
         with self.phase("authors", "prediction of training images", self.train, "train", "a query"):
             for image in self.train:
-                head.log_probabilities(model, self.every_vector(images[image]))
+                network.log_probabilities(model, self.every_vector(images[image]))
         with self.phase("authors", "base and noise draws, scores", self.train, "train", "a query"):
             for image in self.train:
                 base, *samples = (
-                    head.log_probabilities(model, self.every_vector(images[image], number)[pool[image]])
+                    network.log_probabilities(model, self.every_vector(images[image], number)[pool[image]])
                     for number in range(self.draws + 1)
                 )
                 acquisition.score(METHOD, torch.stack(samples, dim=1), base=base)
         with self.phase("authors", "evaluation", self.test, "test", "a round"):
             for image in self.test:
-                head.log_probabilities(model, self.every_vector(self.dataset.test.images[image])).argmax(1)
+                network.log_probabilities(model, self.every_vector(self.dataset.test.images[image])).argmax(1)
 
     def pixelherd(self) -> None:
         """Maps and listed vectors once; the loop without the U-Net."""
         images, truth = self.dataset.train.images, self.dataset.train.labels
-        maps, context, lists, draws = {}, [], {}, {}
+        maps, context, listed, draws = {}, [], {}, {}
         with self.phase("pixelherd", "extract", self.train, "train", "once"):
             for image in self.train:
-                maps[image] = features.compute(self.backbone, images[image], self.settings)
-                pixels = features.context_pixels(str(image), self.settings, self.size)
-                context.append(features.vectors_at(maps[image], pixels, self.size).half().numpy())
+                maps[image] = compute(self.backbone, images[image], self.settings)
+                pixels = extract.context_pixels(str(image), self.settings, self.size)
+                context.append(vectors_at(maps[image], pixels, self.size).half().numpy())
         with self.phase("pixelherd", "herd", self.train, "train", "once"):
             for image in self.train:
-                lists[image] = candidates.local_list(maps[image], truth[image], "0", str(image), self.listing)
+                listed[image] = lists.local_list(maps[image], truth[image], "0", str(image), self.listing)
         with self.phase("pixelherd", "perturb", self.train, "train", "once"):
             for image in self.train:
                 perturbed = (
-                    features.compute(self.backbone, images[image], self.settings, number)
-                    for number in range(1, self.draws + 1)
+                    compute(self.backbone, images[image], self.settings, number) for number in range(1, self.draws + 1)
                 )
-                draws[image] = [features.vectors_at(each, lists[image][0], self.size).half() for each in perturbed]
+                draws[image] = [vectors_at(each, listed[image][0], self.size).half() for each in perturbed]
         own, flat, values = self.labelled
-        vectors = [features.vectors_at(maps[i], flat[i : i + 1], self.size)[0].numpy() for i in own]
-        source = head.VectorSource(np.stack(context), np.stack(vectors), own, values)
-        model = head.Head(self.dim, self.classes, generator=torch_generator("benchmark"))
+        vectors = [vectors_at(maps[i], flat[i : i + 1], self.size)[0].numpy() for i in own]
+        source = sources.VectorSource(np.stack(context), np.stack(vectors), own, values)
+        model = network.Head(self.dim, self.classes, generator=torch_generator("benchmark"))
         with self.phase("pixelherd", "training", self.train, "train", "an epoch"):
-            head.train(source, model, self.training, order_generator=torch_generator("order"))
+            training.train(source, model, self.training, order_generator=torch_generator("order"))
         with self.phase("pixelherd", "scores", self.train, "train", "a query"):
-            first = slice(self.listing["listed"])
+            first = slice(self.listing.listed)
             for image in self.train:
-                base = head.log_probabilities(model, lists[image][1][first])
-                samples = [head.log_probabilities(model, each[first]) for each in draws[image]]
+                base = network.log_probabilities(model, listed[image][1][first])
+                samples = [network.log_probabilities(model, each[first]) for each in draws[image]]
                 acquisition.score(METHOD, torch.stack(samples, dim=1), base=base)
         tested = {}
         with self.phase("pixelherd", "extract", self.test, "test", "once"):
             for image in self.test:
-                tested[image] = features.compute(self.backbone, self.dataset.test.images[image], self.settings)
+                tested[image] = compute(self.backbone, self.dataset.test.images[image], self.settings)
         with self.phase("pixelherd", "evaluation", self.test, "test", "a round"):
             for image in self.test:
                 dense.predict(tested[image], [model], self.size)[0].argmax(0)
 
     @property
     def dim(self) -> int:
-        return len(self.settings["timesteps"]) * sum(self.backbone.channels(self.settings["blocks"]).values())
+        return len(self.settings.timesteps) * sum(self.backbone.channels(self.settings.blocks).values())
 
     def every_vector(self, image: np.ndarray, number: int = 0) -> torch.Tensor:
         """Vectors ``[H·W, D]`` of an image under a noise draw: a pass of the U-Net, up-sampled and normalised."""
-        noise = draw(self.settings["noise_seed"], number, tuple(self.settings["image_size"]))
-        image = features.network_input(image, tuple(self.settings["image_size"]))
-        asked = {"timesteps": self.settings["timesteps"], "blocks": self.settings["blocks"]}
+        noise = draw(self.settings.noise_seed, number, self.settings.image_size)
+        image = network_input(image, self.settings.image_size)
+        asked = {"timesteps": self.settings.timesteps, "blocks": self.settings.blocks}
         maps = self.backbone.maps(image, noise, **asked)
         stacks = [maps[block][0].flatten(0, 1)[None] for block in sorted(maps)]
         with torch.inference_mode():
@@ -228,7 +234,7 @@ class PixelsOfImages:
     def labelled(self, image: int) -> bool:
         return True
 
-    def batch(self, images) -> head.VectorBatch:
+    def batch(self, images) -> sources.VectorBatch:
         case, (own, flat, values) = self._case, self._case.labelled
         vectors, labels = [], []
         for image in images:
@@ -236,7 +242,7 @@ class PixelsOfImages:
             of_image = torch.full((len(vectors[-1]),), 255)
             of_image[flat[own == image]] = torch.from_numpy(values[own == image])
             labels.append(of_image)
-        return head.VectorBatch(torch.cat(vectors).clone(), torch.cat(labels))
+        return sources.VectorBatch(torch.cat(vectors).clone(), torch.cat(labels))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import time
 import pandas as pd
 import torch
 
-from pixelherd.matmul import matmul
+from pixelherd.compute.matmul import matmul
 
 SHAPES = {
     "training, first layer": ((1300, 1440), (1440, 128)),

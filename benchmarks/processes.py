@@ -31,8 +31,9 @@ import yaml
 REPOSITORY = Path(__file__).parents[1]
 sys.path.insert(0, str(REPOSITORY / "workflow"))
 
-from pixelherd import plan, shards  # noqa: E402
-from pixelherd.study import Study  # noqa: E402
+from pixelherd.storage import shards  # noqa: E402
+from pixelherd.study import plan, stages  # noqa: E402
+from pixelherd.study.study import Study  # noqa: E402
 
 POLL_SECONDS = 0.05
 SCRIPT = REPOSITORY / "workflow" / "scripts" / "extract.py"
@@ -193,18 +194,20 @@ def take_apart(study: Study, shard: str, output: str) -> None:
         output=[output],
         log=[f"{output}.log"],
         wildcards=SimpleNamespace(shard=shard, split="train"),
-        params=Params(settings=study.feature_settings(dataset, network), threads=1, device=study.device),
+        params=Params(
+            settings=stages.maps(study, dataset, network).model_dump(mode="json"), threads=1, device=study.device
+        ),
         resources={},
         rule="extract",
     )
-    from pixelherd import allocator
+    from pixelherd.compute import memory
+    from pixelherd.features import extract, maps
+    from pixelherd.features.backbones import manifest
+    from pixelherd.storage import files
 
-    allocator.keep_freed_memory()
+    memory.keep_freed_memory()
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     import zarr  # noqa: F401
-
-    from pixelherd import backbones, features, storage
-    from pixelherd.backbones import unet  # noqa: F401
 
     seconds = {"start and imports": time.time() - process.create_time()}
     cpu = {}
@@ -224,10 +227,10 @@ def take_apart(study: Study, shard: str, output: str) -> None:
 
         setattr(module, name, measured)
 
-    timed(backbones, "open_manifest", "loading the network")
-    timed(features, "compute", "network")
-    timed(features, "vectors_at", "context vectors")
-    timed(storage, "digest_of", "digests")
+    timed(manifest, "open_manifest", "loading the network")
+    timed(maps, "compute", "network")
+    timed(extract, "vectors_at", "context vectors")
+    timed(files, "digest_of", "digests")
     began = time.perf_counter()
     runpy.run_path(str(SCRIPT), init_globals={"snakemake": values})
     rest = time.perf_counter() - began - sum(each for phase, each in seconds.items() if phase in cpu)

@@ -1,21 +1,23 @@
 """A tiny study whose cache is made once, by the package itself: demo scenes, a random U-Net, lists, a union, draws."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from pixelherd.datasets import Dataset
-    from pixelherd.head import Head
-    from pixelherd.study import Study
+    from pixelherd.datasets.dataset import Dataset
+    from pixelherd.features.settings import MapSettings
+    from pixelherd.heads.network import Head
+    from pixelherd.study.study import Study
 
 
 @pytest.fixture(scope="session")
 def backbone_folder(tmp_path_factory) -> Path:
     """A random U-Net of four decoder blocks."""
-    from .networks import NETWORKS, build, save
+    from unit.networks import NETWORKS, build, save
 
     return save(tmp_path_factory.mktemp("backbone"), build(**NETWORKS["plain"]))
 
@@ -62,8 +64,10 @@ class Cache:
     """Index of the draws at seed 0's listed pixels."""
 
     @property
-    def features(self) -> dict:
-        return self.study.feature_settings("demo", "ddpm")
+    def features(self) -> "MapSettings":
+        from pixelherd.study import stages
+
+        return stages.maps(self.study, "demo", "ddpm")
 
     @property
     def dim(self) -> int:
@@ -73,7 +77,7 @@ class Cache:
         """A random head whose predictions differ between pixels."""
         import torch
 
-        from pixelherd.head import Head
+        from pixelherd.heads.network import Head
 
         head = Head(self.dim, len(self.dataset.classes), hidden=[12, 8], generator=torch.Generator().manual_seed(seed))
         with torch.no_grad():
@@ -84,17 +88,22 @@ class Cache:
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory, settings) -> Cache:
-    from pixelherd import backbones, candidates, features, shards
-    from pixelherd.datasets import Dataset, prepare
-    from pixelherd.storage import writing
-    from pixelherd.study import Study
+    from pixelherd.datasets.dataset import Dataset
+    from pixelherd.datasets.prepare import prepare
+    from pixelherd.features import extract, maps
+    from pixelherd.features.backbones import manifest
+    from pixelherd.selection.coverage import lists, union
+    from pixelherd.storage import shards
+    from pixelherd.storage.files import writing
+    from pixelherd.study import stages
+    from pixelherd.study.study import Study
 
     root = tmp_path_factory.mktemp("cache")
     study = Study.read(settings)
     prepare(study.datasets["demo"], root / "dataset", progress=False)
     dataset = Dataset.open(root / "dataset")
-    network = backbones.load(settings["features"]["ddpm"]["backbone"])
-    options = study.feature_settings("demo", "ddpm")
+    network = manifest.load(settings["features"]["ddpm"]["backbone"])
+    options = stages.maps(study, "demo", "ddpm")
     made = {}
 
     def fill(name: str, images: int, write) -> None:
@@ -104,42 +113,33 @@ def cache(tmp_path_factory, settings) -> Cache:
                 write(folder, shards.images_of(folder.name))
         shards.write_index(root / name / "index.json", made[name])
 
-    def nothing() -> None: ...
-
     for name in ("train", "test"):
         split = getattr(dataset, name)
-        fill(
-            name,
-            len(split),
-            lambda folder, images, split=split, name=name: features.extract(
-                folder, images, split, network, options, dataset.size, training=name == "train", progress=nothing
-            ),
-        )
-    maps_of = features.StoredMaps(root / "train" / "index.json")
+        computed = maps.ComputedMaps(network, split.images, options)
+        write = partial(extract.write_features, split=split, computed=computed, size=dataset.size)
+        fill(name, len(split), partial(write, training=name == "train"))
+    maps_of = maps.StoredMaps(root / "train" / "index.json")
     fill(
         "lists",
         6,
-        lambda folder, images: candidates.write_lists(
-            folder, images, dataset.train, maps_of, "0", study.list_settings()
-        ),
+        lambda folder, images: lists.write_lists(folder, images, dataset.train, maps_of, "0", stages.lists(study)),
     )
-    lists = shards.Shards.open(root / "lists" / "index.json")
+    listed = shards.Shards.open(root / "lists" / "index.json")
     fill(
         "draws",
         6,
-        lambda folder, images: features.write_draws(
+        lambda folder, images: extract.write_draws(
             folder,
             images,
-            lists,
-            features.ComputedMaps(network, dataset.train.images, options),
+            listed,
+            maps.ComputedMaps(network, dataset.train.images, options),
             2,
             dataset.size,
-            progress=nothing,
         ),
     )
-    options = study.list_settings()
-    facts = {"listed": options["listed"], "kernel": options["kernel"]}
+    options = stages.lists(study)
+    facts = {"listed": options.listed, "kernel": options.kernel}
     with writing(root / "union", facts) as folder:
-        facts["bandwidth"] = candidates.write_union(folder, lists, options["listed"], options["kernel"], "0")
+        facts["bandwidth"] = union.write_union(folder, listed, options.listed, options, "0")
     indices = {name: root / name / "index.json" for name in ("train", "test", "draws")}
     return Cache(study, dataset, lists=made["lists"], union=root / "union", **indices)

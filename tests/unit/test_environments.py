@@ -1,12 +1,11 @@
 """The environments that a study may run in agree, and the SLURM profile keeps what the default one says."""
 
 import tomllib
-from pathlib import Path
 
 import pytest
 import yaml
 
-REPOSITORY = Path(__file__).parents[2]
+from unit.places import REPOSITORY
 
 
 def read(name):
@@ -45,11 +44,11 @@ def rules() -> dict[str, str]:
 
 def test_every_rule_says_what_it_needs():
     for name, rule in rules().items():
-        assert "mem_mb=" in rule and "runtime=" in rule, name
+        assert "    resources:\n        **needs(" in rule, name
 
 
 def test_what_prints_to_the_user_is_no_job_of_the_queue():
-    local = (REPOSITORY / "Snakefile").read_text().split("localrules:")[1].split("rule all:")[0]
+    local = (REPOSITORY / "workflow" / "Snakefile").read_text().split("localrules:")[1].split("rule all:")[0]
     printing = {name for name, rule in rules().items() if "\n    output:" not in rule}
     assert printing == {"plan", "predict", "doctor"}
     assert all(f"    {name},\n" in local for name in printing)

@@ -8,10 +8,15 @@ import pytest
 import torch
 from PIL import Image
 
-from pixelherd import backbones, dense, features, head, sealing
+from pixelherd.datasets.settings import read_dataset
 from pixelherd.errors import UserError
+from pixelherd.features.backbones import manifest
+from pixelherd.features.maps import compute
+from pixelherd.heads import dense, network
+from pixelherd.pipeline import seals
 from pixelherd.prediction import OPACITY, Predictor, new_images, predict_folder, stamp_of
-from pixelherd.study import Run
+from pixelherd.study import stages
+from pixelherd.study.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -21,11 +26,11 @@ def run(cache, settings, tmp_path_factory):
     run = Run("demo", "ddpm", "edald", "3", 0)
     for number in range(2):
         (folder / f"round-{number}").mkdir()
-        head.save(cache.head(number), folder / f"round-{number}" / "head.safetensors", {})
+        network.save(cache.head(number), folder / f"round-{number}" / "head.safetensors", {})
     for name in ("metrics.csv", "thumbnails.npz"):
         (folder / name).write_text("")
     classes = [{"name": each.name, "colour": list(each.colour)} for each in cache.dataset.classes]
-    sealing.seal(folder, run, study.result_settings(run), 2, {"classes": classes})
+    seals.seal(folder, run, stages.result(study, run), 2, {"classes": classes}, "f" * 64)
     return folder
 
 
@@ -48,9 +53,9 @@ def read(path):
 def test_a_mask_is_what_the_head_predicts_at_the_images_size(run, cache, settings, photos):
     predictor = Predictor.load(run, device="cpu")
     mask = predictor(photos["a"])
-    network = backbones.load(settings["features"]["ddpm"]["backbone"])
+    network = manifest.load(settings["features"]["ddpm"]["backbone"])
     small = np.asarray(Image.open(photos["a"]).resize((32, 32), Image.Resampling.BILINEAR))
-    maps = features.compute(network, small, cache.features)
+    maps = compute(network, small, cache.features)
     logits = dense.predict(maps, [cache.head(1)], (40, 56))[0]
     assert mask.dtype == np.uint8 and np.array_equal(mask, logits.argmax(0).numpy())
     assert torch.allclose(predictor.probabilities(photos["a"]).sum(0), torch.ones(40, 56))
@@ -61,11 +66,12 @@ def test_a_mask_is_what_the_head_predicts_at_the_images_size(run, cache, setting
 
 
 def test_cropped_datasets_predict_the_whole_image(run, cache):
-    settings, classes = cache.study.feature_settings("demo", "ddpm"), cache.dataset.classes
-    preparation = {"size": [32, 32], "resize": [32, 64]}
+    settings, classes = stages.maps(cache.study, "demo", "ddpm"), cache.dataset.classes
+    size = {"root": "absent", "size": [32, 32], "resize": [32, 64]}
+    cropped = read_dataset({"kind": "cityscapes", **size})
     backbone = cache.study.features["ddpm"].backbone
-    wide = Predictor.of(run / "round-0" / "head.safetensors", backbone, settings, classes, preparation, device="cpu")
-    assert wide.settings["image_size"] == [32, 64]
+    wide = Predictor.of(run / "round-0" / "head.safetensors", backbone, settings, classes, cropped, device="cpu")
+    assert wide.settings.image_size == (32, 64)
     assert wide(np.zeros((50, 100, 3), np.uint8)).shape == (50, 100)
 
 

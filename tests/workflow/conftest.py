@@ -4,13 +4,15 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 from PIL import Image
 
-from pixelherd.datasets.demo import CLASSES, scene
+from pixelherd.datasets.readers.demo import CLASSES, scene
 
 REPOSITORY = Path(__file__).parents[2]
 SIZE = (32, 32)
@@ -40,9 +42,10 @@ class Workspace:
     def call(self, *arguments: str) -> dict:
         """How to start a Snakemake: what :mod:`subprocess` wants to know."""
         (self.folder / "study.yaml").write_text(yaml.safe_dump(self.settings, sort_keys=False))
-        command = [sys.executable, "-m", "snakemake", *arguments]
-        if "--workflow-profile" not in arguments:
-            command += ["--cores", "2"]
+        if "--workflow-profile" in arguments:
+            command = [sys.executable, str(REPOSITORY / "tests" / "slurm" / "impatient.py"), *arguments]
+        else:
+            command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2"]
         command += ["--directory", str(self.folder), "--configfile", str(self.folder / "study.yaml")]
         environment = os.environ | {"PYTHONPATH": str(self.repository / "workflow")}
         return {"args": command, "cwd": self.repository, "env": environment}
@@ -70,11 +73,42 @@ class Workspace:
         shutil.copytree(self.folder, folder, symlinks=True)
         return Workspace(folder, {**self.settings}, self.repository)
 
+    def empty(self, folder: Path, **change) -> "Workspace":
+        """The same study before its first run, some settings changed, with the data there is."""
+        folder.mkdir(exist_ok=True)
+        (folder / "data").symlink_to((self.folder / "data").readlink())
+        return Workspace(folder, {**self.settings, **change}, self.repository)
+
 
 @pytest.fixture(scope="session")
-def raw_images(tmp_path_factory) -> Path:
-    """Six training and four test images with masks, as a user would have them."""
-    root = tmp_path_factory.mktemp("raw")
+def shared(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """``shared(name, make)`` is a folder that ``make`` fills once for all workers of pytest-xdist; only read it."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def shared(name: str, make: Callable[[Path], None]) -> Path:
+        folder, whole = root / name, root / f"{name}.whole"
+        with FileLock(root / f"{name}.lock"):
+            if not whole.exists():
+                if folder.exists():
+                    pytest.fail(f"another worker could not make {folder}")
+                folder.mkdir()
+                make(folder)
+                whole.touch()
+        return folder
+
+    return shared
+
+
+@pytest.fixture(scope="session")
+def raw_images(shared) -> Path:
+    """Six training and four test images with masks, as a user would have them, and a backbone."""
+    return shared("raw", make_raw)
+
+
+def make_raw(root: Path) -> None:
+    (root / "backbone").symlink_to(REPOSITORY / "backbones" / "demo")
     for split, indices in (("train", range(6)), ("test", range(1_000_000, 1_000_004))):
         for part in ("images", "masks"):
             (root / split / part).mkdir(parents=True)
@@ -82,12 +116,11 @@ def raw_images(tmp_path_factory) -> Path:
             image, labels = scene(0, index, SIZE)
             Image.fromarray(image).save(root / split / "images" / f"street {index}.png")
             Image.fromarray(labels).save(root / split / "masks" / f"street {index}.png")
-    return root
 
 
 @pytest.fixture(scope="session")
 def settings() -> dict:
-    """The tiny study; its data lies in ``data`` of the workspace."""
+    """The tiny study; its data and its backbone lie in ``data`` of the workspace."""
     return {
         "datasets": {
             "street": {
@@ -103,7 +136,7 @@ def settings() -> dict:
         },
         "features": {
             "ddpm": {
-                "backbone": str(REPOSITORY / "backbones" / "demo"),
+                "backbone": "data/backbone",
                 "timesteps": [50, 150],
                 "blocks": [1, 3],
                 "draws": 2,
@@ -122,11 +155,11 @@ def settings() -> dict:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory, raw_images, settings) -> Workspace:
+def finished(shared, raw_images, settings) -> Workspace:
     """The tiny study after its first run. Copy it before changing anything."""
-    folder = tmp_path_factory.mktemp("study") / "finished"
-    folder.mkdir()
-    (folder / "data").symlink_to(raw_images)
-    workspace = Workspace(folder, settings)
-    workspace.snakemake()
-    return workspace
+
+    def run(folder: Path) -> None:
+        (folder / "data").symlink_to(raw_images)
+        Workspace(folder, settings).snakemake()
+
+    return Workspace(shared("finished", run), settings)

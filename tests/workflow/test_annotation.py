@@ -6,8 +6,9 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Workspace
 from PIL import Image
+
+from conftest import Workspace
 
 EDALD = "street/ddpm/edald/budget-4/seed-0"
 RANDOM = "street/ddpm/random/budget-4/seed-0"
@@ -147,7 +148,7 @@ def test_images_without_masks_become_a_head_in_a_browser(csv_study, browser, wat
     study.settings["candidates"] = {**study.settings["candidates"], "avoid_ignored": False}
     by_masks = study.copy(study.folder.parent / "masks")
     by_masks.settings["oracle"] = "masks"
-    by_masks.snakemake()
+    by_masks.snakemake("runs")
     street, masks = study.settings["datasets"]["street"], ("train_masks", "test_images", "test_masks")
     study.settings["datasets"] = {"street": {key: value for key, value in street.items() if key not in masks}}
     shutil.rmtree(study.folder / "cache")

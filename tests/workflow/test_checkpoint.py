@@ -4,9 +4,9 @@ import json
 
 import pytest
 import torch
-from conftest import Workspace
 
-from pixelherd.backbones.architecture import Architecture
+from conftest import Workspace
+from pixelherd.features.backbones.sources.architecture import Architecture
 
 TINY = {
     "image_size": 32,

@@ -10,24 +10,19 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
-from conftest import REPOSITORY, Workspace
+
+from conftest import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 from kill_soak import job_starts, soak
 
-from pixelherd.storage import read_manifest
+from pixelherd.storage.files import read_manifest
 
 pytestmark = pytest.mark.slow
 
 EDALD = "street/ddpm/edald/budget-4/seed-0"
 RANDOM = "street/ddpm/random/budget-4/seed-0"
 AGAIN = "what is finished is kept. Mend what the lines above name, then give the same command again"
-
-
-def empty(finished: Workspace, folder, **change) -> Workspace:
-    """The tiny study before its first run."""
-    (folder / "data").symlink_to(os.readlink(finished.folder / "data"))
-    return Workspace(folder, {**finished.settings, **change})
 
 
 def started_jobs(process: subprocess.Popen, *scripts: str) -> Iterator[tuple[str, psutil.Process]]:
@@ -46,7 +41,7 @@ def started_jobs(process: subprocess.Popen, *scripts: str) -> Iterator[tuple[str
 
 
 def test_killed_jobs_of_any_stage_and_a_killed_snakemake(finished, tmp_path):
-    study = empty(finished, tmp_path)
+    study = finished.empty(tmp_path)
     # perturb and gather do not wait for each other, so they are killed in one Snakemake
     for stages in (["extract"], ["herd"], ["perturb", "gather"], ["train"], ["evaluate"]):
         process = study.start()
@@ -86,7 +81,7 @@ def test_the_same_command_takes_up_after_a_killed_snakemake_and_refuses_a_second
 
 
 def test_a_full_disk_in_extract(finished, tmp_path):
-    study = empty(finished, tmp_path, methods={"random": None})
+    study = finished.empty(tmp_path, methods={"random": None})
     (tmp_path / "cache").mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path / "cache")]
     if os.getuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
@@ -136,7 +131,7 @@ def test_a_truncated_chunk_and_a_truncated_head(finished, tmp_path):
 
 
 def test_a_study_that_is_killed_again_and_again(finished, tmp_path):
-    study = empty(finished, tmp_path)
+    study = finished.empty(tmp_path)
     study.call()  # writes the study
     found = soak(tmp_path, 8, (1, 4), random.Random(0))
     assert found["kills"] >= 5

@@ -1,14 +1,12 @@
 """Every kind of method on the tiny study: what it runs, what it costs, and what its runs share with others'."""
 
-import os
 import shutil
 
 import pandas as pd
 import pytest
-from conftest import Workspace
 from safetensors.numpy import load_file
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("methods")]  # they look at one study
 
 MORE = {
     "ebald": None,
@@ -116,12 +114,16 @@ def test_a_lost_cache_is_made_again_for_the_rounds_to_come(methods, tmp_path):
 
 def test_methods_do_not_depend_on_stored_maps_or_images_per_job(methods, tmp_path):
     finished, _ = methods
-    (tmp_path / "data").symlink_to(os.readlink(finished.folder / "data"))
     maps = {"maps": "recompute", "draw_maps": "keep"}
     features = {"ddpm": {**finished.settings["features"]["ddpm"], **maps}}
-    study = Workspace(tmp_path, {**finished.settings, "features": features, "images_per_job": 1})
-    study.snakemake()
-    assert study.results() == finished.results()
+    # those that look at maps in every round, and one that looks at their lists
+    reading = {name: each for name, each in finished.settings["methods"].items() if "single" in name or name == "edald"}
+    study = finished.empty(tmp_path, features=features, images_per_job=1, methods=reading)
+    study.snakemake("runs", "results/costs/costs.md")
+    expected = finished.results()
+    prefixes = tuple(f"runs/street/ddpm/{name}/" for name in reading)
+    found = {name: content for name, content in study.results().items() if name.startswith("runs/")}
+    assert len(reading) == 4 and found == {name: expected[name] for name in expected if name.startswith(prefixes)}
     costs = pd.read_csv(study.folder / "results" / "costs" / "costs.csv").set_index("stage")
     bounded = costs.index == "vectors"
     assert costs["forwards"][~bounded & (costs.index != "total")].equals(

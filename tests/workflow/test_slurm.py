@@ -1,4 +1,4 @@
-"""The demo and the tiny study on a SLURM of this machine alone, with four pretended GPUs."""
+"""The tiny study on a SLURM of this machine alone, with four pretended GPUs."""
 
 import importlib.util
 import os
@@ -8,16 +8,15 @@ import subprocess
 import time
 
 import pytest
-import yaml
+
 from conftest import REPOSITORY, Workspace
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]  # there is one cluster
 
 RUN = "street/ddpm/random/budget-4/seed-0"
 
-# This cluster keeps no accounts of jobs, and is asked for states more often than a shared one should be.
-LOCAL = ("--slurm-no-account", "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2")
-SLURM = ("--workflow-profile", "profiles/slurm", *LOCAL, "--seconds-between-status-checks", "2")
+# This cluster keeps no accounts of jobs.
+SLURM = ("--workflow-profile", "profiles/slurm", "--slurm-no-account", "--slurm-status-command", "squeue")
 
 
 @pytest.fixture(scope="module")
@@ -36,50 +35,42 @@ def cluster(tmp_path_factory):
     subprocess.run([script, "stop", folder], check=True)
 
 
-def test_the_demo_study_gives_the_results_of_a_local_run(cluster, tmp_path):
-    settings = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
-    local, queued = (Workspace(tmp_path / name, settings) for name in ("local", "queued"))
-    for study in (local, queued):
-        study.folder.mkdir()
-        (study.folder / "backbones").symlink_to(REPOSITORY / "backbones")
-    local.snakemake()
-    queued.snakemake(*SLURM)
-    results = queued.results()
-    assert results == local.results()
-    assert sum(name.endswith("metrics.csv") for name in results) == 4, "two methods, two seeds"
+def test_a_study_gives_the_results_of_a_local_run(cluster, finished, tmp_path):
+    study = finished.empty(tmp_path)
+    study.snakemake(*SLURM)
+    assert study.results() == finished.results()
 
 
 def test_runs_that_share_a_pass_give_the_results_of_a_local_run(cluster, finished, tmp_path):
     # each job sees the runs that were pending at the start, though one may be sealed by now: passes are shared
     features = {"ddpm": {**finished.settings["features"]["ddpm"], "maps": "recompute"}}
-    study = Workspace(tmp_path, {**finished.settings, "features": features})
-    (tmp_path / "data").symlink_to(os.readlink(finished.folder / "data"))
-    done = study.snakemake(*SLURM)
-    assert study.results() == finished.results()
+    study = finished.empty(tmp_path, features=features)
+    done = study.snakemake("runs", *SLURM)
+    assert study.results() == runs_of(finished)
     output = done.stdout + done.stderr
     assert output.count("slurm_logs/group_") == 4, "two runs of two rounds: a submission each"
     assert "Submitted array job" in output, "shards"
-    again = study.snakemake(*SLURM)
+    again = study.snakemake("runs", *SLURM)
     assert "Nothing to be done" in again.stdout + again.stderr
 
 
 def test_a_cancelled_job_is_retried(cluster, finished, tmp_path):
     study = unsealed(finished, tmp_path)
-    process = study.start(*SLURM)
+    process = study.start("runs", *SLURM)
     while not (running := squeue("--states=RUNNING")):
         assert process.poll() is None
         time.sleep(0.2)
     subprocess.run(["scancel", *running], check=True)
     assert process.wait() == 0, output(study)[-3000:]
-    assert study.results() == finished.results()
+    assert runs_of(study) == runs_of(finished)
     assert len(squeue("--states=CANCELLED", f"--name={run_id(study)}")) == 1
 
 
 def test_a_job_over_its_memory_is_retried_with_more(cluster, finished, tmp_path):
     study = unsealed(finished, tmp_path)
-    done = study.snakemake(*SLURM, "--set-resources", "evaluate:mem_mb=200*attempt**4")
+    done = study.snakemake("runs", *SLURM, "--set-resources", "evaluate:mem_mb=200*attempt**4")
     assert "Trying to restart job" in done.stdout + done.stderr
-    assert study.results() == finished.results()
+    assert runs_of(study) == runs_of(finished)
 
 
 def test_the_jobs_of_a_killed_snakemake_go_with_it(cluster, finished, tmp_path):
@@ -88,7 +79,7 @@ def test_the_jobs_of_a_killed_snakemake_go_with_it(cluster, finished, tmp_path):
     killed = []
     for partition, state in (("DOWN", "PENDING"), ("UP", "RUNNING"), ("UP", None)):
         subprocess.run(["scontrol", "update", "PartitionName=gpu", f"State={partition}"], check=True)
-        process = study.start(*SLURM)
+        process = study.start("runs", *SLURM)
         while state and not (jobs := squeue(f"--states={state}", f"--name={run_id(study)}")):
             assert process.poll() is None
             time.sleep(0.2)
@@ -101,7 +92,7 @@ def test_the_jobs_of_a_killed_snakemake_go_with_it(cluster, finished, tmp_path):
     assert "jobs of a killed Snakemake are still in SLURM's queue; they are cancelled" in output(study)
     for name, jobs in killed:
         assert squeue("--states=CANCELLED", f"--name={name}") == jobs
-    assert study.results() == finished.results()
+    assert runs_of(study) == runs_of(finished)
 
 
 def unsealed(finished, folder) -> Workspace:
@@ -109,6 +100,11 @@ def unsealed(finished, folder) -> Workspace:
     study = finished.copy(folder / "copy")
     (study.folder / "results" / "runs" / RUN / "run.json").unlink()
     return study
+
+
+def runs_of(study: Workspace) -> dict[str, bytes]:
+    """The results that runs leave, without tables, figures and report."""
+    return {name: content for name, content in study.results().items() if name.startswith("runs/")}
 
 
 def squeue(*arguments: str) -> list[str]:

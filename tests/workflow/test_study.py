@@ -9,10 +9,12 @@ import time
 
 import pandas as pd
 import pytest
+
 from conftest import REPOSITORY, Workspace
 
 EDALD = "street/ddpm/edald/budget-4/seed-0"
 RANDOM = "street/ddpm/random/budget-4/seed-0"
+FINAL = "results/tables/final.csv"  # asked for where figures and report would show nothing more
 
 
 def rules(jobs: set[str]) -> set[str]:
@@ -61,12 +63,13 @@ def test_one_round_makes_no_noise_draws(finished, tmp_path):
 
 def test_a_finished_study_is_planned_without_its_backbone(finished, tmp_path):
     study = finished.copy(tmp_path / "copy")
-    backbone = shutil.copytree(study.settings["features"]["ddpm"]["backbone"], tmp_path / "backbone")
-    ddpm = study.settings["features"]["ddpm"] | {"backbone": str(backbone)}
-    study.settings |= {"features": {"ddpm": ddpm}, "methods": {"random": None}}
-    study.snakemake("runs")
-    shutil.rmtree(backbone)
-    assert "1 runs, 1 of them sealed: nothing remains to be done" in study.snakemake("plan").stdout
+    data = study.folder / "data"
+    raw = data.readlink()
+    data.unlink()
+    data.mkdir()
+    for split in ("train", "test"):
+        (data / split).symlink_to(raw / split)
+    assert "2 runs, 2 of them sealed: nothing remains to be done" in study.snakemake("plan").stdout
     study.settings["seeds"] = [0, 1]
     refused = study.snakemake("plan", check=False)
     assert refused.returncode == 1 and "no backbone folder" in refused.stdout + refused.stderr
@@ -80,21 +83,21 @@ def test_a_finished_study_has_nothing_to_do(finished):
 def test_a_new_seed_runs_alone(finished, tmp_path):
     study = finished.copy(tmp_path / "copy")
     before = study.results()
-    study.settings["seeds"] = [0, 1]
-    ran = study.ran()
+    study.settings |= {"seeds": [0, 1], "methods": {"edald": None}}
+    ran = study.ran(FINAL)
     assert {job for job in ran if "seed-0" in job} == set()
-    assert "extract" not in rules(ran) and "prepare" not in rules(ran)
+    assert {"herd", "perturb", "train"} <= rules(ran) and not rules(ran) & {"extract", "prepare"}
     after = study.results()
     assert {name: after[name] for name in before if name.startswith("runs/")} == {
         name: content for name, content in before.items() if name.startswith("runs/")
     }
-    assert pd.read_csv(study.folder / "results" / "tables" / "final.csv")["seeds"].tolist() == [2, 2]
+    assert pd.read_csv(study.folder / "results" / "tables" / "final.csv")["seeds"].tolist() == [2]
 
 
 def test_a_new_method_runs_alone_on_the_features_there_are(finished, tmp_path):
     study = finished.copy(tmp_path / "copy")
     study.settings["methods"] = {**study.settings["methods"], "margin": {"pool_fraction": 0.6}}
-    ran = study.ran()
+    ran = study.ran("runs")
     assert rules(ran) == {"pool", "score", "train", "evaluate"}
     assert all("/margin/" in job for job in ran)
 
@@ -108,7 +111,7 @@ def test_a_study_takes_over_features_and_finished_runs_of_another(finished, tmp_
     results = study.results_folder
     shutil.copytree(taken, results / "runs", copy_function=shutil.copy)  # file times are not kept
     study.settings["methods"] = {"edald": None, "margin": None}
-    ran = study.ran()
+    ran = study.ran(FINAL.replace("results", "others"))
     assert ran and all("/margin/" in job for job in ran)
     after = study.results()
     assert {name: after[name] for name in sealed} == sealed
@@ -119,7 +122,7 @@ def test_a_study_takes_over_features_and_finished_runs_of_another(finished, tmp_
 def test_an_edited_method_redoes_its_runs_alone(finished, tmp_path):
     study = finished.copy(tmp_path / "copy")
     study.settings["methods"] = {"edald": {"weight": 0.5}, "random": None}
-    ran = study.ran()
+    ran = study.ran("runs")
     assert ran and all("/edald/" in job for job in ran)
     assert not rules(ran) & {"prepare", "extract", "herd", "perturb", "gather"}
 
@@ -128,34 +131,34 @@ def test_a_new_round_continues_every_run(finished, tmp_path):
     study = finished.copy(tmp_path / "copy")
     before = study.results()
     study.settings["rounds"] = 3
-    ran = study.ran()
+    ran = study.ran(FINAL)
     expected = {f"{rule}/{run}/round-2" for rule in ("score", "train") for run in (EDALD, RANDOM)}
     expected |= {f"pool/{EDALD}/round-2", f"evaluate/{EDALD}", f"evaluate/{RANDOM}"}
     assert ran == expected
     after = study.results()
     kept = [name for name in before if "/round-" in name]
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
+    assert after["tables/final.csv"] != before["tables/final.csv"]
 
     # fewer rounds again: the runs keep what they have, the tables show what is asked
     study.settings["rounds"] = 2
-    assert study.ran() == set()
+    assert study.ran(FINAL) == set()
     assert study.results()["tables/final.csv"] == before["tables/final.csv"]
 
 
 @pytest.mark.slow
 def test_rounds_and_seeds_are_added_to_results_without_a_cache(finished, tmp_path):
-    more = {"rounds": 3, "seeds": [0, 1]}
-    study = Workspace(tmp_path / "copied", {**finished.settings, **more})
-    study.folder.mkdir()
-    (study.folder / "data").symlink_to(os.readlink(finished.folder / "data"))
-    shutil.copytree(finished.folder / "results", study.folder / "results")
+    more = {"rounds": 3, "seeds": [0, 1], "methods": {"edald": None}}
+    study = finished.empty(tmp_path / "copied", **more)
+    shutil.copytree(finished.folder / "results" / "runs" / EDALD, study.folder / "results" / "runs" / EDALD)
     shuffle_times(study)
-    ran = study.ran()
-    sealed = {f"{run}/round-{number}" for run in (EDALD, RANDOM) for number in range(2)}
+    ran = study.ran(FINAL)
+    sealed = {f"{EDALD}/round-{number}" for number in range(2)}
     asked = {job for job in ran if job.startswith(("score", "train"))}
     assert asked and not {job.split("/", 1)[1] for job in asked} & sealed
-    (tmp_path / "at-once").mkdir()
-    assert study.results() == fresh(finished, tmp_path / "at-once", **more).results()
+    at_once = finished.empty(tmp_path / "at-once", **more)
+    at_once.snakemake(FINAL)
+    assert study.results() == at_once.results()
 
 
 @pytest.fixture
@@ -168,53 +171,68 @@ def carried(finished, tmp_path) -> Workspace:
 
 def test_changed_settings_redo_results_that_were_carried_elsewhere(carried):
     carried.settings["head"] = {"epochs": 1}
-    again = {
-        f"{rule}/{run}/round-{number}" for rule in ("score", "train") for run in (EDALD, RANDOM) for number in (0, 1)
-    }
     planned = carried.snakemake("-n").stdout
-    assert f"Train {EDALD}/round-0" in planned
+    asked = {f"{rule} {run}/round-{n}" for rule in ("Score", "Train") for run in (EDALD, RANDOM) for n in (0, 1)}
+    assert all(f"{job}\n" in planned for job in asked) and "Extract" not in planned
     # ended in the middle, it goes on; the settings changed back, nothing is taken for finished that is not
     head = carried.results_folder / "runs" / EDALD / "round-0" / "head.safetensors"
     old = head.read_bytes()
     carried.snakemake(str(head.relative_to(carried.folder)))
     assert head.read_bytes() != old and not (carried.results_folder / f"runs/{EDALD}/run.json").exists()
-    ran = carried.ran()
-    assert again - {f"{rule}/{EDALD}/round-0" for rule in ("score", "train")} == {
+    carried.settings["methods"] = {"edald": None}
+    ran = carried.ran("runs")
+    assert {f"{rule}/{EDALD}/round-1" for rule in ("score", "train")} == {
         job for job in ran if job.startswith(("score", "train"))
     }
-    assert {f"evaluate/{EDALD}", f"evaluate/{RANDOM}"} <= ran
-    for run in (EDALD, RANDOM):
-        seal = json.loads((carried.results_folder / "runs" / run / "run.json").read_text())
-        assert seal["settings"]["training"]["epochs"] == 1
-    assert carried.ran() == set()
+    assert f"evaluate/{EDALD}" in ran
+    seal = json.loads((carried.results_folder / "runs" / EDALD / "run.json").read_text())
+    assert seal["settings"]["training"]["epochs"] == 1
+    assert carried.ran("runs") == set()
 
 
 @pytest.mark.slow
 def test_new_rounds_continue_results_that_were_carried_elsewhere(carried):
     carried.settings["rounds"] = 3
-    ran = carried.ran()
+    ran = carried.ran("runs")
     expected = {f"{rule}/{run}/round-2" for rule in ("score", "train") for run in (EDALD, RANDOM)}
     assert expected == {job for job in ran if job.startswith(("score", "train"))}
-    assert {f"evaluate/{EDALD}", f"evaluate/{RANDOM}"} <= ran and carried.ran() == set()
+    assert {f"evaluate/{EDALD}", f"evaluate/{RANDOM}"} <= ran and carried.ran("runs") == set()
 
 
 @pytest.mark.slow
 def test_refresh_redoes_results_that_were_carried_elsewhere(carried):
     seal = carried.results_folder / "runs" / EDALD / "run.json"
     seal.write_text(json.dumps(json.loads(seal.read_text()) | {"source_sha256": "0"}))
-    assert carried.ran("--config", "refresh=false") == set()
-    ran = carried.ran("--config", "refresh=true")
+    assert carried.ran("runs", "--config", "refresh=false") == set()
+    ran = carried.ran("runs", "--config", "refresh=true")
     assert {f"train/{EDALD}/round-0", f"evaluate/{EDALD}"} <= ran and f"evaluate/{RANDOM}" not in ran
-    assert carried.ran("--config", "refresh=true") == set()
+    assert carried.ran("runs", "--config", "refresh=true") == set()
 
 
 @pytest.mark.slow
 def test_a_table_of_a_finished_run_that_is_gone_is_made_again(carried):
     before = carried.results()
     (carried.results_folder / "runs" / EDALD / "metrics.csv").unlink()
-    ran = carried.ran()
+    ran = carried.ran("runs")
     assert f"evaluate/{EDALD}" in ran and not rules(ran) & {"score", "train"} and f"evaluate/{RANDOM}" not in ran
     assert carried.results() == before
+
+
+@pytest.mark.slow
+def test_other_source_redoes_nothing_of_a_finished_study(finished, tmp_path):
+    study, record = finished.copy(tmp_path / "copy"), tmp_path / "copy" / "results" / "run.json"
+    study.repository = tmp_path / "repository"
+    for part in ("workflow", "profiles", "envs"):
+        shutil.copytree(REPOSITORY / part, study.repository / part)
+    shutil.copy(REPOSITORY / "Snakefile", study.repository)
+    study.snakemake()  # the report's template lies elsewhere now
+    with open(study.repository / "workflow" / "pixelherd" / "heads" / "training.py", "a") as file:
+        file.write("# changed\n")
+    before = record.read_bytes()
+    done = study.snakemake()
+    assert "another version of the source made 2 finished runs" in done.stderr
+    assert "Nothing to be done" in done.stdout + done.stderr
+    assert record.read_bytes() == before, "it tells what made the results"
 
 
 def test_a_finished_run_may_lose_heads_and_thumbnails(carried):
@@ -249,9 +267,9 @@ def test_a_deleted_shard_and_seal_redo_their_chain_alone(finished, tmp_path):
     study = finished.copy(tmp_path / "copy")
     before = study.results()
     shutil.rmtree(study.folder / "cache" / "features" / "street" / "ddpm" / "train" / "00004-00005")
-    assert study.ran() == set(), "sealed runs need no shard"
+    assert study.ran("runs") == set(), "sealed runs need no shard"
     (study.folder / "results" / "runs" / EDALD / "run.json").unlink()
-    ran = study.ran()
+    ran = study.ran("runs")
     assert {job for job in ran if job.startswith(("extract", "herd", "perturb"))} == {
         "extract/street/ddpm/train-00004-00005",
         "herd/street/ddpm/seed-0-00004-00005",
@@ -301,7 +319,7 @@ def test_tables_and_report_rebuild_from_the_repository_and_results_alone(finishe
         study.folder.mkdir()
         shutil.copytree(finished.folder / "results", study.folder / "results")
         if with_raw_data:
-            (study.folder / "data").symlink_to(os.readlink(finished.folder / "data"))
+            (study.folder / "data").symlink_to((finished.folder / "data").readlink())
         expected = study.results()
         shutil.rmtree(study.folder / "results" / "tables")
         shutil.rmtree(study.folder / "results" / "figures")
@@ -315,15 +333,19 @@ def test_tables_and_report_rebuild_from_the_repository_and_results_alone(finishe
 
 def test_results_do_not_depend_on_images_per_job_or_leased_gpus(finished, tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,GPU-pretended")
-    study = fresh(finished, tmp_path, images_per_job=1)
-    assert len(list((study.folder / "cache" / "features" / "street" / "ddpm" / "train").glob("*/manifest.json"))) == 6
-    assert study.results() == finished.results()
+    study = finished.empty(tmp_path, images_per_job=3, methods={"edald": None})
+    study.snakemake("runs")
+    shards = (study.folder / "cache" / "features" / "street" / "ddpm").glob("*/*/manifest.json")
+    assert {shard.parent.name for shard in shards} == {"00000-00002", "00003-00005", "00003-00003"}
+    expected = finished.results()
+    assert study.results() == {name: expected[name] for name in expected if name.startswith(f"runs/{EDALD}/")}
 
 
 @pytest.mark.slow
 def test_results_do_not_depend_on_stored_maps(finished, tmp_path):
     features = {"ddpm": {**finished.settings["features"]["ddpm"], "maps": "recompute"}}
-    study = fresh(finished, tmp_path, features=features)
+    study = finished.empty(tmp_path, features=features)
+    study.snakemake()
     stored = [path.parent.name for path in (study.folder / "cache").rglob("maps.zarr")]
     assert stored == ["pictures"], "only the pictured images' draws are kept"
     assert study.results() == finished.results()
@@ -332,7 +354,7 @@ def test_results_do_not_depend_on_stored_maps(finished, tmp_path):
 
     (study.folder / "results" / "runs" / EDALD / "run.json").unlink()
     before = study.results()
-    ran = rules(study.ran())
+    ran = rules(study.ran("runs"))
     assert {"test_pass", "evaluate"} <= ran and not ran & {"prepare", "extract", "herd", "pool", "train"}
     assert study.results() == before | {f"runs/{EDALD}/run.json": study.results()[f"runs/{EDALD}/run.json"]}
     passes = [json.loads(path.read_text()) for path in (study.folder / "cache" / "passes").rglob("*-*.json")]
@@ -345,7 +367,7 @@ def test_evaluation_at_the_original_resolution_redoes_no_features(finished, tmp_
     before = study.results()
     street = {**finished.settings["datasets"]["street"], "evaluate_at": "original"}
     study.settings["datasets"] = {"street": street}
-    ran = study.ran()
+    ran = study.ran("runs")
     assert "original_labels/street" in ran
     assert not rules(ran) & {"prepare", "extract", "herd", "perturb", "gather"}
     name = f"runs/{EDALD}/metrics.csv"
@@ -366,14 +388,12 @@ def test_a_study_trains_its_own_backbone(finished, tmp_path):
         "warmup_steps": 1,
         "batch": 2,
     }
-    (tmp_path / "data").symlink_to(os.readlink(finished.folder / "data"))
-    study = Workspace(
-        tmp_path, {**finished.settings, "features": {"own": features}, "pretraining": {"small": pretraining}}
-    )
+    more = {"pretraining": {"small": pretraining}, "methods": {"random": None}}
+    study = finished.empty(tmp_path, features={"own": features}, **more)
     assert rules(study.ran("pretrain")) == {"prepare", "pretrained"}
     backbone = study.folder / "cache" / "pretrained" / "small"
     assert (backbone / "loss.png").read_bytes().startswith(b"\x89PNG")
-    ran = study.ran()
+    ran = study.ran(FINAL)
     assert not rules(ran) & {"prepare", "pretrained"}
     assert pd.read_csv(study.folder / "results" / "tables" / "final.csv")["features"].unique().tolist() == ["own"]
 
@@ -389,29 +409,22 @@ def test_a_users_mistake_is_one_line_and_status_one(finished, tmp_path):
     assert "did you mean 'edald'" in failure({"methods": {"edal": None}})
     assert "did you mean 'budgets'" in failure({"budget": [4]})
     assert "data" in failure({}, "features"), "there is no raw data here"
-    (tmp_path / "data").symlink_to(os.readlink(finished.folder / "data"))
+    (tmp_path / "data").symlink_to((finished.folder / "data").readlink())
     assert "write a larger budget" in failure({"budgets": [0.01]})
 
 
 def test_the_doctor_tells_what_is_missing_in_a_table(finished, tmp_path):
-    study = Workspace(tmp_path, finished.settings)
+    ddpm = {**finished.settings["features"]["ddpm"], "backbone": str(REPOSITORY / "backbones" / "demo")}
+    study = Workspace(tmp_path, {**finished.settings, "features": {"ddpm": ddpm}})
     done = study.snakemake("doctor", check=False)
     assert done.returncode == 1 and "Traceback" not in done.stderr + done.stdout
     (row,) = [line for line in done.stdout.splitlines() if line.startswith("| datasets.street")]
     assert "wrong" in row and "data does not exist" in row and "set `root`" in row
     assert "checks failed: datasets.street (files)" in done.stderr
     assert not (tmp_path / "cache").exists() and not (tmp_path / "results").exists()
-    (tmp_path / "data").symlink_to(os.readlink(finished.folder / "data"))
+    (tmp_path / "data").symlink_to((finished.folder / "data").readlink())
     done = study.snakemake("doctor")
     assert "6 training, 4 test images" in done.stdout and "wrong" not in done.stdout
-
-
-def fresh(finished: Workspace, folder, **change) -> Workspace:
-    """The tiny study with some settings changed, run from nothing."""
-    (folder / "data").symlink_to(os.readlink(finished.folder / "data"))
-    study = Workspace(folder, {**finished.settings, **change})
-    study.snakemake()
-    return study
 
 
 def shuffle_times(study: Workspace) -> None:

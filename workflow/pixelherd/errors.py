@@ -1,5 +1,30 @@
 """The error that is shown to a user as one line."""
 
+import difflib
+import sys
+from collections.abc import Iterable
+
 
 class UserError(Exception):
-    """A mistake that the user can mend; its message says what is wrong, where, and how to mend it."""
+    """A mistake that the user can mend, shown as one line.
+
+    Args:
+        problem: what is wrong, and where.
+        remedy: how to mend it, where the problem does not say so already.
+    """
+
+    def __init__(self, problem: str, *, remedy: str | None = None) -> None:
+        super().__init__(problem if remedy is None else f"{problem}; {remedy}")
+        self.problem, self.remedy = problem, remedy
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The name among ``known`` that was probably meant, in capitals or not, or all of them, in brackets to end with."""
+    by_letters = {str(each).lower(): str(each) for each in known}
+    matches = difflib.get_close_matches(str(name).lower(), by_letters, n=1, cutoff=0.5)
+    return f" (did you mean {by_letters[matches[0]]!r}?)" if matches else f" (known: {', '.join(by_letters.values())})"
+
+
+def say(line: str) -> None:
+    """Print a line to the user, apart from what Snakemake prints."""
+    print(f"pixelherd: {line}", file=sys.stderr)

@@ -8,7 +8,6 @@ Three lines do it in Python::
     mask = predictor("photo.jpg")  # [H, W] uint8, positions in predictor.classes
 """
 
-import csv
 import io
 import json
 from collections.abc import Callable, Sequence
@@ -21,19 +20,24 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from . import backbones, dense, features
-from .datasets.classes import ClassInfo
-from .datasets.folder import files_by_id
-from .datasets.samples import IMAGE_SUFFIXES, read_image
-from .devices import resolve
-from .errors import UserError
-from .head import Head
-from .head import load as load_head
-from .sealing import read_seal
-from .storage import digest_of, digest_of_text, write_bytes, write_text
+from pixelherd.compute.devices import resolve
+from pixelherd.datasets.classes import ClassInfo
+from pixelherd.datasets.readers.folder import files_by_id
+from pixelherd.datasets.samples import IMAGE_SUFFIXES, read_image
+from pixelherd.datasets.settings import DatasetSettings, read_dataset
+from pixelherd.errors import UserError
+from pixelherd.features.backbones import manifest
+from pixelherd.features.maps import compute
+from pixelherd.features.settings import MapSettings
+from pixelherd.heads import dense
+from pixelherd.heads.network import Head
+from pixelherd.heads.network import load as load_head
+from pixelherd.pipeline.seals import read_seal
+from pixelherd.storage.files import digest_of, digest_of_text, write_bytes, write_csv
+from pixelherd.study.paths import HEAD
 
 if TYPE_CHECKING:
-    from .backbones.unet import Backbone
+    from pixelherd.features.backbones.unet import Backbone
 
 STAMP = "pixelherd"
 """Key of the text in a mask's PNG that says what it was made of."""
@@ -49,14 +53,14 @@ class Predictor:
     Attributes:
         head: the head.
         backbone: the frozen network.
-        settings: feature settings of the study, with the size that the network is given as ``image_size``.
+        settings: what the maps depend on, with the size that the network is given as ``image_size``.
         classes: in the order of their labels.
         digest: what identifies head, network and settings.
     """
 
     head: Head
     backbone: "Backbone"
-    settings: dict[str, Any]
+    settings: MapSettings
     classes: Sequence[ClassInfo]
     digest: str
 
@@ -84,20 +88,22 @@ class Predictor:
         run, seal = Path(run), read_seal(Path(run))
         if seal is None:
             raise UserError(
-                f"{run / 'run.json'} is missing, so the run is not finished; name the folder of a sealed run"
+                f"{run / 'run.json'} is missing, so the run is not finished", remedy="name the folder of a sealed run"
             )
         last = seal["rounds"] - 1
         if round_number is not None and not 0 <= round_number <= last:
-            raise UserError(f"{run} has no round {round_number}; choose from 0 to {last}")
+            raise UserError(f"{run} has no round {round_number}", remedy=f"choose from 0 to {last}")
         settings, network = seal["settings"], backbone or seal["settings"]["backbone"].get("path")
         if network is None:
-            raise UserError(f"{run} used a backbone that its study made; give its folder in the cache as `backbone`")
+            raise UserError(
+                f"{run} used a backbone that its study made", remedy="give its folder in the cache as `backbone`"
+            )
         return cls.of(
-            run / f"round-{last if round_number is None else round_number}" / "head.safetensors",
+            run / f"round-{last if round_number is None else round_number}" / HEAD,
             network,
-            settings["features"],
+            MapSettings(**{**settings["features"], "maps": "recompute"}),  # a seal does not tell whether maps were kept
             [ClassInfo(each["name"], tuple(each["colour"])) for each in seal["classes"]],
-            settings["dataset"],
+            read_dataset(settings["dataset"]),
             device=device,
         )
 
@@ -106,9 +112,9 @@ class Predictor:
         cls,
         head: Path | str,
         backbone: Path | str,
-        settings: dict[str, Any],
+        settings: MapSettings,
         classes: Sequence[ClassInfo],
-        preparation: dict[str, Any],
+        dataset: DatasetSettings,
         *,
         device: str = "auto",
     ) -> "Predictor":
@@ -117,22 +123,23 @@ class Predictor:
         Args:
             head: file of the head.
             backbone: diffusers folder.
-            settings: feature settings of the study.
+            settings: what the maps that the head was trained on depend on.
             classes: in the order of their labels.
-            preparation: preparation settings of the dataset. Where it crops images, new ones are not cropped, but
-                resized as before the crop.
+            dataset: that the head was trained on. Where it crops images, new ones are not cropped, but resized as
+                before the crop.
             device: the study's device.
         """
         where = resolve(device)
-        size, full = preparation["size"], preparation.get("resize") or preparation["size"]
-        seen = [
-            round(side * whole / part) for side, whole, part in zip(settings["image_size"], full, size, strict=True)
-        ]
-        settings = {**settings, "image_size": seen}
-        used = {key: settings[key] for key in ("image_size", "noise_seed", "timesteps", "blocks")}
-        files = backbones.manifest(backbone)["files"]
+        full = getattr(dataset, "resize", None) or dataset.size
+        height, width = (
+            round(side * whole / part)
+            for side, whole, part in zip(settings.image_size, full, dataset.size, strict=True)
+        )
+        settings = settings.model_copy(update={"image_size": (height, width)})
+        used = settings.model_dump(mode="json", include={"image_size", "noise_seed", "timesteps", "blocks"})
+        files = manifest.manifest(backbone)["files"]
         digest = digest_of_text(json.dumps([digest_of(Path(head)), files, used], sort_keys=True))
-        network = backbones.load(backbone, device=where)
+        network = manifest.load(backbone, device=where)
         return cls(load_head(head).to(where), network, settings, classes, digest)
 
     def probabilities(self, image: "Path | str | Image.Image | np.ndarray") -> torch.Tensor:
@@ -149,9 +156,9 @@ class Predictor:
         elif isinstance(image, np.ndarray):
             image = Image.fromarray(image)
         image = image.convert("RGB")
-        height, width = self.settings["image_size"]
+        height, width = self.settings.image_size
         small = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
-        maps = features.compute(self.backbone, small, self.settings)
+        maps = compute(self.backbone, small, self.settings)
         return torch.softmax(dense.predict(maps, [self.head], (image.height, image.width))[0], 0)
 
     def __call__(self, image: "Path | str | Image.Image | np.ndarray") -> np.ndarray:
@@ -187,11 +194,8 @@ def predict_folder(
         UserError: images are unreadable; all others are done.
     """
     folder, made, unreadable = Path(folder), 0, []
-    table = io.StringIO()
-    lines = csv.writer(table, lineterminator="\n")
-    lines.writerow(["label", "name", "red", "green", "blue"])
-    lines.writerows([label, each.name, *each.colour] for label, each in enumerate(predictor.classes))
-    write_text(folder / "classes.csv", table.getvalue())
+    rows = [(label, each.name, *each.colour) for label, each in enumerate(predictor.classes)]
+    write_csv(folder / "classes.csv", ("label", "name", "red", "green", "blue"), rows)
     for name, path in images.items():
         stamp = digest_of_text(json.dumps([predictor.digest, digest_of(path)]))
         files = [folder / "masks" / f"{name}.png", folder / "overlays" / f"{name}.jpg"]
@@ -225,11 +229,12 @@ def new_images(folder: Path | str, written: Path | str) -> dict[str, Path]:
     if written.resolve().is_relative_to(folder.resolve()):
         raise UserError(
             f"predict.folder: {written} is in the folder of images {folder}, so masks would be taken for images next "
-            "time; name a folder outside"
+            "time",
+            remedy="name a folder outside",
         )
     images = files_by_id(folder, IMAGE_SUFFIXES, "image")
     if not images:
-        raise UserError(f"predict.images: there are no images in {folder}; name another folder")
+        raise UserError(f"predict.images: there are no images in {folder}", remedy="name another folder")
     return images
 
 

@@ -1,37 +1,35 @@
 # A person as the oracle: the page of a round, the answers, and how far the predictions have settled.
 
+ANNOTATION_TEMPLATE = Path(shipped("../report/annotation.html.j2"))
+
 
 rule annotate:
     input:
-        unpack(annotate_input),
+        unpack(of(rounds.annotate)),
         template=ancient(ANNOTATION_TEMPLATE),
     output:
-        page=PAGE,
-        asked=ASKED,
-        coco=f"{ANNOTATION}/{exchange.COCO}",
-        tasks=f"{ANNOTATION}/{exchange.TASKS}",
-        interface=f"{ANNOTATION}/{exchange.INTERFACE}",
+        page=PATHS.page,
+        asked=PATHS.asked,
+        coco=PATHS.coco,
+        tasks=PATHS.tasks,
+        interface=PATHS.interface,
     log:
         "logs/annotate/{step}.log",
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=scaled(4000),
-        runtime=scaled(60),
-        gpu=GPU,
-        jobs_per_gpu=STUDY.jobs_per_gpu,
+        **needs(4000, 60, gpu=True),
     params:
-        dataset=lambda w: STUDY.preparation_settings(run_of(w).dataset),
-        settings=lambda w: STUDY.feature_settings(run_of(w).dataset, run_of(w).features),
-        identity=lambda w: identity_of(run_of(w)),
-        answers=ANSWERS,
-        round=round_of,
+        **made_by("annotate", "{step}"),
+        dataset=of(stages.run_preparation, STUDY),
+        settings=of(stages.run_maps, STUDY),
+        identity=of(stages.identity, STUDY),
+        answers=PATHS.answers,
+        round=lambda w: round_of(w.step),
+        template=hash_of(ANNOTATION_TEMPLATE.read_text()),
         threads=STUDY.threads,
         device=STUDY.device,
-        template=hash_of({"template": ANNOTATION_TEMPLATE.read_text()}),
-        source=source("annotate", parts=("annotation.py", "exchange.py")),
-        cost=cost("annotate", "{step}"),
     message:
         "Write the page to label {wildcards.step} with"
     script:
@@ -40,23 +38,20 @@ rule annotate:
 
 rule label:
     input:
-        dataset=lambda w: of_run(DATASET, run_of(w)),
-        queries=f"{ROUND}/queries.csv",
-        answers=ANSWERS,
+        unpack(of(rounds.label)),
     output:
-        LABELS,
+        PATHS.labels,
     log:
         "logs/label/{step}.log",
     wildcard_constraints:
-        step=sealing.one_of([] if BY_MASKS else PENDING_STEPS),
+        step=one_of([] if STUDY.oracle == "masks" else WORK.steps()),
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=scaled(1000),
-        runtime=scaled(10),
+        **needs(1000, 10),
     params:
-        round=round_of,
-        cost=cost("label", "{step}"),
+        round=lambda w: round_of(w.step),
+        cost=noted_by("label", "{step}"),
     message:
         "Label {wildcards.step}"
     script:
@@ -65,22 +60,20 @@ rule label:
 
 rule stopping:
     input:
-        unpack(stopping_input),
+        unpack(of(rounds.stopping)),
     output:
-        STOPPING,
+        PATHS.stopping,
     log:
         "logs/stopping/{step}.log",
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=scaled(2000),
-        runtime=scaled(60),
+        **needs(2000, 60),
     params:
-        round=round_of,
+        **made_by("stopping", "{step}"),
+        round=lambda w: round_of(w.step),
         threads=STUDY.threads,
-        source=source("stopping", parts=("stopping.py", "head.py")),
-        cost=cost("stopping", "{step}"),
     message:
         "Compare the predictions of {wildcards.step} with those before"
     script:

@@ -1,24 +1,20 @@
 rule pretrained:
     input:
-        dataset=lambda w: DATASET.format(dataset=STUDY.pretraining[w.name].dataset),
+        dataset=of(shared.pretraining),
     output:
-        PRETRAINED,
+        PATHS.pretrained,
     log:
         "logs/pretrained/{name}.log",
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=scaled(6000),
-        runtime=2880,
-        gpu=GPU,
-        jobs_per_gpu=STUDY.jobs_per_gpu,
+        **needs(6000, 2880, gpu=True),
     params:
-        settings=lambda w: STUDY.pretraining[w.name].model_dump(mode="json"),
+        **made_by("pretrained", "{name}"),
+        settings=of(stages.pretraining, STUDY),
         threads=STUDY.threads,
         device=STUDY.device,
-        source=source("pretrained", "pretrain"),
-        cost=cost("pretrained", "{name}"),
     message:
         "Pretrain the backbone {wildcards.name}"
     script:
@@ -27,20 +23,18 @@ rule pretrained:
 
 rule backbone:
     input:
-        backbone_source,
+        of(shared.backbone),
     output:
-        BACKBONE,
+        PATHS.backbone,
     log:
         "logs/backbone/{features}.log",
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=scaled(6000),
-        runtime=scaled(240),
+        **needs(6000, 240),
     params:
-        settings=lambda w: STUDY.backbone_request(w.features),
-        source=source("backbone", parts=("backbones",)),
-        cost=cost("backbone", "{features}"),
+        **made_by("backbone", "{features}"),
+        settings=of(stages.backbone_request, STUDY),
     message:
         "Find the backbone of {wildcards.features}"
     script:

@@ -1,17 +1,15 @@
 rule prepare:
     output:
-        DATASET,
+        PATHS.dataset,
     log:
         "logs/prepare/{dataset}.log",
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=scaled(2000),
-        runtime=scaled(120),
+        **needs(2000, 120),
     params:
-        settings=lambda w: STUDY.preparation_settings(w.dataset),
-        source=source("prepare", "prepare"),
-        cost=cost("prepare", "{dataset}"),
+        **made_by("prepare", "{dataset}"),
+        settings=of(stages.preparation, STUDY),
     message:
         "Prepare {wildcards.dataset}"
     script:
@@ -20,18 +18,16 @@ rule prepare:
 
 rule original_labels:
     output:
-        ORIGINAL_LABELS,
+        PATHS.original_labels,
     log:
         "logs/original_labels/{dataset}.log",
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=scaled(2000),
-        runtime=scaled(120),
+        **needs(2000, 120),
     params:
-        settings=lambda w: STUDY.preparation_settings(w.dataset),
-        source=source("original_labels", "prepare"),
-        cost=cost("original_labels", "{dataset}"),
+        **made_by("original_labels", "{dataset}"),
+        settings=of(stages.preparation, STUDY),
     message:
         "Store the original labels of {wildcards.dataset}"
     script:

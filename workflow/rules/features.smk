@@ -1,25 +1,21 @@
 rule extract:
     input:
-        dataset=DATASET,
-        backbone=BACKBONE,
+        dataset=PATHS.dataset,
+        backbone=PATHS.backbone,
     output:
-        FEATURES,
+        PATHS.maps,
     log:
         "logs/extract/{dataset}/{features}/{split}-{shard}.log",
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=scaled(8000, 10),
-        runtime=scaled(30, 6),
-        gpu=GPU,
-        jobs_per_gpu=STUDY.jobs_per_gpu,
+        **needs(8000, 30, per_image=(10, 6), gpu=True),
     params:
-        settings=lambda w: STUDY.feature_settings(w.dataset, w.features),
+        **made_by("extract", "{dataset}", "{features}", "{split}-{shard}"),
+        settings=of(stages.maps, STUDY),
         threads=STUDY.threads,
         device=STUDY.device,
-        source=source("extract", "extract"),
-        cost=cost("extract", "{dataset}", "{features}", "{split}-{shard}"),
     message:
         "Extract features of {wildcards.dataset}/{wildcards.split} {wildcards.shard} by {wildcards.features}"
     script:
@@ -28,18 +24,17 @@ rule extract:
 
 rule index_features:
     input:
-        lambda w: expand(FEATURES, shard=shard_names(w.dataset, w.split), allow_missing=True),
+        of(shared.shards_of_maps),
     output:
-        FEATURES_INDEX,
+        PATHS.maps_index,
     log:
         "logs/index_features/{dataset}/{features}/{split}.log",
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=scaled(1000),
-        runtime=scaled(30),
+        **needs(1000, 30),
     params:
-        cost=cost("index_features", "{dataset}", "{features}", "{split}"),
+        cost=noted_by("index_features", "{dataset}", "{features}", "{split}"),
     message:
         "Index features of {wildcards.dataset}/{wildcards.split}"
     script:
@@ -49,27 +44,23 @@ rule index_features:
 # With `draw_maps: keep`, for scores that measure disagreement.
 rule extract_draws:
     input:
-        dataset=DATASET,
-        backbone=BACKBONE,
+        dataset=PATHS.dataset,
+        backbone=PATHS.backbone,
     output:
-        DRAW_MAPS,
+        PATHS.draw_maps,
     log:
         "logs/extract_draws/{dataset}/{features}/{shard}.log",
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=scaled(8000, 10),
-        runtime=scaled(30, 15),
-        gpu=GPU,
-        jobs_per_gpu=STUDY.jobs_per_gpu,
+        **needs(8000, 30, per_image=(10, 15), gpu=True),
     params:
-        settings=lambda w: STUDY.feature_settings(w.dataset, w.features),
-        draws=lambda w: KEPT_DRAWS[w.dataset, w.features],
+        **made_by("extract_draws", "{dataset}", "{features}", "{shard}"),
+        settings=of(stages.maps, STUDY),
+        draws=of(shared.kept_draws),
         threads=STUDY.threads,
         device=STUDY.device,
-        source=source("extract_draws", "extract"),
-        cost=cost("extract_draws", "{dataset}", "{features}", "{shard}"),
     message:
         "Extract features of {wildcards.dataset}/train {wildcards.shard} by {wildcards.features} under noise draws"
     script:
@@ -78,28 +69,24 @@ rule extract_draws:
 
 rule picture:
     input:
-        dataset=DATASET,
-        backbone=BACKBONE,
+        dataset=PATHS.dataset,
+        backbone=PATHS.backbone,
     output:
-        PICTURES,
+        PATHS.pictures,
     log:
         "logs/picture/{dataset}/{features}.log",
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=scaled(8000),
-        runtime=scaled(60),
-        gpu=GPU,
-        jobs_per_gpu=STUDY.jobs_per_gpu,
+        **needs(8000, 60, gpu=True),
     params:
-        settings=lambda w: STUDY.feature_settings(w.dataset, w.features),
+        **made_by("picture", "{dataset}", "{features}"),
+        settings=of(stages.maps, STUDY),
         draws=lambda w: STUDY.features[w.features].draws,
         pictures=STUDY.pictures,
         threads=STUDY.threads,
         device=STUDY.device,
-        source=source("picture", "extract"),
-        cost=cost("picture", "{dataset}", "{features}"),
     message:
         "Draw the noise of the pictured images of {wildcards.dataset}"
     script:

@@ -1,27 +1,21 @@
 rule herd:
     input:
-        dataset=DATASET,
-        maps=lambda w: FEATURES.format(split="train", **w) if keeps_maps(w) else [],
-        backbone=lambda w: [] if keeps_maps(w) else BACKBONE.format(**w),
+        unpack(of(shared.herd)),
     output:
-        LISTS,
+        PATHS.lists,
     log:
         "logs/herd/{dataset}/{features}/seed-{key}/{shard}.log",
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=scaled(8000, 10),
-        runtime=scaled(30, 6),
-        gpu=lambda w: 0 if keeps_maps(w) else GPU,
-        jobs_per_gpu=STUDY.jobs_per_gpu,
+        **needs(8000, 30, per_image=(10, 6), gpu=lambda w: not WORK.keeps_maps(w.features)),
     params:
-        settings=lambda w: STUDY.feature_settings(w.dataset, w.features),
-        candidates=lambda w: STUDY.herding_settings(LISTING[w.key]),
+        **made_by("herd", "{dataset}", "{features}", "seed-{key}-{shard}"),
+        settings=of(stages.maps, STUDY),
+        candidates=of(shared.herding),
         threads=STUDY.threads,
         device=STUDY.device,
-        source=source("herd", "herd"),
-        cost=cost("herd", "{dataset}", "{features}", "seed-{key}-{shard}"),
     message:
         "Herd lists of {wildcards.dataset} {wildcards.shard}, seed {wildcards.key}"
     script:
@@ -30,29 +24,22 @@ rule herd:
 
 rule perturb:
     input:
-        dataset=DATASET,
-        lists=LISTS,
-        draw_maps=lambda w: DRAW_MAPS.format(**w) if keeps_draws(w) else [],
-        backbone=lambda w: [] if keeps_draws(w) else BACKBONE.format(**w),
+        unpack(of(shared.perturb)),
     output:
-        DRAWS,
+        PATHS.draws,
     log:
         "logs/perturb/{dataset}/{features}/seed-{key}/{shard}.log",
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=scaled(8000, 20),
-        runtime=scaled(30, 15),
-        gpu=lambda w: 0 if keeps_draws(w) else GPU,
-        jobs_per_gpu=STUDY.jobs_per_gpu,
+        **needs(8000, 30, per_image=(20, 15), gpu=lambda w: not of(shared.kept_draws)(w)),
     params:
-        settings=lambda w: STUDY.feature_settings(w.dataset, w.features),
-        draws=lambda w: LISTED_DRAWS[w.dataset, w.features][w.key],
+        **made_by("perturb", "{dataset}", "{features}", "seed-{key}-{shard}"),
+        settings=of(stages.maps, STUDY),
+        draws=of(shared.listed_draws),
         threads=STUDY.threads,
         device=STUDY.device,
-        source=source("perturb", "extract"),
-        cost=cost("perturb", "{dataset}", "{features}", "seed-{key}-{shard}"),
     message:
         "Perturb listed pixels of {wildcards.dataset} {wildcards.shard}, seed {wildcards.key}"
     script:
@@ -61,18 +48,17 @@ rule perturb:
 
 rule index_draws:
     input:
-        lambda w: expand(DRAWS, shard=shard_names(w.dataset, "train"), allow_missing=True),
+        of(shared.shards_of_draws),
     output:
-        DRAWS_INDEX,
+        PATHS.draws_index,
     log:
         "logs/index_draws/{dataset}/{features}/seed-{key}.log",
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=scaled(1000),
-        runtime=scaled(30),
+        **needs(1000, 30),
     params:
-        cost=cost("index_draws", "{dataset}", "{features}", "seed-{key}"),
+        cost=noted_by("index_draws", "{dataset}", "{features}", "seed-{key}"),
     message:
         "Index draws of {wildcards.dataset}, seed {wildcards.key}"
     script:
@@ -81,23 +67,21 @@ rule index_draws:
 
 rule gather:
     input:
-        lambda w: expand(LISTS, shard=shard_names(w.dataset, "train"), allow_missing=True),
+        of(shared.shards_of_lists),
     output:
-        UNION,
+        PATHS.union,
     log:
         "logs/gather/{dataset}/{features}/seed-{key}-{listed}.log",
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=scaled(4000, 2, "train"),
-        runtime=scaled(30, 0.02, "train"),
+        **needs(4000, 30, per_image=(2, 0.02), split="train"),
     params:
+        **made_by("gather", "{dataset}", "{features}", "seed-{key}-{listed}"),
         listed=lambda w: int(w.listed),
-        candidates=lambda w: STUDY.herding_settings(LISTING[w.key]),
+        candidates=of(shared.herding),
         threads=STUDY.threads,
-        source=source("gather", "gather"),
-        cost=cost("gather", "{dataset}", "{features}", "seed-{key}-{listed}"),
     message:
         "Gather the listed pixels of {wildcards.dataset}, seed {wildcards.key}"
     script:

@@ -1,14 +1,19 @@
+REPORT_PARTS = {
+    "template": Path(shipped("../report/report.html.j2")),
+    "captions": Path(shipped("../report/captions.yaml")),
+}
+
+
 rule plan:
     log:
         "logs/plan.log",
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=scaled(500),
-        runtime=scaled(10),
+        **needs(500, 10),
     params:
         study=STUDY.content(),
-        pending=[run.path for run in PENDING],
+        pending=[run.path for run in WORK.pending],
     message:
         "Plan the study"
     script:
@@ -17,21 +22,18 @@ rule plan:
 
 rule predict:
     input:
-        unpack(predict_input),
+        unpack(of(results.predict)),
     log:
         "logs/predict.log",
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=scaled(8000),
-        runtime=scaled(2880),
-        gpu=GPU,
-        jobs_per_gpu=STUDY.jobs_per_gpu,
+        **needs(8000, 2880, gpu=True),
     params:
         predict=STUDY.predict.model_dump(mode="json"),
-        settings=predict_settings,
-        mistake=MISTAKE,
+        settings=of(results.prediction_settings),
+        mistake=of(results.mistake),
         threads=STUDY.threads,
         device=STUDY.device,
     message:
@@ -47,8 +49,7 @@ rule doctor:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=scaled(6000),
-        runtime=scaled(60),
+        **needs(6000, 60),
     params:
         study=STUDY.content(),
         threads=STUDY.threads,
@@ -60,21 +61,20 @@ rule doctor:
 
 rule write_tables:
     input:
-        every_seal(),
+        of(results.every_seal),
     output:
-        RESULT_TABLES,
+        TABLES,
     log:
         "logs/write_tables.log",
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=scaled(1000),
-        runtime=scaled(30),
+        **needs(1000, 30),
     params:
         rounds=STUDY.rounds,
         methods=list(STUDY.methods),
-        statistics=STUDY.statistics_settings(),
-        source=source("write_tables", parts=TABLE_SOURCE),
+        statistics=stages.statistics(STUDY),
+        source=lambda w: source_of("write_tables"),
     message:
         "Write the tables"
     script:
@@ -83,21 +83,20 @@ rule write_tables:
 
 rule write_figures:
     input:
-        every_seal(),
+        of(results.every_seal),
     output:
-        RESULT_FIGURES,
+        PATHS.figures,
     log:
         "logs/write_figures.log",
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=scaled(1000),
-        runtime=scaled(60),
+        **needs(1000, 60),
     params:
         rounds=STUDY.rounds,
         methods=list(STUDY.methods),
-        statistics=STUDY.statistics_settings(),
-        source=source("write_figures", parts=("figures.py", *TABLE_SOURCE)),
+        statistics=stages.statistics(STUDY),
+        source=lambda w: source_of("write_figures"),
     message:
         "Draw the figures"
     script:
@@ -107,22 +106,21 @@ rule write_figures:
 rule write_report:
     input:
         **{part: ancient(path) for part, path in REPORT_PARTS.items()},
-        seals=every_seal(),
-        figures=RESULT_FIGURES,
+        seals=of(results.every_seal),
+        figures=PATHS.figures,
     output:
-        REPORT,
+        PATHS.report,
     log:
         "logs/write_report.log",
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=scaled(2000),
-        runtime=scaled(30),
+        **needs(2000, 30),
     params:
         rounds=STUDY.rounds,
         methods=list(STUDY.methods),
-        statistics=STUDY.statistics_settings(),
-        source=source("write_report", parts=("report.py", *TABLE_SOURCE)),
+        statistics=stages.statistics(STUDY),
+        source=lambda w: source_of("write_report"),
         page=hash_of({part: path.read_text() for part, path in REPORT_PARTS.items()}),
     message:
         "Write the report"
@@ -132,20 +130,20 @@ rule write_report:
 
 rule write_costs:
     input:
-        every_seal(),
+        of(results.every_seal),
     output:
-        costs=COST_TABLE,
-        record=RECORD,
+        costs=PATHS.costs,
+        record=PATHS.record,
     log:
         "logs/write_costs.log",
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=scaled(1000),
-        runtime=scaled(10),
+        **needs(1000, 10),
     params:
         study=STUDY.content(),
-        source=source("write_costs", parts=("costs.py", "plan.py", "provenance.py")),
+        runs_source=source_of_runs,
+        source=lambda w: source_of("write_costs"),
     message:
         "Add up the costs and record how the results were made"
     script:

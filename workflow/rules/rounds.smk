@@ -1,21 +1,23 @@
+# The rounds of a run, and its evaluation, which seals it.
+
+
 rule pool:
     input:
-        unpack(pool_input),
+        unpack(of(rounds.pool)),
     output:
-        POOL,
+        PATHS.pool,
     log:
         "logs/pool/{step}.log",
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=scaled(4000, 2, "train"),
-        runtime=scaled(20, 0.02, "train"),
+        **needs(4000, 20, per_image=(2, 0.02), split="train"),
     params:
-        settings=lambda w: STUDY.selection_settings(run_of(w)),
+        **made_by("pool", "{step}"),
+        settings=of(stages.selection, STUDY),
+        round=lambda w: round_of(w.step),
         threads=STUDY.threads,
-        source=source("pool", "select"),
-        cost=cost("pool", "{step}"),
     message:
         "Pool {wildcards.step}"
     script:
@@ -24,27 +26,23 @@ rule pool:
 
 rule rank:
     input:
-        unpack(rank_input),
+        unpack(of(rounds.rank)),
     output:
-        RANKS,
+        PATHS.ranks,
     log:
         "logs/rank/{step}/{shard}.log",
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=scaled(8000, 20),
-        runtime=scaled(30, 15),
-        gpu=GPU,
-        jobs_per_gpu=STUDY.jobs_per_gpu,
+        **needs(8000, 30, per_image=(20, 15), gpu=True),
     params:
-        settings=lambda w: STUDY.selection_settings(run_of(w)),
-        features=lambda w: STUDY.feature_settings(run_of(w).dataset, run_of(w).features),
-        round=round_of,
+        **made_by("rank", "{step}", "{shard}"),
+        settings=of(stages.selection, STUDY),
+        features=of(stages.run_maps, STUDY),
+        round=lambda w: round_of(w.step),
         threads=STUDY.threads,
         device=STUDY.device,
-        source=source("rank", "rank"),
-        cost=cost("rank", "{step}", "{shard}"),
     message:
         "Rank every pixel of {wildcards.shard}, {wildcards.step}"
     script:
@@ -53,28 +51,26 @@ rule rank:
 
 rule score:
     input:
-        unpack(score_input),
+        unpack(of(rounds.score)),
     output:
-        **ANSWERED_AT_ONCE,
-        queries=f"{ROUND}/queries.csv",
-        scores=f"{ROUND}/scores.csv",
-        correlations=f"{ROUND}/correlations.csv",
+        **({"labels": PATHS.labels} if STUDY.oracle == "masks" else {}),
+        queries=PATHS.queries,
+        scores=PATHS.scores,
+        correlations=PATHS.correlations,
     log:
         "logs/score/{step}.log",
     wildcard_constraints:
-        step=sealing.one_of(UNASKED),
+        step=one_of(WORK.unasked()),
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=scaled(4000, 2, "train"),
-        runtime=scaled(20, 0.02, "train"),
+        **needs(4000, 20, per_image=(2, 0.02), split="train"),
     params:
-        settings=lambda w: STUDY.selection_settings(run_of(w)),
-        round=round_of,
+        **made_by("score", "{step}"),
+        settings=of(stages.selection, STUDY),
+        round=lambda w: round_of(w.step),
         threads=STUDY.threads,
-        source=source("score", "select"),
-        cost=cost("score", "{step}"),
     message:
         "Score {wildcards.step}"
     script:
@@ -83,26 +79,22 @@ rule score:
 
 rule vectors:
     input:
-        unpack(vectors_input),
-        labels=f"{RESULTS}/runs/{{answered}}/labels.csv",
+        unpack(of(rounds.vectors)),
+        labels=PATHS.answered_labels,
     output:
-        VECTORS,
+        PATHS.vectors,
     log:
         "logs/vectors/{answered}.log",
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=scaled(4000),
-        runtime=scaled(60),
-        gpu=lambda w: 0 if STUDY.features[Run.parse(w.answered).features].maps == "keep" else GPU,
-        jobs_per_gpu=STUDY.jobs_per_gpu,
+        **needs(4000, 60, gpu=lambda w: not WORK.keeps_maps(asked(w, "run").features)),
     params:
-        settings=lambda w: STUDY.feature_settings(Run.parse(w.answered).dataset, Run.parse(w.answered).features),
+        **made_by("vectors", "{answered}"),
+        settings=of(stages.run_maps, STUDY),
         threads=STUDY.threads,
         device=STUDY.device,
-        source=source("vectors", "extract", parts=("training.py",)),
-        cost=cost("vectors", "{answered}"),
     message:
         "Vectors of the labelled pixels of {wildcards.answered}"
     script:
@@ -111,32 +103,28 @@ rule vectors:
 
 rule train:
     input:
-        unpack(train_input),
+        unpack(of(rounds.train)),
     output:
-        head=f"{ROUND}/head.safetensors",
-        log=f"{ROUND}/training.csv",
+        head=PATHS.head,
+        log=PATHS.training_log,
     log:
         "logs/train/{step}.log",
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=scaled(6000, 2, "train"),
-        runtime=lambda w, attempt: attempt * (720 if STUDY.trains_densely(run_of(w).method) else 60),
-        gpu=GPU,
-        jobs_per_gpu=STUDY.jobs_per_gpu,
+        **needs(6000, minutes_of_training, per_image=(2, 0), split="train", gpu=True),
     params:
-        settings=lambda w: STUDY.training_settings(run_of(w)),
-        features=lambda w: STUDY.feature_settings(run_of(w).dataset, run_of(w).features),
-        identity=lambda w: identity_of(run_of(w)),
-        checkpoint=lambda w: f"{CACHE}/training/{w.step}-{identity_of(run_of(w))[:12]}.checkpoint",
-        round=round_of,
+        **made_by("train", "{step}"),
+        settings=of(stages.training, STUDY),
+        features=of(stages.run_maps, STUDY),
+        identity=of(stages.identity, STUDY),
+        checkpoint=of(rounds.checkpoint),
+        round=lambda w: round_of(w.step),
         dropout=0.0,
-        dense=lambda w: STUDY.trains_densely(run_of(w).method),
+        dense=of(rounds.trains_densely),
         threads=STUDY.threads,
         device=STUDY.device,
-        source=source("train", "train"),
-        cost=cost("train", "{step}"),
     message:
         "Train {wildcards.step}"
     script:
@@ -145,17 +133,17 @@ rule train:
 
 use rule train as train_dropout with:
     input:
-        unpack(train_dropout_input),
+        unpack(of(rounds.train_dropout)),
     output:
-        head=f"{ROUND}/dropout_head.safetensors",
-        log=f"{ROUND}/dropout_training.csv",
+        head=PATHS.dropout_head,
+        log=PATHS.dropout_log,
     log:
         "logs/train_dropout/{step}.log",
     params:
-        checkpoint=lambda w: f"{CACHE}/training/{w.step}-{identity_of(run_of(w))[:12]}-dropout.checkpoint",
-        round=lambda w: round_of(w) - 1,
-        dropout=lambda w: STUDY.methods[run_of(w).method].dropout,
-        cost=cost("train_dropout", "{step}"),
+        checkpoint=of(rounds.dropout_checkpoint),
+        round=lambda w: round_of(w.step) - 1,
+        dropout=lambda w: STUDY.methods[asked(w, "run").method].dropout,
+        cost=noted_by("train_dropout", "{step}"),
     message:
         "Train with dropout {wildcards.step}"
 
@@ -163,18 +151,17 @@ use rule train as train_dropout with:
 # With `maps: recompute`: the network sees each test image once for all runs that are evaluated together.
 rule index_heads:
     input:
-        lambda w: [head for run in evaluated_together(w.dataset, w.features) for head in heads_of(run)],
+        of(results.heads_evaluated_together),
     output:
-        PASS_HEADS,
+        PATHS.pass_heads,
     log:
         "logs/index_heads/{dataset}/{features}/{group}.log",
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=scaled(1000),
-        runtime=scaled(30),
+        **needs(1000, 30),
     params:
-        cost=cost("index_heads", "{dataset}", "{features}", "{group}"),
+        cost=noted_by("index_heads", "{dataset}", "{features}", "{group}"),
     message:
         "Index heads of pending runs on {wildcards.dataset} by {wildcards.features}"
     script:
@@ -183,26 +170,23 @@ rule index_heads:
 
 rule test_pass:
     input:
-        unpack(pass_input),
+        unpack(of(results.test_pass)),
     output:
-        PASS,
+        PATHS.test_pass,
     log:
         "logs/test_pass/{dataset}/{features}/{group}/{shard}.log",
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=scaled(8000),
-        runtime=scaled(30, 6),
-        gpu=GPU,
-        jobs_per_gpu=STUDY.jobs_per_gpu,
+        **needs(8000, 30, per_image=(0, 6), gpu=True),
     params:
-        settings=lambda w: STUDY.feature_settings(w.dataset, w.features),
-        confusions=CONFUSIONS,
-        key=lambda w: confusions_key(w.dataset, w.features),
+        settings=of(stages.maps, STUDY),
+        confusions=PATHS.confusions,
+        key=confusions_key,
         threads=STUDY.threads,
         device=STUDY.device,
-        cost=cost("test_pass", "{dataset}", "{features}", "{group}-{shard}"),
+        cost=noted_by("test_pass", "{dataset}", "{features}", "{group}-{shard}"),
     message:
         "Evaluate pending runs on {wildcards.dataset}/test {wildcards.shard} by {wildcards.features}"
     script:
@@ -211,18 +195,17 @@ rule test_pass:
 
 rule index_passes:
     input:
-        lambda w: expand(PASS, shard=shard_names(w.dataset, "test"), allow_missing=True),
+        of(results.shards_of_passes),
     output:
-        PASSES,
+        PATHS.passes,
     log:
         "logs/index_passes/{dataset}/{features}/{group}.log",
     conda:
         "../../envs/pixelherd.yaml"
     resources:
-        mem_mb=scaled(1000),
-        runtime=scaled(30),
+        **needs(1000, 30),
     params:
-        cost=cost("index_passes", "{dataset}", "{features}", "{group}"),
+        cost=noted_by("index_passes", "{dataset}", "{features}", "{group}"),
     message:
         "Index passes over {wildcards.dataset}/test by {wildcards.features}"
     script:
@@ -231,37 +214,31 @@ rule index_passes:
 
 rule evaluate:
     input:
-        unpack(evaluate_input),
+        unpack(of(results.evaluate)),
     output:
-        metrics=f"{RUN}/metrics.csv",
-        thumbnails=f"{RUN}/thumbnails.npz",
-        seal=f"{RUN}/run.json",
+        metrics=PATHS.metrics,
+        thumbnails=PATHS.thumbnails,
+        seal=PATHS.seal,
     log:
         "logs/evaluate/{run}.log",
     conda:
         "../../envs/pixelherd.yaml"
     threads: 4 * STUDY.threads  # images side by side; counts do not depend on how many
     resources:
-        mem_mb=scaled(8000),
-        runtime=scaled(60, 0.1, "test"),
-        gpu=GPU,
-        jobs_per_gpu=STUDY.jobs_per_gpu,
+        **needs(8000, 60, per_image=(0, 0.1), split="test", gpu=True),
     params:
-        settings=lambda w: STUDY.feature_settings(run_of(w).dataset, run_of(w).features),
-        result_settings=lambda w: STUDY.result_settings(run_of(w)),
-        identity=lambda w: identity_of(run_of(w)),
-        weight=lambda w: STUDY.methods[run_of(w).method].weight,
-        draws=lambda w: [
-            STUDY.features[run_of(w).features].draws,
-            STUDY.draws_of(run_of(w).method, run_of(w).features),
-        ],
-        confusions=lambda w: kept_confusions(run_of(w)),
-        key=lambda w: confusions_key(run_of(w).dataset, run_of(w).features),
+        **made_by("evaluate", "{run}"),
+        settings=of(stages.run_maps, STUDY),
+        result_settings=of(stages.result, STUDY),
+        identity=of(stages.identity, STUDY),
+        weight=lambda w: STUDY.methods[asked(w, "run").method].weight,
+        draws=of(results.pictured_draws),
+        confusions=of(results.confusions),
+        key=confusions_key,
         pictures=STUDY.pictures,
+        runs_source=source_of_runs,
         threads=STUDY.threads,
         device=STUDY.device,
-        source=source("evaluate", "evaluate"),
-        cost=cost("evaluate", "{run}"),
     message:
         "Evaluate {wildcards.run}"
     script:

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from pixelherd.job import job
+from pixelherd.pipeline.job import job
 
 with job(snakemake):
-    from pixelherd.backbones import manifest
-    from pixelherd.backbones.settings import Checkpoint, HubModel
-    from pixelherd.backbones.sources import provide
-    from pixelherd.storage import write_json
+    from pixelherd.features.backbones.manifest import manifest
+    from pixelherd.features.backbones.settings import read_source
+    from pixelherd.features.backbones.sources.provide import provide
+    from pixelherd.storage.files import write_json
 
     settings = snakemake.params.settings
     if "path" in settings:
@@ -16,6 +16,5 @@ with job(snakemake):
     elif "pretrain" in settings:
         found = manifest(Path(snakemake.input[0]).parent)
     else:
-        source = Checkpoint(**settings) if "checkpoint" in settings else HubModel(**settings)
-        found = provide(source, Path(snakemake.output[0]).with_suffix(""))
+        found = provide(read_source(settings), Path(snakemake.output[0]).with_suffix(""))
     write_json(snakemake.output[0], found)

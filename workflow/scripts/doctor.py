@@ -1,10 +1,10 @@
 """Check the study before anything runs, and print a table."""
 
-from pixelherd.job import job
+from pixelherd.pipeline.job import job
 
 with job(snakemake):
-    from pixelherd import doctor
-    from pixelherd.study import Study
+    from pixelherd.study import doctor
+    from pixelherd.study.study import Study
 
     checks = doctor.examine(Study.read(snakemake.params.study))
     print(doctor.table(checks), flush=True)

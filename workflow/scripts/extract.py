@@ -2,35 +2,29 @@
 
 from pathlib import Path
 
-from pixelherd.job import job
+from pixelherd.pipeline.job import job
 
 with job(snakemake) as meter:
     from tqdm import tqdm
 
-    from pixelherd.backbones import open_manifest
-    from pixelherd.datasets import Dataset
-    from pixelherd.devices import resolve
-    from pixelherd.features import extract
-    from pixelherd.shards import images_of
-    from pixelherd.storage import writing
+    from pixelherd.compute.devices import resolve
+    from pixelherd.datasets.dataset import Dataset
+    from pixelherd.features.backbones.manifest import open_manifest
+    from pixelherd.features.extract import write_features
+    from pixelherd.features.maps import ComputedMaps
+    from pixelherd.features.settings import MapSettings
+    from pixelherd.storage.files import writing
+    from pixelherd.storage.shards import images_of
 
-    settings = dict(snakemake.params.settings)
     dataset = Dataset.open(Path(snakemake.input.dataset).parent)
     backbone = open_manifest(snakemake.input.backbone, device=resolve(snakemake.params.device))
     images = images_of(snakemake.wildcards.shard)
-    split = snakemake.wildcards.split
+    split = getattr(dataset, snakemake.wildcards.split)
+    computed = ComputedMaps(backbone, split.images, MapSettings(**snakemake.params.settings))
     with (
         writing(Path(snakemake.output[0]).parent, {"images": len(images)}) as folder,
         tqdm(total=len(images), desc="extract", unit="image", disable=None) as bar,
     ):
-        extract(
-            folder,
-            images,
-            getattr(dataset, split),
-            backbone,
-            settings,
-            dataset.size,
-            training=split == "train",
-            progress=bar.update,
-        )
-    meter.forwards = backbone.forwards
+        training = split is dataset.train
+        write_features(folder, images, split, computed, dataset.size, training=training, progress=bar.update)
+    meter.forwards = computed.forwards

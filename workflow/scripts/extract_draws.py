@@ -2,17 +2,19 @@
 
 from pathlib import Path
 
-from pixelherd.job import job
+from pixelherd.pipeline.job import job
 
 with job(snakemake) as meter:
     from tqdm import tqdm
 
-    from pixelherd.backbones import open_manifest
-    from pixelherd.datasets import Dataset
-    from pixelherd.devices import resolve
-    from pixelherd.features import ComputedMaps, store_draws
-    from pixelherd.shards import images_of
-    from pixelherd.storage import writing
+    from pixelherd.compute.devices import resolve
+    from pixelherd.datasets.dataset import Dataset
+    from pixelherd.features.backbones.manifest import open_manifest
+    from pixelherd.features.extract import store_draws
+    from pixelherd.features.maps import ComputedMaps
+    from pixelherd.features.settings import MapSettings
+    from pixelherd.storage.files import writing
+    from pixelherd.storage.shards import images_of
 
     params = snakemake.params
     dataset = Dataset.open(Path(snakemake.input.dataset).parent)
@@ -22,6 +24,6 @@ with job(snakemake) as meter:
         writing(Path(snakemake.output[0]).parent, {"images": len(images), "draws": params.draws}) as folder,
         tqdm(total=len(images), desc="extract draws", unit="image", disable=None) as bar,
     ):
-        perturbed = ComputedMaps(backbone, dataset.train.images, params.settings)
+        perturbed = ComputedMaps(backbone, dataset.train.images, MapSettings(**params.settings))
         store_draws(folder, images, perturbed, params.draws, dataset.size, progress=bar.update)
     meter.forwards = backbone.forwards

@@ -2,17 +2,18 @@
 
 from pathlib import Path
 
-from pixelherd.job import job
+from pixelherd.pipeline.job import job
 
 with job(snakemake):
-    from pixelherd.candidates import write_union
-    from pixelherd.shards import Shards
-    from pixelherd.storage import writing
+    from pixelherd.selection.coverage.union import write_union
+    from pixelherd.selection.settings import ListSettings
+    from pixelherd.storage.files import writing
+    from pixelherd.storage.shards import Shards
 
     params = snakemake.params
-    kernel, scale = params.candidates["kernel"], params.candidates["bandwidth"]
+    settings = ListSettings(**params.candidates)
     key = snakemake.wildcards.key.partition("-")[0]
-    facts = {"listed": params.listed, "kernel": kernel}
+    facts = {"listed": params.listed, "kernel": settings.kernel}
     with writing(Path(snakemake.output[0]).parent, facts) as folder:
         lists = Shards([Path(manifest).parent for manifest in snakemake.input])
-        facts["bandwidth"] = write_union(folder, lists, params.listed, kernel, key, scale)
+        facts["bandwidth"] = write_union(folder, lists, params.listed, settings, key)

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from pixelherd.job import job
+from pixelherd.pipeline.job import job
 
 with job(snakemake):
-    from pixelherd.shards import write_index
+    from pixelherd.storage.shards import write_index
 
     write_index(snakemake.output[0], [Path(manifest).parent for manifest in snakemake.input])

@@ -2,17 +2,18 @@
 
 from pathlib import Path
 
-from pixelherd.job import job
+from pixelherd.pipeline.job import job
 
 with job(snakemake):
-    from pixelherd import oracle, queries
-    from pixelherd.datasets import Dataset
+    from pixelherd.annotation import oracle
+    from pixelherd.datasets.dataset import Dataset
+    from pixelherd.datasets.pixels import LABEL_COLUMNS, QUERY_COLUMNS, answer_by, read_pixels, write_pixels
 
     files, number = snakemake.input, snakemake.params.round
     dataset = Dataset.open(Path(files.dataset).parent)
     ids, width = dataset.train.ids, dataset.size[1]
-    asked = queries.read([files.queries], queries.QUERY_COLUMNS, ids, width)
+    asked = read_pixels([files.queries], QUERY_COLUMNS, ids, width)
     pixels = oracle.read_asked(files.queries)
     labels = oracle.read_answers(files.answers, pixels, number, [each.name for each in dataset.classes])
-    answered = queries.answer_by(asked, labels, files.answers)
-    queries.write(snakemake.output[0], queries.LABEL_COLUMNS, number, answered, ids, width)
+    answered = answer_by(asked, labels, files.answers)
+    write_pixels(snakemake.output[0], LABEL_COLUMNS, number, answered, ids, width)

@@ -2,13 +2,10 @@
 
 from pathlib import Path
 
-from pixelherd.job import job
+from pixelherd.pipeline.job import job
 
 with job(snakemake):
-    from pydantic import TypeAdapter
+    from pixelherd.datasets.prepare import write_original_labels
+    from pixelherd.datasets.settings import read_dataset
 
-    from pixelherd.datasets import write_original_labels
-    from pixelherd.datasets.settings import DatasetSettings
-
-    settings = TypeAdapter(DatasetSettings).validate_python(snakemake.params.settings)
-    write_original_labels(settings, Path(snakemake.output[0]).parent)
+    write_original_labels(read_dataset(snakemake.params.settings), Path(snakemake.output[0]).parent)

@@ -1,10 +1,11 @@
 """Print what the study will cost, before anything runs."""
 
-from pixelherd.job import job
+from pixelherd.pipeline.job import job
 
 with job(snakemake):
-    from pixelherd import plan
-    from pixelherd.study import Run, Study
+    from pixelherd.study import plan
+    from pixelherd.study.run import Run
+    from pixelherd.study.study import Study
 
     study = Study.read(snakemake.params.study)
     print(plan.overview(study, [Run.parse(path) for path in snakemake.params.pending]))

@@ -2,18 +2,19 @@
 
 from pathlib import Path
 
-from pixelherd.job import job
+from pixelherd.pipeline.job import job
 
 with job(snakemake):
     import numpy as np
 
-    from pixelherd.candidates import read_union
-    from pixelherd.datasets import Dataset
-    from pixelherd.queries import LABEL_COLUMNS, read
-    from pixelherd.selection import pool
+    from pixelherd.datasets.dataset import Dataset
+    from pixelherd.datasets.pixels import LABEL_COLUMNS, read_pixels
+    from pixelherd.selection.choose import pool
+    from pixelherd.selection.coverage.union import read_union
+    from pixelherd.selection.settings import Round, SelectionSettings
 
-    dataset = Dataset.open(Path(snakemake.input.dataset).parent)
-    union = read_union(Path(snakemake.input.union).parent)
-    labelled = read(snakemake.input.labels, LABEL_COLUMNS, dataset.train.ids, dataset.size[1])
-    rows = pool(union, union.rows_of(labelled.images, labelled.flat), snakemake.params.settings)
-    np.save(snakemake.output[0], rows)
+    files, params, settings = snakemake.input, snakemake.params, SelectionSettings(**snakemake.params.settings)
+    dataset = Dataset.open(Path(files.dataset).parent)
+    labelled = read_pixels(files.labels, LABEL_COLUMNS, dataset.train.ids, dataset.size[1])
+    current = Round(params.round, settings.pixels(len(dataset.train)), labelled, settings)
+    np.save(snakemake.output[0], pool(read_union(Path(files.union).parent), current))

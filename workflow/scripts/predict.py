@@ -3,15 +3,15 @@
 import json
 from pathlib import Path
 
-from pixelherd.job import job
+from pixelherd.pipeline.job import job
 
 with job(snakemake):
-    from pydantic import TypeAdapter
     from tqdm import tqdm
 
-    from pixelherd.datasets import classes_of
-    from pixelherd.datasets.settings import DatasetSettings
+    from pixelherd.datasets.prepare import classes_of
+    from pixelherd.datasets.settings import read_dataset
     from pixelherd.errors import UserError
+    from pixelherd.features.settings import MapSettings
     from pixelherd.prediction import Predictor, new_images, predict_folder
 
     files, params, wanted = snakemake.input, snakemake.params, snakemake.params.predict
@@ -19,12 +19,13 @@ with job(snakemake):
         raise UserError(params.mistake)
     folder = Path(wanted["folder"]).expanduser()
     images = new_images(Path(wanted["images"]).expanduser(), folder)
+    dataset = read_dataset(params.settings["dataset"])
     predictor = Predictor.of(
         files.head,
         json.loads(Path(files.backbone).read_text())["path"],
-        params.settings["features"],
-        classes_of(TypeAdapter(DatasetSettings).validate_python(params.settings["dataset"])),
-        params.settings["dataset"],
+        MapSettings(**params.settings["features"]),
+        classes_of(dataset),
+        dataset,
         device=params.device,
     )
     with tqdm(total=len(images), desc="predict", unit="image", disable=None) as bar:

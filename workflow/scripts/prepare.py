@@ -2,13 +2,10 @@
 
 from pathlib import Path
 
-from pixelherd.job import job
+from pixelherd.pipeline.job import job
 
 with job(snakemake):
-    from pydantic import TypeAdapter
+    from pixelherd.datasets.prepare import prepare
+    from pixelherd.datasets.settings import read_dataset
 
-    from pixelherd.datasets import prepare
-    from pixelherd.datasets.settings import DatasetSettings
-
-    settings = TypeAdapter(DatasetSettings).validate_python(snakemake.params.settings)
-    prepare(settings, Path(snakemake.output[0]).parent)
+    prepare(read_dataset(snakemake.params.settings), Path(snakemake.output[0]).parent)

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from pixelherd.job import job
+from pixelherd.pipeline.job import job
 
 with job(snakemake):
-    from pixelherd.backbones import manifest
-    from pixelherd.backbones.settings import PretrainingSettings
-    from pixelherd.datasets import Dataset
-    from pixelherd.devices import resolve
-    from pixelherd.pretraining import pretrain
-    from pixelherd.storage import write_json
+    from pixelherd.compute.devices import resolve
+    from pixelherd.datasets.dataset import Dataset
+    from pixelherd.features.backbones.manifest import manifest
+    from pixelherd.features.backbones.pretraining import pretrain
+    from pixelherd.features.backbones.settings import PretrainingSettings
+    from pixelherd.storage.files import write_json
 
     folder = Path(snakemake.output[0]).parent
     dataset = Dataset.open(Path(snakemake.input.dataset).parent)

@@ -2,45 +2,38 @@
 
 from pathlib import Path
 
-from pixelherd.job import job
+from pixelherd.pipeline.job import job
 
 with job(snakemake) as meter:
     from tqdm import tqdm
 
-    from pixelherd import head, queries
-    from pixelherd.backbones import open_manifest
-    from pixelherd.budget import pixels_a_round
-    from pixelherd.datasets import Dataset
-    from pixelherd.devices import resolve
-    from pixelherd.features import ComputedMaps, StoredDraws, StoredMaps
-    from pixelherd.shards import images_of
-    from pixelherd.single_stage import rank
+    from pixelherd.compute.devices import resolve
+    from pixelherd.datasets.dataset import Dataset
+    from pixelherd.datasets.pixels import LABEL_COLUMNS, read_pixels
+    from pixelherd.features.backbones.manifest import open_manifest
+    from pixelherd.features.maps import ComputedMaps, StoredDraws, StoredMaps
+    from pixelherd.features.settings import MapSettings
+    from pixelherd.heads import network
+    from pixelherd.selection.settings import Round, SelectionSettings
+    from pixelherd.selection.single_stage import Sources, rank
+    from pixelherd.storage.shards import images_of
 
-    files, params, settings = snakemake.input, snakemake.params, snakemake.params.settings
-    device = resolve(params.device)
+    files, params = snakemake.input, snakemake.params
+    settings, device = SelectionSettings(**params.settings), resolve(params.device)
     dataset = Dataset.open(Path(files.dataset).parent)
     train = dataset.train
-    labelled = queries.read(files.labels, queries.LABEL_COLUMNS, train.ids, dataset.size[1])
-    heads = [head.load(files[name]).to(device) if files.get(name) else None for name in ("head", "dropout_head")]
+    labelled = read_pixels(files.labels, LABEL_COLUMNS, train.ids, dataset.size[1])
+    current = Round(params.round, settings.pixels(len(train)), labelled, settings)
+    loaded = {name: network.load(files[name]).to(device) for name in ("head", "dropout_head") if files.get(name)}
     computed = None
     if files.get("backbone"):
-        computed = ComputedMaps(open_manifest(files.backbone, device=device), train.images, params.features)
-    perturbed = None
-    if settings.get("draws"):
-        perturbed = StoredDraws(files.draw_maps) if files.get("draw_maps") else computed
+        backbone = open_manifest(files.backbone, device=device)
+        computed = ComputedMaps(backbone, train.images, MapSettings(**params.features))
+    perturbed = StoredDraws(files.draw_maps) if files.get("draw_maps") else computed if settings.draws else None
+    maps_of = StoredMaps(files.maps) if files.get("maps") else computed
+    sources = Sources(maps_of, loaded.get("head"), perturbed, loaded.get("dropout_head"))
     images = images_of(snakemake.wildcards.shard)
     with tqdm(total=len(images), desc="rank", unit="image", disable=None) as bar:
-        best = rank(
-            images,
-            train,
-            StoredMaps(files.maps) if files.get("maps") else computed,
-            perturbed,
-            *heads,
-            labelled,
-            pixels_a_round(settings["budget"], len(train)),
-            params.round,
-            settings,
-            progress=bar.update,
-        )
+        best = rank(images, train, sources, current, progress=bar.update)
     best.write(snakemake.output[0])
     meter.forwards = computed.forwards if computed else 0

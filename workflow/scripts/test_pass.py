@@ -3,18 +3,19 @@
 import json
 from pathlib import Path
 
-from pixelherd.job import job
+from pixelherd.pipeline.job import job
 
 with job(snakemake) as meter:
     from tqdm import tqdm
 
-    from pixelherd.datasets import Dataset, OriginalLabels
-    from pixelherd.devices import resolve
-    from pixelherd.evaluation import Confusions, confusions
-    from pixelherd.features import open_maps
-    from pixelherd.head import load
-    from pixelherd.shards import images_of
-    from pixelherd.storage import write_json
+    from pixelherd.compute.devices import resolve
+    from pixelherd.datasets.dataset import Dataset, OriginalLabels
+    from pixelherd.features.maps import open_maps
+    from pixelherd.features.settings import MapSettings
+    from pixelherd.heads.evaluation import Confusions, confusions
+    from pixelherd.heads.network import load
+    from pixelherd.storage.files import write_json
+    from pixelherd.storage.shards import images_of
 
     files, params = snakemake.input, snakemake.params
     kept, wanted = Confusions(params.confusions, params.key), json.loads(Path(files.heads).read_text())
@@ -23,7 +24,8 @@ with job(snakemake) as meter:
         dataset, images = Dataset.open(Path(files.dataset).parent), images_of(snakemake.wildcards.shard)
         original = files.get("original_labels")
         truth = OriginalLabels.open(Path(original).parent) if original else dataset.test.labels
-        maps_of = open_maps(None, files.backbone, dataset.test.images, params.settings, params.device)
+        settings = MapSettings(**params.settings)
+        maps_of = open_maps(None, files.backbone, dataset.test.images, settings, params.device)
         heads = [load(path).to(resolve(params.device)) for path in missing]
         with tqdm(total=len(images), desc="evaluate", unit="image", disable=None) as bar:
             found = confusions(heads, images, maps_of, truth, len(dataset.classes), progress=bar.update)

@@ -2,52 +2,38 @@
 
 from pathlib import Path
 
-from pixelherd.job import job
+from pixelherd.pipeline.job import job
 
 with job(snakemake) as meter:
     from tqdm import tqdm
 
-    from pixelherd import head, training
-    from pixelherd.datasets import Dataset
-    from pixelherd.devices import resolve
-    from pixelherd.features import open_maps
-    from pixelherd.randomness import torch_generator
-    from pixelherd.training_settings import HeadSettings
+    from pixelherd.compute.devices import resolve
+    from pixelherd.compute.randomness import torch_generator
+    from pixelherd.datasets.dataset import Dataset
+    from pixelherd.features.maps import open_maps
+    from pixelherd.features.settings import MapSettings
+    from pixelherd.heads import network, sources, training
+    from pixelherd.heads.settings import TrainingSettings
+    from pixelherd.selection.labelled import vector_source
 
     files, params, number = snakemake.input, snakemake.params, snakemake.params.round
-    settings = dict(params.settings)
-    seed = settings.pop("seed")
-    settings = HeadSettings(**{key: value for key, value in settings.items() if key != "threads"})
-    device = resolve(params.device)
-    dataset = Dataset.open(Path(files.dataset).parent)
-    maps_of = None
+    dataset, settings = Dataset.open(Path(files.dataset).parent), TrainingSettings(**params.settings)
+    device, checkpoint = resolve(params.device), Path(params.checkpoint) if params.dense else None
     if params.dense:
-        images = dataset.train.images
-        maps_of = open_maps(files.get("maps"), files.get("backbone"), images, params.features, params.device)
-        source, dim = training.dense_source(dataset, files.get("labels", []), maps_of, device)
+        images, made = dataset.train.images, MapSettings(**params.features)
+        maps_of = open_maps(files.get("maps"), files.get("backbone"), images, made, params.device)
+        source, dim = sources.dense_source(dataset, files.get("labels", []), maps_of, device)
     else:
-        source, dim = training.vector_source(
-            dataset, files.labels, files.context, files.get("union"), device, files.get("vectors", ())
-        )
-
-    generator = torch_generator(seed, "head", number)
-    new = head.Head(dim, len(dataset.classes), hidden=settings.hidden, dropout=params.dropout, generator=generator)
-    new = new.to(device)
-    checkpoint = Path(params.checkpoint) if params.dense else None
-    if checkpoint:
-        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        places = files.context, files.get("union"), device, files.get("vectors", ())
+        source, dim = vector_source(dataset, files.labels, *places)
+    generator = torch_generator(settings.seed, "head", number)
+    head = network.Head(dim, len(dataset.classes), hidden=settings.hidden, dropout=params.dropout, generator=generator)
+    head, order = head.to(device), torch_generator(settings.seed, "image order")
     with tqdm(total=settings.epochs, desc="train", unit="epoch", disable=None) as bar:
-        log = head.train(
-            source,
-            new,
-            settings,
-            order_generator=torch_generator(seed, "image order"),
-            progress=lambda row: bar.update(),
-            checkpoint=checkpoint,
-        )
+        options = {"progress": lambda row: bar.update(), "checkpoint": checkpoint}
+        log = training.train(source, head, settings, order_generator=order, **options)
     training.write_log(snakemake.output.log, log)
-    head.save(new, snakemake.output.head, {"run": params.identity, "round": str(number)})
+    network.save(head, snakemake.output.head, {"run": params.identity, "round": str(number)})
     if checkpoint:
         checkpoint.unlink()
-    if maps_of:
         meter.forwards = maps_of.forwards

@@ -2,19 +2,23 @@
 
 from pathlib import Path
 
-from pixelherd.job import job
+from pixelherd.pipeline.job import job
 
 with job(snakemake):
-    from pixelherd import costs, plan, provenance, sealing
-    from pixelherd.storage import write_json
-    from pixelherd.study import Study
+    from pixelherd.pipeline import costs, provenance
+    from pixelherd.pipeline.seals import read_seal
+    from pixelherd.storage.files import write_json
+    from pixelherd.study import plan
+    from pixelherd.study.study import Study
 
     study = Study.read(snakemake.params.study)
-    seals = [sealing.read_seal(Path(seal).parent) for seal in snakemake.input]
+    seals = [read_seal(Path(seal).parent) for seal in snakemake.input]
     images = {seal["run"]["dataset"]: seal["images"] for seal in seals}
     planned = plan.by_stage(plan.items(study, images))
     forwards = {stage: item.forwards for stage, item in planned.items()}
     folder = Path(snakemake.output.costs).parent
     costs.write_summary(folder, forwards)
     repository = Path(snakemake.scriptdir).parents[1]
-    write_json(snakemake.output.record, provenance.record(study, folder / "jobs", repository))
+    write_json(
+        snakemake.output.record, provenance.record(study, folder / "jobs", repository, snakemake.params.runs_source)
+    )

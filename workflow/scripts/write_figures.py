@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
-from pixelherd.job import job
+from pixelherd.pipeline.job import job
 
 with job(snakemake):
-    from pixelherd.figures import write
-    from pixelherd.storage import writing
+    from pixelherd.results.figures.write import write_figures
+    from pixelherd.results.settings import TableSettings
+    from pixelherd.storage.files import writing
 
     runs, params = [Path(seal).parent for seal in snakemake.input], snakemake.params
+    settings = TableSettings.model_validate(params.statistics)
     with writing(Path(snakemake.output[0]).parent, {}) as folder:
-        write(runs, params.rounds, folder, params.methods, params.statistics)
+        write_figures(runs, params.rounds, folder, params.methods, settings)

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from pixelherd.job import job
+from pixelherd.pipeline.job import job
 
 with job(snakemake):
     import yaml
 
-    from pixelherd.report import make_report
-    from pixelherd.storage import write_text
+    from pixelherd.results.report import make_report
+    from pixelherd.results.settings import TableSettings
+    from pixelherd.storage.files import write_text
 
     files, params = snakemake.input, snakemake.params
     page = make_report(
@@ -18,6 +19,6 @@ with job(snakemake):
         Path(files.template).read_text(),
         yaml.safe_load(Path(files.captions).read_text()),
         params.methods,
-        params.statistics,
+        TableSettings.model_validate(params.statistics),
     )
     write_text(snakemake.output[0], page)

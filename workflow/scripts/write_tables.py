@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from pixelherd.job import job
+from pixelherd.pipeline.job import job
 
 with job(snakemake):
-    from pixelherd.pages import write
+    from pixelherd.results.pages.write import write_tables
+    from pixelherd.results.settings import TableSettings
 
     runs, params = [Path(seal).parent for seal in snakemake.input], snakemake.params
-    write(runs, params.rounds, Path(snakemake.output[0]).parent, params.methods, params.statistics)
+    settings = TableSettings.model_validate(params.statistics)
+    write_tables(runs, params.rounds, Path(snakemake.output[0]).parent, params.methods, settings)

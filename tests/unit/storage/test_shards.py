@@ -1,0 +1,74 @@
+"""Shards split the images without a gap, and together read like one array."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pixelherd.errors import UserError
+from pixelherd.storage.files import create_array, writing
+from pixelherd.storage.shards import Shards, images_of, is_complete, ranges, write_index
+
+VALUES = np.arange(7 * 2 * 3, dtype="int32").reshape(7, 2, 3)
+
+
+@given(st.integers(1, 300), st.integers(1, 400))
+@settings(max_examples=50, deadline=None)
+def test_ranges_hold_every_image_once_and_sort_by_name(images, images_per_job):
+    names = ranges(images, images_per_job)
+    assert [image for name in names for image in images_of(name)] == list(range(images))
+    assert all(len(images_of(name)) == images_per_job for name in names[:-1])
+    assert names == sorted(names)
+
+
+@pytest.fixture(params=[1, 3, 7])
+def folders(tmp_path, request):
+    made = []
+    for name in ranges(len(VALUES), request.param):
+        with writing(tmp_path / name, {}) as folder:
+            array = create_array(folder, "values", (len(images_of(name)), 2, 3), "int32")
+            array[:] = VALUES[images_of(name)]
+            array.flush()
+        made.append(folder)
+    return made
+
+
+def test_a_split_reads_like_one_array(tmp_path, folders):
+    write_index(tmp_path / "index.json", folders)
+    shards = Shards.open(tmp_path / "index.json")
+    assert len(shards) == len(VALUES)
+    assert np.array_equal(shards.all("values"), VALUES)
+    lazy = shards.lazily("values")
+    assert len(lazy) == len(VALUES) and np.array_equal(lazy[[5, 0, 5]], VALUES[[5, 0, 5]])
+    for image, values in enumerate(VALUES):
+        assert np.array_equal(shards.image("values", image), values)
+        folder, offset = shards.place(image)
+        assert images_of(folder.name)[offset] == image
+
+
+def test_one_shard_reads_its_images_by_their_place_in_the_split(folders):
+    shard = Shards.open(folders[-1] / "manifest.json")
+    images = images_of(folders[-1].name)
+    assert len(shard) == len(images)
+    for image in images:
+        assert np.array_equal(shard.image("values", image), VALUES[image])
+
+
+def test_an_incomplete_shard_is_refused(tmp_path, folders):
+    write_index(tmp_path / "index.json", folders)
+    (folders[0] / "values.npy").write_bytes(b"")
+    for refused in (
+        lambda: Shards.open(tmp_path / "index.json"),
+        lambda: Shards.open(folders[0] / "manifest.json"),
+        lambda: write_index(tmp_path / "index.json", folders),
+    ):
+        with pytest.raises(UserError, match=r"values.npy is missing or truncated"):
+            refused()
+
+
+def test_an_index_that_lacks_a_shard_is_not_complete(tmp_path, folders):
+    assert is_complete(tmp_path / "index.json")  # none yet: it will be made
+    write_index(tmp_path / "index.json", folders)
+    assert is_complete(tmp_path / "index.json")
+    (folders[-1] / "manifest.json").unlink()
+    assert not is_complete(tmp_path / "index.json")

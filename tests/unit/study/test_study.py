@@ -1,0 +1,577 @@
+"""The configuration: what is accepted, what a mistake says, and which settings a run's results depend on."""
+
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+
+import jsonschema
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from pixelherd.errors import UserError
+from pixelherd.selection.methods import SCORES, SELECTIONS
+from pixelherd.storage.files import hash_of
+from pixelherd.study import stages
+from pixelherd.study.run import Run
+from pixelherd.study.study import Study, schema
+from unit.places import REPOSITORY
+
+STUDIES = [REPOSITORY / "config.yaml", *sorted((REPOSITORY / "studies").glob("*.yaml"))]
+
+
+@pytest.fixture
+def content(settings):
+    return copy.deepcopy(settings)
+
+
+# The files of the repository
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_is_valid(path):
+    content = yaml.safe_load(path.read_text())
+    study = Study.read(content)
+    jsonschema.validate(content, schema(), jsonschema.Draft202012Validator)
+    again = Study.read(json.loads(json.dumps(study.content())))
+    assert again == study and again.content() == study.content() and again.runs() == study.runs()
+
+
+AS_IN_0_1 = {
+    "config": "770b7d362309f45f",
+    "ablations": "0d908778e44aef7f",
+    "camvid": "6ca6554f058b11e4",
+    "own-images": "ae5d52645b906e6d",
+    "paper": "0044e19ec74ebba0",
+    "table1": "e60100c18e609b16",
+    "table2": "ec4f645f4ebc7c7e",
+}
+"""What 0.1 sealed runs of these studies with, hashed: their paths and the settings of their results."""
+
+
+@pytest.mark.parametrize("name", AS_IN_0_1)
+def test_runs_that_0_1_finished_stay_finished(name):
+    (path,) = (path for path in STUDIES if path.stem == name)
+    study = Study.read(yaml.safe_load(path.read_text()))
+    found = hash_of([[run.path, stages.result(study, run)] for run in study.runs()])[:16]
+    assert found == AS_IN_0_1[name], "users' runs would be made again; if they have to, say so in CHANGELOG.md"
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_tells_what_the_rules_of_its_results_ask(path):
+    study = Study.read(yaml.safe_load(path.read_text()))
+    settings = stages.statistics(study)
+    assert (settings["reference"] is None) == (settings["features"] is None) == (study.runs() == [])
+
+
+def test_the_schema_file_is_that_of_the_models():
+    path, command = REPOSITORY / "config.schema.json", "python -m pixelherd.study.study > config.schema.json"
+    assert path.read_text() == json.dumps(schema(), indent=1) + "\n", f"{path.name} is out of date, run: {command}"
+
+
+def test_the_schema_is_printed():
+    printed = subprocess.run(
+        [sys.executable, "-m", "pixelherd.study.study"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(printed.stdout) == schema() and printed.stderr == ""
+
+
+def test_every_setting_has_a_description():
+    models = {"": schema(), **schema()["$defs"]}
+    settings = [(name, key, value) for name, model in models.items() for key, value in model["properties"].items()]
+    assert len(settings) > 60
+    assert [f"{name}.{key}" for name, key, value in settings if not value.get("description")] == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"budget": [1]},
+        {"budgets": [0]},
+        {"methods": {"edald": {"wieght": 1}}},
+        {"datasets": {"demo": {"kind": "dem"}}},
+        {"candidates": {"pixels": "some"}},
+    ],
+)
+def test_the_schema_refuses_what_the_models_refuse(content, change):
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content | change, schema(), jsonschema.Draft202012Validator)
+    with pytest.raises(UserError):
+        Study.read(content | change)
+
+
+def test_methods_are_compared_with_the_one_named_else_random_else_the_first(settings):
+    def reference(methods: dict, **statistics) -> str | None:
+        study = Study.read({**settings, "methods": methods, "statistics": statistics})
+        return stages.statistics(study)["reference"]
+
+    uniform = {"full": None, "edald": None, "uniform": {"score": "random"}}
+    assert reference(uniform) == "uniform"
+    assert reference(uniform, reference="edald") == "edald"
+    assert reference({"full": None, "margin": None, "edald": None}) == "margin"
+    assert reference({"full": None}) is None
+
+
+def test_features_are_compared_with_the_first_of_their_dataset(content):
+    ddpm = content["features"].pop("ddpm")
+    content["features"] = {"late": ddpm | {"datasets": ["other"]}, "ddpm": ddpm, "last": ddpm}
+    assert stages.statistics(Study.read(content | {"features": {"ddpm": ddpm}}))["features"] == "ddpm"
+    content["datasets"]["other"] = {"kind": "demo"}
+    assert stages.statistics(Study.read(content))["features"] == {"demo": "ddpm", "other": "late"}
+    assert stages.statistics(Study.read(content | {"methods": {}, "features": {}}))["features"] is None
+
+
+def test_two_stage_methods_are_measured_by_the_same_score_in_one_stage(settings):
+    single = {"score": "edald", "stages": 1}
+    methods = {
+        "one": single,
+        "edald": {"seeds": [3]},
+        "small_pool": {"score": "edald", "pool_fraction": 0.3},
+        "lighter": {"score": "edald", "weight": 0.5},
+        "one_lighter": single | {"weight": 0.5},
+        "entropy": None,
+        "margin_single": {"score": "margin", "stages": 1},
+        "random": None,
+    }
+    study = Study.read({**settings, "methods": methods})
+    assert stages.stage_pairs(study) == {"edald": "one", "small_pool": "one", "lighter": "one_lighter"}
+    assert stages.statistics(study)["stages"] == stages.stage_pairs(study)
+    table1 = Study.read(yaml.safe_load((REPOSITORY / "studies" / "table1.yaml").read_text()))
+    assert stages.stage_pairs(table1) == {
+        name: f"{name}_single" for name in ("entropy", "ebald", "edald", "bald", "dald")
+    }
+
+
+def test_statistics_change_no_run(settings):
+    one, two = (Study.read({**settings, "statistics": {"confidence": value}}) for value in (0.9, 0.95))
+    assert [stages.identity(one, run) for run in one.runs()] == [stages.identity(two, run) for run in two.runs()]
+
+
+@pytest.mark.parametrize(
+    ("statistics", "message"),
+    [
+        ({"reference": "rando"}, "did you mean 'random'"),
+        ({"reference": "full"}, "no method to compare with"),
+        ({"fractions": [0.5, 0.5]}, "appears twice"),
+        ({"fractions": [1.5]}, "fractions"),
+        ({"confidence": 1}, "confidence"),
+    ],
+)
+def test_mistakes_in_statistics_are_named(settings, statistics, message):
+    with pytest.raises(UserError, match=message) as caught:
+        Study.read({**settings, "statistics": statistics})
+    assert "\n" not in str(caught.value)
+
+
+def test_the_demo_study_explains_every_key():
+    lines = (REPOSITORY / "config.yaml").read_text().splitlines()
+    for key in set(Study.model_fields) - {"pretraining"}:
+        (place,) = [number for number, line in enumerate(lines) if re.match(rf"{key}:", line)]
+        assert "#" in lines[place] or lines[place - 1].startswith("#"), key
+    shown = yaml.safe_load("\n".join(lines))["features"]["ddpm"]
+    assert set(Study.read(yaml.safe_load("\n".join(lines))).features["ddpm"].model_fields_set) == set(shown)
+
+
+def test_reading_a_study_imports_nothing_heavy():
+    code = (
+        "import sys; import pixelherd.study.plan, pixelherd.pipeline.inputs.results, pixelherd.storage.shards;"
+        "assert not {'torch', 'diffusers', 'zarr', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules), sys.modules"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+# Mistakes
+
+
+def put(content, place, value):
+    *parents, key = place.split(".")
+    for parent in parents:
+        content = content.setdefault(parent, {})
+    content[key] = value
+
+
+PRETRAINING = {"dataset": "demo", "size": [32, 32], "steps": 3}
+FOLDER = {"kind": "folder", "root": "x", "train_list": "a", "test_list": "b"}
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("budget", [0.1], "unknown key `budget` (did you mean 'budgets'?)"),
+        ("thread", 2, "unknown key `thread` (did you mean 'threads'?)"),
+        ("datasets.demo.siz", 3, "unknown key `datasets.demo.siz` (did you mean 'size'?)"),
+        ("features.ddpm.block", 3, "unknown key `features.ddpm.block` (did you mean 'blocks'?)"),
+        ("methods.edald", {"wieght": 2}, "unknown key `methods.edald.wieght` (did you mean 'weight'?)"),
+        ("candidates.pixls", 3, "unknown key `candidates.pixls` (did you mean 'pixels'?)"),
+        ("head", {"epoch": 3}, "unknown key `head.epoch` (did you mean 'epochs'?)"),
+        (
+            "pretraining.mine",
+            PRETRAINING | {"stages": [{"size": [32, 32], "steps": 1, "step": 1}]},
+            "unknown key `pretraining.mine.stages.0.step` (did you mean 'steps'?)",
+        ),
+        (
+            "datasets.mine",
+            FOLDER | {"classes": [{"name": "a"}, {"name": "b", "color": [1, 2, 3]}]},
+            "unknown key `datasets.mine.classes.1.color` (did you mean 'colour'?)",
+        ),
+        ("methods.edlad", None, "methods.edlad: unknown score 'edlad' (did you mean 'edald'?)"),
+        ("methods.mine", {"score": "Edald"}, "methods.mine: unknown score 'Edald' (did you mean 'edald'?)"),
+        ("methods.BALD", None, "methods.BALD: unknown score 'BALD' (did you mean 'bald'?)"),
+        ("methods.coreset", None, "methods.coreset: unknown score 'coreset' (did you mean 'k_center'?)"),
+        ("methods.mine", {"score": "Core-Set"}, "methods.mine: unknown score 'Core-Set' (did you mean 'k_center'?)"),
+        ("methods.core_set", None, "methods.core_set: unknown score 'core_set' (did you mean 'k_center'?)"),
+        ("methods.mine", {"score": "xyz"}, "'xyz' (known: coverage, uherding, k_center, typiclust, random, full, entr"),
+        ("Rounds", 2, "unknown key `Rounds` (did you mean 'rounds'?)"),
+        ("methods.mine", {"score": "full"}, "methods.mine: the fully labelled reference is called `full`; rename"),
+        ("methods.full", {"score": "edald"}, "methods.full: the fully labelled reference is called `full`; rename"),
+        ("features", {}, "study: features: methods choose pixels by their features; add an entry, or delete `methods`"),
+        ("features.ddpm.datasets", [], "features.ddpm.datasets: List should have at least 1 item"),
+        ("methods.edald", {"features": []}, "methods.edald.features: List should have at least 1 item"),
+        ("methods.mine", {"score": "covrage"}, "methods.mine: unknown score 'covrage' (did you mean 'coverage'?)"),
+        ("methods.coverage", {"stages": 1}, "methods.coverage.stages: coverage is no score that could rank every"),
+        ("methods.edald", {"dropout": 0.3}, "methods.edald.dropout: edald does not use it here; delete the line"),
+        ("methods.coverage", {"pool_fraction": 0.3}, "methods.coverage.pool_fraction: coverage does not use it"),
+        ("methods.random", {"candidates": {"listed": 9}}, "methods.random.candidates: random does not use it"),
+        ("methods.margin", {"score": "margin", "weight": 2}, "methods.margin.weight: margin does not use it"),
+        ("methods.edald", {"dropout": 0.2}, "methods.edald.dropout: edald does not use it here; delete the line"),
+        ("methods.coverage", {"stages": 2}, "methods.coverage.stages: coverage does not use it here; delete the line"),
+        ("methods.random", {"candidates": {}}, "methods.random.candidates: random does not use it here; delete"),
+        ("methods.margin", {"weight": 1.0}, "methods.margin.weight: margin does not use it here; delete the line"),
+        ("methods.dald", {"weight": 2}, "methods.dald.weight: dald does not use it here; delete the line"),
+        ("methods.bald", {"weight": 2}, "methods.bald.weight: bald does not use it here; delete the line"),
+        ("methods.power_dald", {"weight": 2}, "methods.power_dald.weight: power_dald does not use it here"),
+        ("methods.balentacq", {"stages": 1, "weight": 2}, "methods.balentacq.weight: balentacq does not use it here"),
+        ("methods.edald", {"stages": 3}, "study: methods.edald.stages: Input should be 1 or 2"),
+        ("methods.edald", {"draws": 3}, "methods.edald.draws: features.ddpm have 2; raise their `draws`"),
+        ("methods.edald", {"draws": 1}, "methods.edald: edald measures disagreement and needs `draws` ≥ 2"),
+        (
+            "methods.edald",
+            {"features": ["dpm"]},
+            "methods.edald.features: unknown features 'dpm' (did you mean 'ddpm'?)",
+        ),
+        ("methods.edald", {"seeds": [1, 1]}, "methods.edald.seeds: an entry appears twice"),
+        (
+            "methods.edald",
+            {"candidates": {"kernl": "rbf"}},
+            "`methods.edald.candidates.kernl` (did you mean 'kernel'?)",
+        ),
+        (
+            "published",
+            {"source": "x", "miou": {"dem": {}}},
+            "published.miou: this study has no 'dem' (did you mean 'demo'?)",
+        ),
+        (
+            "published",
+            {"source": "x", "miou": {"demo": {"edal": 3}}},
+            "this study has no 'edal' (did you mean 'edald'?)",
+        ),
+        ("methods.two words", {"score": "edald"}, "methods.two words: String should match pattern"),
+        ("features.ddpm.datasets", ["dem"], "features.ddpm.datasets: unknown dataset 'dem' (did you mean 'demo'?)"),
+        ("features.ddpm.blocks", [1, 2, 1], "features.ddpm.blocks: an entry appears twice"),
+        ("features.ddpm.draws", 1, "methods.edald: edald measures disagreement and needs `draws` ≥ 2"),
+        ("features.ddpm.backbone", {"pretrain": "x"}, "features.ddpm.backbone: `pretraining` has no entry 'x'"),
+        ("features.ddpm.backbone", {"pretrian": "x"}, "features.ddpm.backbone.pretrian` (did you mean 'pretrain'?)"),
+        ("features.mine", {"backbone": "x"}, "study: features.mine.blocks: this key is required"),
+        ("pretraining.mine", PRETRAINING | {"dataset": "dem"}, "unknown dataset 'dem' (did you mean 'demo'?)"),
+        ("datasets.demo.kind", "dem", "study: datasets.demo: Input tag 'dem' found using 'kind'"),
+        ("datasets.mine", {}, "study: datasets.mine.kind: this key is required"),
+        ("budgets", [0], "study: budgets.0: 0 is no budget; write "),
+        ("budgets", [0.1, -0.1], "study: budgets.1: -0.1 is no budget; write "),
+        ("budgets", [float("inf")], "inf is no budget"),
+        ("budgets", [float("nan")], "nan is no budget"),
+        ("budgets", ["1e-3"], "'1e-3' is no budget"),
+        ("budgets", [True], "True is no budget"),
+        ("budgets", [0.1, 0.1], "budgets: an entry appears twice"),
+        ("budgets", 0.1, "study: budgets: Input should be a valid list"),
+        ("seeds", [2, 2], "seeds: an entry appears twice"),
+        ("seeds", [-1], "study: seeds.0: Input should be greater than or equal to 0"),
+        ("rounds", 0, "study: rounds: Input should be greater than 0"),
+        ("candidates.pixels", "al", "study: candidates.pixels: Input should be a valid integer"),
+        ("candidates.kernel", "rfb", "study: candidates.kernel: Input should be 'rbf'"),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_where(content, place, value, message):
+    put(content, place, value)
+    with pytest.raises(UserError) as error:
+        Study.read(content)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value) and "constrained-" not in str(error.value)
+
+
+def test_a_name_without_a_likeness_is_answered_by_each_known_one_once(content):
+    put(content, "methods.mine", {"score": "xyz"})
+    with pytest.raises(UserError) as error:
+        Study.read(content)
+    known = re.search(r"\(known: (.*)\)", str(error.value))[1].split(", ")
+    assert sorted(known) == sorted({*SELECTIONS, *SCORES})
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "methods.edald.weight",
+        "methods.edald.candidates.bandwidth",
+        "candidates.bandwidth",
+        "head.learning_rate",
+        "head.weight_decay",
+        "head.minimum_learning_rate",
+        "pretraining.mine.learning_rate",
+        "features.ddpm.backbone.architecture.channel_mult.0",
+    ],
+)
+def test_settings_are_finite(content, place, value):
+    content |= {"methods": {"edald": {}}, "pretraining": {"mine": {**PRETRAINING}}}
+    content["features"]["ddpm"]["backbone"] = {"checkpoint": "x.pt", "architecture": {"channel_mult": {}}}
+    put(content, place, value)
+    multipliers = content["features"]["ddpm"]["backbone"]["architecture"]
+    multipliers["channel_mult"] = list(multipliers["channel_mult"].values())
+    with pytest.raises(UserError, match=rf"{place.replace('.', '[.]')}: Input should be (a finite number|greater)"):
+        Study.read(content)
+
+
+def test_every_model_of_settings_refuses_unknown_keys_and_infinite_numbers():
+    """Through all models that a study is made of, whatever their base."""
+
+    def models(annotation):
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield annotation
+            for field in annotation.model_fields.values():
+                yield from models(field.annotation)
+        for part in getattr(annotation, "__args__", ()):
+            yield from models(part)
+
+    found = set(models(Study))
+    assert {model.__name__ for model in found} == {"Study", *schema()["$defs"]}
+    assert all(model.model_config["extra"] == "forbid" for model in found)
+    assert not any(model.model_config["allow_inf_nan"] for model in found)
+
+
+def test_all_mistakes_are_told_at_once(content):
+    with pytest.raises(UserError, match=r"study: rounds: .*; study: unknown key `seed`"):
+        Study.read(content | {"rounds": 0, "seed": 1})
+
+
+@pytest.mark.parametrize("content", [None, [], "text", {}])
+def test_files_that_hold_no_study(content):
+    with pytest.raises(UserError, match=r"^study: "):
+        Study.read(content)
+
+
+# Runs
+
+
+def test_runs_are_the_product_in_the_order_of_the_file(content):
+    content |= {"budgets": [1, 1.0, 0.5], "seeds": [3, 0], "methods": {"mine": {"score": "edald"}, "full": None}}
+    study = Study.read(content)
+    expected = [("mine", budget, seed) for budget in ("1", "1.0", "0.5") for seed in (3, 0)]
+    expected += [("full", "all", seed) for seed in (3, 0)]
+    assert [(run.method, run.budget, run.seed) for run in study.runs()] == expected
+    assert len({run.path for run in study.runs()}) == len(expected)
+    for run in study.runs():
+        assert Run.parse(run.path) == Run.parse(f"{run.path}/round-3") == run
+    assert study.rounds_of("mine") == 2 and study.rounds_of("full") == 1
+
+
+def test_features_may_be_for_some_datasets_only(content):
+    content["datasets"]["other"] = {"kind": "demo", "seed": 1}
+    content["features"]["more"] = content["features"]["ddpm"] | {"datasets": ["other"]}
+    assert list(Study.read(content).pairs()) == [("demo", "ddpm"), ("other", "ddpm"), ("other", "more")]
+
+
+def test_what_a_method_needs(content):
+    content["methods"] = {"edald": None, "power_dald": None, "entropy": None, "coverage": None, "random": None} | {
+        "full": None
+    }
+    study = Study.read(content)
+
+    def those(needs):
+        return {method for method in study.methods if needs(method)}
+
+    assert those(study.is_two_stage) == {"edald", "power_dald", "entropy"}
+    assert those(study.needs_lists) == {"edald", "power_dald", "entropy", "coverage"}
+    assert those(study.needs_draws) == {"edald", "power_dald"}
+    assert those(study.needs_head) == {"edald", "power_dald", "entropy"}
+    assert those(study.needs_dropout) == set()
+    assert those(study.trains_densely) == {"full"}
+    assert those(study.needs_context) == set(study.methods) - {"full"}
+    dense = Study.read(content | {"head": {"context": "all"}})
+    assert {method for method in study.methods if dense.trains_densely(method)} == set(study.methods)
+    assert {method for method in study.methods if dense.needs_context(method)} == {"random"}
+
+
+@pytest.mark.parametrize("score", ["bald", "ebald", "power_bald", "balentacq"])
+def test_scores_of_dropout_need_a_head_and_no_draws(content, score):
+    study = Study.read(content | {"methods": {score: None}})
+    assert study.is_two_stage(score) and study.needs_head(score) and study.needs_dropout(score)
+    assert not study.needs_draws(score)
+    (run,) = study.runs()
+    assert stages.selection(study, run).model_dump().items() >= {("dropout", 0.2), ("samples", 5)}
+    changed = Study.read(content | {"methods": {score: {"samples": 3}}})
+    assert stages.identity(changed, run) != stages.identity(study, run)
+
+
+@pytest.mark.parametrize(("score", "head"), [("uherding", True), ("k_center", False), ("typiclust", False)])
+def test_selections_that_are_no_scores(content, score, head):
+    study = Study.read(content | {"methods": {score: None}})
+    assert study.needs_lists(score) and study.needs_head(score) == head
+    assert not (study.is_two_stage(score) or study.needs_draws(score) or study.needs_dropout(score))
+
+
+def test_single_stage_methods(content):
+    content["methods"] = {"edald": None, "one": {"score": "edald", "stages": 1}, "bald": {"stages": 1}}
+    study = Study.read(content)
+    assert [study.is_single_stage(name) for name in study.methods] == [False, True, True]
+    assert [study.is_two_stage(name) for name in study.methods] == [True, False, False]
+    assert all(map(study.needs_lists, study.methods)), "round 0 is herded"
+    assert [study.needs_draws(name) for name in study.methods] == [True, True, False]
+    assert [study.needs_listed_draws(name) for name in study.methods] == [True, False, False]
+    assert study.needs_dropout("bald")
+    two, one, _ = (stages.selection(study, run) for run in study.runs())
+    assert two.stages is None and one.pool_fraction is None and one.stages == 1 and one.draws == two.draws
+
+
+def test_empty_methods_are_defaults(content):
+    assert Study.read(content).methods["margin"] == Study.read(content | {"methods": {"margin": {}}}).methods["margin"]
+
+
+# What depends on what
+
+ALL = {"edald", "margin", "coverage", "random", "full"}
+LISTED = {"edald", "margin", "coverage"}
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "changed"),
+    [
+        ("rounds", 9, set()),
+        ("seeds", [0, 1, 2], set()),
+        ("budgets", [3, 0.5], set()),
+        ("pictures", 0, set()),
+        ("images_per_job", 1, set()),
+        ("device", "cpu", set()),
+        ("results", "elsewhere", set()),
+        ("cache", "elsewhere", set()),
+        ("features.ddpm.maps", "recompute", set()),
+        ("features.ddpm.image_size", [32, 32], set()),  # the dataset's own size
+        ("features.ddpm.datasets", ["demo"], set()),
+        ("features.more", {"backbone": "x", "blocks": [1]}, set()),
+        ("datasets.more", {"kind": "demo"}, set()),
+        ("methods.entropy", None, set()),
+        ("methods.mine", {"score": "edald", "weight": 3}, set()),
+        ("pretraining.mine", PRETRAINING, set()),
+        ("methods.edald", {"weight": 2}, {"edald"}),
+        ("methods.margin", {"pool_fraction": 0.3}, {"margin"}),
+        ("methods.full", {"epochs": 3}, {"full"}),
+        ("features.ddpm.draws", 3, {"edald"}),
+        ("candidates.listed", 5, LISTED),
+        ("candidates.bandwidth", 1.5, LISTED),
+        ("candidates.bandwidth", 2.0, set()),
+        ("methods.edald", {"candidates": {"listed": 5}}, {"edald"}),
+        ("methods.edald", {"candidates": {"listed": 4}}, set()),  # as it is
+        ("methods.edald", {"draws": 2, "seeds": [0], "features": ["ddpm"]}, set()),
+        ("published", {"source": "a paper", "miou": {"demo": {"edald": 30.5}}}, set()),
+        ("candidates.kernel", "laplace", LISTED),
+        ("candidates.per_seed", False, LISTED),
+        ("candidates.avoid_ignored", False, LISTED | {"random"}),
+        ("features.ddpm.timesteps", [50], ALL),
+        ("features.ddpm.noise_seed", 1, ALL),
+        ("features.ddpm.backbone", "elsewhere", ALL),
+        ("features.ddpm.image_size", [64, 64], ALL),
+        ("datasets.demo.train", 7, ALL),
+        ("head", {"learning_rate": 0.1}, ALL),
+        ("threads", 2, ALL),
+    ],
+)
+def test_the_runs_that_a_setting_changes(content, place, value, changed):
+    study = Study.read(content)
+    put(content, place, value)
+    edited = Study.read(content)
+    assert {
+        run.method for run in study.runs() if stages.identity(edited, run) != stages.identity(study, run)
+    } == changed
+
+
+def test_runs_differ(content):
+    study = Study.read(content | {"budgets": [3, 4], "seeds": [0, 1]})
+    identities = [stages.identity(study, run) for run in study.runs()]
+    assert len(set(identities)) == len(identities)
+
+
+def test_editing_methods_leaves_shared_stages_alone(content):
+    study = Study.read(content)
+    content |= {"methods": {"edald": {"weight": 3, "pool_fraction": 0.1}}, "seeds": [5], "budgets": [9], "rounds": 1}
+    content |= {"head": {"epochs": 2}}
+    edited = Study.read(content)
+    for settings in (
+        lambda study: stages.preparation(study, "demo"),
+        lambda study: stages.backbone(study, "ddpm"),
+        lambda study: stages.maps(study, "demo", "ddpm"),
+        lambda study: stages.lists(study),
+    ):
+        assert settings(study) == settings(edited)
+
+
+def test_methods_share_lists_that_are_equal(content):
+    more = {"offer": {"listed": 3, "reserve": 4}, "more": {"listed": 4, "reserve": 5}, "kernel": {"kernel": "laplace"}}
+    content["methods"] |= {name: {"score": "margin", "candidates": changes} for name, changes in more.items()}
+    study = Study.read(content)
+    keys = {name: stages.list_key(study, name, 0) for name in study.methods}
+    assert {name for name, key in keys.items() if key == "0"} == set(study.methods) - {"more", "kernel"}
+    assert len(set(keys.values())) == 3 and stages.list_key(study, "more", 1) == keys["more"].replace("0-", "1-", 1)
+    assert study.candidates_of("offer").listed == 3 and study.candidates_of("kernel").listed == 4
+    assert stages.herding(study, "offer") == stages.herding(study, "margin")
+    (run,) = [run for run in study.runs() if run.method == "kernel"]
+    assert stages.selection(study, run).kernel == "laplace"
+    assert stages.result(study, run)["candidates"]["kernel"] == "laplace"
+
+
+def test_seals_older_than_the_bandwidth_hold(content):
+    run = Study.read(content).runs()[0]
+    assert "bandwidth" not in stages.result(Study.read(content), run)["candidates"]
+    content["candidates"]["bandwidth"] = 3
+    assert stages.result(Study.read(content), run)["candidates"]["bandwidth"] == 3
+
+
+def test_a_method_may_have_features_seeds_and_draws_of_its_own(content):
+    content["features"]["ddpm"]["draws"] = 8
+    content["features"]["more"] = content["features"]["ddpm"] | {"blocks": [1]}
+    content["methods"] = {"edald": {"draws": 5}, "few": {"score": "edald", "draws": 2, "features": ["ddpm"]}} | {
+        "random": {"seeds": [0, 7]}
+    }
+    study = Study.read(content)
+    runs = [(run.features, run.method, run.seed) for run in study.runs()]
+    alone = [("edald", 0), ("random", 0), ("random", 7)]
+    assert runs == [("ddpm", *each) for each in [alone[0], ("few", 0), *alone[1:]]] + [
+        ("more", *each) for each in alone
+    ]
+    assert study.draws_of("few", "ddpm") == 2 and stages.selection(study, study.runs()[0]).draws == 5
+    assert stages.listed_draws(study, "demo", "ddpm") == {"0": 5}, "no more than any method takes"
+    content["methods"]["all"] = {"score": "dald", "candidates": {"kernel": "laplace"}}
+    assert sorted(stages.listed_draws(Study.read(content), "demo", "more").values()) == [5, 8]
+
+
+def test_candidates_are_keyed_by_seed_or_shared(content):
+    assert Study.read(content).candidate_seed(3) == "3"
+    content["candidates"]["per_seed"] = False
+    shared = Study.read(content)
+    assert shared.candidate_seed(3) == shared.candidate_seed(4) == "shared"
+    assert stages.lists(shared) == stages.lists(Study.read(content | {"seeds": [1]}))
+
+
+def test_the_backbone_that_a_study_trains(content):
+    content["features"]["ddpm"]["backbone"] = {"pretrain": "mine"}
+    content["pretraining"] = {"mine": PRETRAINING}
+    study = Study.read(content)
+    content["pretraining"] = {"mine": PRETRAINING | {"steps": 4}}
+    edited = Study.read(content)
+    assert stages.backbone(study, "ddpm")["pretrain"]["steps"] == 3
+    assert all(stages.identity(study, run) != stages.identity(edited, run) for run in study.runs())

@@ -1,0 +1,200 @@
+"""A person as the oracle: a round's answers come from a CSV file, and the run waits as long as they are incomplete.
+
+A run's questions and answers lie in ``results/annotation/{run}/round-{r}``: ``page.html`` to label with,
+``asked.json``, which says what the page asks, and ``labels.csv``, which nothing but the person writes. An answer file
+has the columns of ``labels.csv`` in a run's folder; its rows may come in any order, and its labels may be names.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from pixelherd.datasets.pixels import CANNOT_TELL, LABEL_COLUMNS
+from pixelherd.datasets.prepare import classes_of
+from pixelherd.errors import UserError, nearest
+from pixelherd.storage.files import digest_of, write_json
+from pixelherd.study.run import Run
+from pixelherd.study.stages import identity
+from pixelherd.study.study import Study
+
+UNKNOWN = "unknown"
+"""What a person writes, or :data:`~pixelherd.datasets.pixels.CANNOT_TELL`, for a pixel whose class cannot be told."""
+
+Pixel = tuple[str, int, int]
+"""Image, row and column."""
+
+
+def read_asked(path: Path | str) -> list[Pixel]:
+    """The pixels that a ``queries.csv`` asks for, in its order."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return [(line["image"], int(line["row"]), int(line["column"])) for line in csv.DictReader(file)]
+
+
+def read_answers(
+    path: Path | str, asked: Sequence[Pixel], round_number: int, classes: Sequence[str]
+) -> list[int | None]:
+    """The label of every asked pixel, in their order; None for those that have no answer yet.
+
+    A label is a class by name or by number, or 255 or "unknown" for "cannot tell"; digits are always a number. A row
+    with an empty label, and a pixel without a row, have no answer yet. Columns are separated by commas, or by the
+    semicolons or tabs that spreadsheets write instead.
+
+    Args:
+        path: the answer file.
+        asked: the round's pixels.
+        round_number: the round that the file must answer.
+        classes: names in label order.
+
+    Raises:
+        UserError: the file cannot be read, or a line has another round, a pixel that was not asked or is there twice,
+            or an unknown class; the message names the line.
+    """
+    place = {pixel: number for number, pixel in enumerate(asked)}
+    names = {name.casefold().strip(): label for label, name in reversed(list(enumerate(classes)))}
+    labels: list[int | None] = [None] * len(asked)
+    seen: dict[Pixel, int] = {}
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is no text in UTF-8", remedy="save it as CSV in UTF-8") from None
+    separator = next((each for each in ",;\t" if each in text.partition("\n")[0]), ",")
+    table = _numbered_rows(text, separator, path)
+    header = [name.strip() for name in next(table, (1, []))[1]]
+    if header != list(LABEL_COLUMNS):
+        raise UserError(f"{path}, line 1: must be {','.join(LABEL_COLUMNS)}, found {','.join(header) or 'nothing'}")
+    for line, row in table:
+        where = f"{path}, line {line}"
+        if not any(map(str.strip, row)):
+            continue
+        if len(row) != len(LABEL_COLUMNS):
+            raise UserError(f"{where}: has {len(row)} columns instead of {len(LABEL_COLUMNS)}", remedy="mend the line")
+        number, image, *at, label = (
+            cell if column == "image" else cell.strip() for column, cell in zip(header, row, strict=True)
+        )
+        if not all(_is_number(value) for value in (number, *at)):
+            raise UserError(f"{where}: round, row and column must be whole numbers", remedy="mend the line")
+        if int(number) != round_number:
+            raise UserError(f"{where}: answers round {number}, but this is the file of round {round_number}")
+        pixel = image, int(at[0]), int(at[1])
+        if pixel not in place:
+            raise UserError(
+                f"{where}: row {pixel[1]}, column {pixel[2]} of image {image!r} was not asked in round {round_number}",
+                remedy=("remove the line, or move the file away if it answers a study with other settings"),
+            )
+        if pixel in seen:
+            raise UserError(f"{where}: answers the same pixel as line {seen[pixel]}", remedy="remove one of them")
+        seen[pixel] = line
+        labels[place[pixel]] = _label(label, names, classes, where)
+    return labels
+
+
+def _numbered_rows(text: str, separator: str, path: Path | str) -> Iterator[tuple[int, list[str]]]:
+    """Rows with the lines that they begin on."""
+    table = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    while True:
+        line = table.line_num + 1
+        try:
+            yield line, next(table)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise UserError(f"{path}, line {line}: is no CSV ({error})", remedy="mend its quotation marks") from None
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10
+
+
+def _label(text: str, names: Mapping[str, int], classes: Sequence[str], where: str) -> int | None:
+    if not text:
+        return None
+    if _is_number(text):
+        if int(text) < len(classes) or int(text) == CANNOT_TELL:
+            return int(text)
+        raise UserError(
+            f"{where}: label {text} is no class", remedy=f"labels are 0 to {len(classes) - 1}, or {CANNOT_TELL}"
+        )
+    if text.casefold() in names:
+        return names[text.casefold()]
+    if text.casefold() == UNKNOWN:
+        return CANNOT_TELL
+    raise UserError(f"{where}: unknown class {text!r}{nearest(text, [*classes, UNKNOWN])}")
+
+
+def note_asked(path: Path | str, identity: str, queries: Path | str) -> None:
+    """Write ``asked.json``: whose run a page asks for, and which queries."""
+    write_json(path, {"run": identity, "queries_sha256": digest_of(Path(queries))})
+
+
+def has_asked(study: Study, run: Run, round_number: int) -> bool:
+    """Return whether a page asks a round's queries, for the run as it is set now.
+
+    What a person was asked stays asked: such queries are not chosen anew, not even when earlier answers are corrected.
+    """
+    queries, asked = _files(study, run, round_number, study.paths.queries, study.paths.asked)
+    try:
+        content = json.loads(asked.read_text())
+    except (FileNotFoundError, ValueError):
+        return False
+    return queries.is_file() and content == {"run": identity(study, run), "queries_sha256": digest_of(queries)}
+
+
+def _files(study: Study, run: Run, round_number: int, *patterns: str) -> list[Path]:
+    return [Path(study.paths.of_round(pattern, run, round_number)) for pattern in patterns]
+
+
+def waiting(study: Study, pending: Mapping[Run, Iterable[int]]) -> dict[Run, int]:
+    """The runs that wait for a person, with the first round whose answers are incomplete.
+
+    An answer file with a mistake in it, or of a round whose queries are to be chosen again, does not count as
+    incomplete: the job that reads it tells.
+
+    Args:
+        study: the study.
+        pending: unfinished runs with the rounds that they lack.
+    """
+    found = {}
+    for run, rounds in pending.items():
+        if study.needs_masks(run.method):
+            continue
+        for number in rounds:
+            if missing(study, run, number) != 0:
+                found[run] = number
+                break
+    return found
+
+
+def missing(study: Study, run: Run, round_number: int) -> int | None:
+    """How many pixels of a round have no answer yet; None for all of them.
+
+    A malformed answer file lacks nothing, nor does one whose queries are not there.
+    """
+    queries, answers = _files(study, run, round_number, study.paths.queries, study.paths.answers)
+    if not answers.is_file():
+        return None
+    if not queries.is_file():
+        return 0
+    try:
+        names = [each.name for each in classes_of(study.datasets[run.dataset])]
+        labels = read_answers(answers, read_asked(queries), round_number, names)
+    except UserError:
+        return 0
+    return labels.count(None)
+
+
+def request(study: Study, run: Run, round_number: int) -> str | None:
+    """The line that asks a person for answers; None as long as the round's page is not there."""
+    paths = study.paths
+    queries, page, answers = _files(study, run, round_number, paths.queries, paths.page, paths.answers)
+    if not queries.is_file() or not page.is_file():
+        return None
+    asked, lacking = len(read_asked(queries)), missing(study, run, round_number)
+    if lacking == 0:
+        return None
+    pixels = f"{asked} pixels wait" if lacking in (None, asked) else f"{lacking} of {asked} pixels still wait"
+    return (
+        f"{pixels if asked != 1 else '1 pixel waits'} for labels in {answers}; open {page}, then run "
+        "the same command again"
+    )

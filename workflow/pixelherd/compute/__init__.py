@@ -1,0 +1,1 @@
+"""What computations share: devices, matrix products, memory and random generators."""

@@ -1,0 +1,103 @@
+"""The two files of a round: ``queries.csv`` (pixels to label, with scores) and ``labels.csv`` (the answers).
+
+Rows and columns are 0-based coordinates of the prepared images; images are named by their id.
+"""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pixelherd.datasets.classes import IGNORED
+from pixelherd.errors import UserError
+from pixelherd.storage.files import write_csv
+
+QUERY_COLUMNS = ("round", "image", "row", "column", "score")
+
+LABEL_COLUMNS = ("round", "image", "row", "column", "label")
+
+CANNOT_TELL = IGNORED
+"""The label of a pixel whose class the oracle could not tell: no class, so nothing learns from it."""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Pixels of a split: ``images`` and ``flat`` positions, with ``values`` (scores or labels); ``[n]`` each."""
+
+    images: np.ndarray
+    flat: np.ndarray
+    values: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def write_pixels(
+    path: Path | str, columns: Sequence[str], round_number: int, pixels: Pixels, ids: Sequence[str], width: int
+) -> None:
+    """Write a round's file; the values' column comes last."""
+    rows: list[tuple[object, ...]] = []
+    for image, flat, value in zip(pixels.images, pixels.flat, pixels.values, strict=True):
+        written = f"{value:.9g}" if columns is QUERY_COLUMNS else int(value)
+        rows.append((round_number, ids[image], int(flat) // width, int(flat) % width, written))
+    write_csv(path, columns, rows)
+
+
+def read_pixels(paths: Sequence[Path | str], columns: Sequence[str], ids: Sequence[str], width: int) -> Pixels:
+    """Read the files of several rounds as one.
+
+    Raises:
+        UserError: a file has other columns, names an image that the dataset does not have, or holds something else than
+            numbers where they belong.
+    """
+    position = {name: index for index, name in enumerate(ids)}
+    images, flat, values = [], [], []
+    for path in paths:
+        with open(path, newline="") as file:
+            table = csv.DictReader(file)
+            if tuple(table.fieldnames or ()) != tuple(columns):
+                raise UserError(
+                    f"{path}: columns are {table.fieldnames}, not {list(columns)}", remedy="delete it and run again"
+                )
+            for line, entry in enumerate(table, start=2):
+                if entry["image"] not in position:
+                    raise UserError(f"{path}, line {line}: the dataset has no image {entry['image']!r}")
+                try:
+                    row, column, value = int(entry["row"]), int(entry["column"]), float(entry[columns[-1]])
+                except (TypeError, ValueError):
+                    raise UserError(
+                        f"{path}, line {line}: row, column or {columns[-1]} is no number", remedy="mend it"
+                    ) from None
+                images.append(position[entry["image"]])
+                flat.append(row * width + column)
+                values.append(value)
+    return Pixels(np.array(images, dtype=np.int64), np.array(flat, dtype=np.int64), np.array(values))
+
+
+def answer(asked: Pixels, truth: "np.ndarray") -> Pixels:
+    """The labels of the asked pixels, from ground truth ``[N, H, W]``; 255 means "cannot tell"."""
+    values = np.array(
+        [truth[image].reshape(-1)[flat] for image, flat in zip(asked.images.tolist(), asked.flat.tolist(), strict=True)]
+    )
+    return Pixels(asked.images, asked.flat, values)
+
+
+def answer_by(asked: Pixels, labels: Sequence[int | None], path: Path | str) -> Pixels:
+    """The labels of the asked pixels as a person gave them.
+
+    Args:
+        asked: the pixels.
+        labels: one for each, None where there is no answer yet.
+        path: the file they come from.
+
+    Raises:
+        UserError: an answer is lacking.
+    """
+    if lacking := sum(label is None for label in labels):
+        raise UserError(
+            f"{lacking} of {len(labels)} pixels still wait for labels in {path}",
+            remedy=("add them, then run the same command again"),
+        )
+    return Pixels(asked.images, asked.flat, np.array(labels))

@@ -1,0 +1,244 @@
+"""Datasets: from raw files, or from nothing for the demo, to arrays of images and labels.
+
+A reader is a module with two functions: ``classes(settings)`` gives the :class:`ClassInfo` in label order, and
+``samples(settings)`` the :class:`~pixelherd.datasets.samples.Sample` of each split without opening an image. To
+add a dataset, write its settings in ``settings.py`` and its reader in ``readers``, and enter the reader in
+:data:`READERS`. What is published about a benchmark (classes, colours, ids) stands in a data file, see
+:mod:`pixelherd.datasets.published`.
+"""
+
+import json
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from pixelherd.datasets.classes import IGNORED, ClassInfo
+from pixelherd.datasets.dataset import ARRAYS
+from pixelherd.datasets.published import published
+from pixelherd.datasets.settings import DatasetSettings
+from pixelherd.errors import UserError
+from pixelherd.storage.files import MANIFEST, writing
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+    from pixelherd.datasets.samples import Sample
+
+READERS = {
+    "demo": "pixelherd.datasets.readers.demo",
+    "camvid": "pixelherd.datasets.readers.camvid",
+    "cityscapes": "pixelherd.datasets.readers.cityscapes",
+    "ade_bed": "pixelherd.datasets.readers.ade_bed",
+    "pascal_context": "pixelherd.datasets.readers.pascal_context",
+    "folder": "pixelherd.datasets.readers.folder",
+}
+"""The module that reads each kind of dataset, imported when it is needed."""
+
+
+def counts(settings: DatasetSettings, prepared: Path | None = None) -> dict[str, int]:
+    """Number of images per split (``train``, ``test``), without opening one.
+
+    Args:
+        settings: the dataset's settings.
+        prepared: where :func:`prepare` writes; what it wrote under the same settings is asked before the raw files, and
+            where there are neither, what is published about a benchmark.
+
+    Raises:
+        UserError: raw files are missing, or do not fit together.
+    """
+    if facts := _prepared_splits(settings, prepared):
+        return {split: len(each["ids"]) for split, each in facts.items()}
+    root = getattr(settings, "root", None)
+    if root and not Path(root).expanduser().exists() and (known := published_counts(settings)):
+        return known
+    return {split: len(found) for split, found in samples_of(settings).items()}
+
+
+def published_counts(settings: DatasetSettings) -> dict[str, int] | None:
+    """Images per split that a benchmark is known to have, or that its settings tell; None for other datasets."""
+    if told := getattr(settings, "images", None):
+        return told.model_dump()
+    if settings.kind in ("demo", "folder"):
+        return None
+    known = published(settings.kind).images
+    return dict(known) if known else None
+
+
+def is_labelled(settings: DatasetSettings, prepared: Path | None = None) -> bool:
+    """Whether the training images have masks; ``prepared`` as in :func:`counts`."""
+    if facts := _prepared_splits(settings, prepared):
+        return facts["train"].get("labelled", True)
+    return settings.kind != "folder" or samples_of(settings)["train"][0].labelled
+
+
+def classes_of(settings: DatasetSettings) -> list[ClassInfo]:
+    """The classes in label order."""
+    return _reader(settings).classes(settings)
+
+
+def is_prepared(settings: DatasetSettings, prepared: Path) -> bool:
+    """Whether :func:`prepare` has written ``prepared`` under the same settings."""
+    return _prepared_splits(settings, prepared) is not None
+
+
+def _prepared_splits(settings: DatasetSettings, prepared: Path | None) -> dict[str, dict] | None:
+    """What the manifest tells of the splits, where :func:`prepare` has run under the same settings."""
+    if prepared is None or not (prepared / MANIFEST).is_file():
+        return None
+    manifest = json.loads((prepared / MANIFEST).read_text())
+    return manifest["splits"] if manifest["settings"] == settings.preparation() else None
+
+
+def samples_of(settings: DatasetSettings) -> "dict[str, list[Sample]]":
+    """The raw images of each split with their masks, whose ids differ. Opens no image.
+
+    Every split has some, but a user's own images need no test split.
+
+    Raises:
+        UserError: raw files are missing, or do not fit together.
+    """
+    found_in = _reader(settings).samples(settings)
+    for split, found in found_in.items():
+        if not found and not (settings.kind == "folder" and split == "test"):
+            raise UserError(
+                f"dataset {_place(settings)}: the {split} split has no images",
+                remedy="add some or correct the settings",
+            )
+        seen: set[str] = set()
+        for sample in found:
+            if sample.id in seen:
+                raise UserError(
+                    f"dataset {_place(settings)}: two {split} images have the id {sample.id!r}",
+                    remedy="rename or remove one",
+                )
+            seen.add(sample.id)
+    return found_in
+
+
+def prepare(settings: DatasetSettings, folder: Path | str, progress: bool = True) -> None:
+    """Read, resize and store a dataset in ``folder``, for :meth:`Dataset.open`.
+
+    Images are resized by Pillow's BILINEAR, which is antialiased, and labels by NEAREST.
+
+    Raises:
+        UserError: raw files are missing, unreadable, do not fit together, or hold labels outside the classes; or a
+            split has masks without a single labelled pixel.
+    """
+    import zarr
+    from PIL import Image
+    from tqdm import tqdm
+
+    found_in = samples_of(settings)
+    labelled = {split: any(sample.labelled for sample in found) for split, found in found_in.items()}
+    height, width = settings.size
+    facts = {
+        "settings": settings.preparation(),
+        "size": [height, width],
+        "classes": [{"name": info.name, "colour": list(info.colour)} for info in _reader(settings).classes(settings)],
+        "splits": {
+            split: {"ids": [sample.id for sample in found], "labelled": is_labelled}
+            for (split, found), is_labelled in zip(found_in.items(), labelled.values(), strict=True)
+        },
+    }
+    with writing(folder, facts) as folder:
+        group = zarr.open_group(folder / ARRAYS, mode="w", zarr_format=3)
+        for split, found in found_in.items():
+            shapes: dict[str, tuple[int, ...]] = {"images": (height, width, 3)}
+            if labelled[split]:
+                shapes["labels"] = (height, width)
+            arrays = {
+                name: group.create_array(
+                    f"{split}/{name}",
+                    shape=(len(found), *shape),
+                    chunks=(1, *shape),
+                    dtype="uint8",
+                    config={"write_empty_chunks": True},  # so that the manifest lists a file for every image
+                )
+                for name, shape in shapes.items()
+            }
+            any_label = not labelled[split]
+            bar = tqdm(found, desc=f"prepare {split}", unit="image", disable=None if progress else True)
+            for number, sample in enumerate(bar):
+                image, labels = sample.load()
+                arrays["images"][number] = _fit(image, settings, Image.Resampling.BILINEAR)
+                if labels is not None:
+                    fitted = _fit(Image.fromarray(labels), settings, Image.Resampling.NEAREST)
+                    arrays["labels"][number] = fitted
+                    any_label = any_label or bool((fitted != IGNORED).any())
+            if not any_label:
+                raise UserError(
+                    f"dataset {_place(settings)}: the {split} split has no labelled pixel, all its masks are ignored",
+                    remedy=(" correct the masks or the settings"),
+                )
+
+
+def write_original_labels(settings: DatasetSettings, folder: Path | str) -> None:
+    """Store the test images' labels in the resolution of their files, for :meth:`OriginalLabels.open`.
+
+    Where preparation crops, they are cropped to the same part of the image.
+
+    Raises:
+        UserError: as :func:`prepare`.
+    """
+    from PIL import Image
+
+    found = samples_of(settings)["test"]
+    with writing(folder, {"images": len(found)}) as folder:
+        for number, sample in enumerate(found):
+            _, labels = sample.load()
+            assert labels is not None, "test images have masks, as the settings of every dataset make sure"
+            Image.fromarray(_crop_original(labels, settings)).save(folder / f"{number:06}.png")
+
+
+def shown(settings: DatasetSettings, image: "Image.Image", longest: int) -> "Image.Image":
+    """The part of a raw image that the prepared one shows, as detailed as its file but at most ``longest`` pixels wide
+    or high."""
+    import numpy as np
+    from PIL import Image
+
+    part = Image.fromarray(_crop_original(np.asarray(image), settings))
+    part.thumbnail((longest, longest), Image.Resampling.BICUBIC)
+    return part
+
+
+def extent(settings: DatasetSettings, size: tuple[int, int]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Where the prepared image lies in a file of ``size`` (width, height): x and y of its upper left corner, and width
+    and height of a prepared pixel."""
+    (height, width), top, left = _crop_of(settings)
+    across, down = size[0] / width, size[1] / height
+    return (left * across, top * down), (across, down)
+
+
+def _reader(settings: DatasetSettings) -> ModuleType:
+    return import_module(READERS[settings.kind])
+
+
+def _place(settings: DatasetSettings) -> str:
+    return getattr(settings, "root", settings.kind)
+
+
+def _crop_of(settings: DatasetSettings) -> tuple[tuple[int, int], int, int]:
+    """(height, width) that images are resized to, and top and left of the part of ``settings.size`` that is kept."""
+    full = getattr(settings, "resize", None) or settings.size
+    return tuple(full), (full[0] - settings.size[0]) // 2, (full[1] - settings.size[1]) // 2
+
+
+def _fit(image: "Image.Image", settings: DatasetSettings, resampling: "Image.Resampling") -> "np.ndarray":
+    """Resize to the size of the settings, or to the larger ``resize`` with a central crop."""
+    import numpy as np
+
+    (full_height, full_width), top, left = _crop_of(settings)
+    height, width = settings.size
+    resized = image.resize((full_width, full_height), resampling)
+    return np.asarray(resized)[top : top + height, left : left + width]
+
+
+def _crop_original(labels: "np.ndarray", settings: DatasetSettings) -> "np.ndarray":
+    """The part of original labels [H, W], or of an original image [H, W, 3], that the prepared image shows."""
+    (full_height, full_width), top, left = _crop_of(settings)
+    vertical, horizontal = labels.shape[0] / full_height, labels.shape[1] / full_width
+    rows = slice(round(top * vertical), round((top + settings.size[0]) * vertical))
+    columns = slice(round(left * horizontal), round((left + settings.size[1]) * horizontal))
+    return labels[rows, columns]

@@ -1,0 +1,1 @@
+"""Readers of raw datasets, a module each: ``classes(settings)`` and ``samples(settings)``."""

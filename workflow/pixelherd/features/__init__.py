@@ -1,0 +1,1 @@
+"""Pixel features: native maps of a frozen network, and vectors interpolated from them."""

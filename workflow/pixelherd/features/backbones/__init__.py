@@ -1,0 +1,1 @@
+"""Frozen networks whose activations are features."""

@@ -1,0 +1,151 @@
+"""What a backbone's configuration alone tells: shapes of its decoder blocks and length of its noise schedule.
+
+Planning reads this for every study, so nothing here imports torch or diffusers.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from pixelherd.errors import UserError
+
+DOWN_BLOCKS = ("DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D")
+
+UP_BLOCKS = ("UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D")
+
+REPOSITORY = Path(__file__).parents[4]
+
+
+def located(folder: Path | str) -> Path:
+    """Return a backbone's folder: as it is named, or else the one of this name that ships beside the workflow."""
+    shipped = REPOSITORY / folder
+    return shipped if not Path(folder).is_dir() and shipped.is_dir() else Path(folder)
+
+
+def geometry(path: Path | str, size: tuple[int, int], blocks: Sequence[int]) -> dict[int, tuple[int, int, int]]:
+    """Shape (C, h, w) of the maps of decoder ``blocks`` for images of ``size`` (H, W), from ``unet/config.json``.
+
+    Decoder blocks count from 0 over all levels of the decoder, the coarsest first: each residual block, with the
+    attention behind it, is one block; the up-sampler of a level belongs to the level's last block.
+
+    Raises:
+        UserError: no usable U-Net in ``path``, a block that it does not have, or a size that it cannot halve evenly.
+    """
+    return shapes(read_unet(path), size, blocks, where=path)
+
+
+def shapes(
+    config: dict, size: tuple[int, int], blocks: Sequence[int], *, where: Path | str
+) -> dict[int, tuple[int, int, int]]:
+    """:func:`geometry` of a configuration at hand; ``where`` is named in errors."""
+    levels = len(config["block_out_channels"])
+    factor = 2 ** (levels - 1)
+    if not all(length > 0 and length % factor == 0 for length in size):
+        raise UserError(
+            f"images of {size[0]}x{size[1]} do not fit backbone {where}: it halves them {levels - 1} times",
+            remedy=(f"choose height and width divisible by {factor}"),
+        )
+    decoder = []
+    for level in reversed(range(levels)):
+        layers = config["layers_per_block"] + 1
+        for layer in range(layers):
+            reduction = 2 ** max(level - (layer == layers - 1), 0)  # the last block of a level ends in its up-sampler
+            decoder.append((config["block_out_channels"][level], size[0] // reduction, size[1] // reduction))
+    unknown = [block for block in blocks if not 0 <= block < len(decoder)]
+    if unknown or not blocks:
+        raise UserError(
+            f"backbone {where} has no decoder block {', '.join(map(str, unknown)) or '(none was asked for)'}",
+            remedy=(f"choose from 0 to {len(decoder) - 1}"),
+        )
+    return {block: decoder[block] for block in blocks}
+
+
+def decoder_blocks(config: dict) -> int:
+    """Number of decoder blocks."""
+    return len(config["block_out_channels"]) * (config["layers_per_block"] + 1)
+
+
+def check_timesteps(scheduler: dict, timesteps: Sequence[int], *, where: Path | str) -> None:
+    """Raise a UserError unless ``timesteps`` are some steps of the noise schedule, 0 being the least noisy."""
+    length = len(scheduler["trained_betas"]) if scheduler.get("trained_betas") else scheduler["num_train_timesteps"]
+    unknown = [step for step in timesteps if not 0 <= step < length]
+    if unknown or not timesteps:
+        raise UserError(
+            f"backbone {where} has no timestep {', '.join(map(str, unknown)) or '(none was asked for)'}",
+            remedy=(f"choose from 0 to {length - 1}"),
+        )
+
+
+def read_unet(path: Path | str) -> dict:
+    """The configuration of an unconditional RGB `UNet2DModel`.
+
+    Raises:
+        UserError: it is missing, unreadable, or of a network whose decoder we do not know how to walk.
+    """
+    return check_unet(_read(path, "unet", "config.json"), Path(path) / "unet" / "config.json")
+
+
+def check_unet(config: dict, file: Path | str) -> dict:
+    """:func:`read_unet` of a configuration at hand; ``file`` is named in errors."""
+    kind = config.get("_class_name")
+    if kind != "UNet2DModel":
+        raise UserError(f"{file} describes a {kind}", remedy="pixelherd needs an unconditional UNet2DModel")
+    needed = ("block_out_channels", "layers_per_block", "down_block_types", "up_block_types")
+    missing = [key for key in needed if key not in config]
+    if missing:
+        raise UserError(f"{file} lacks {', '.join(missing)}", remedy="save the network with diffusers' save_pretrained")
+    if config.get("class_embed_type") is not None or config.get("num_class_embeds") is not None:
+        raise UserError(f"{file} describes a class-conditional network", remedy="pixelherd needs an unconditional one")
+    if config.get("in_channels", 3) != 3:
+        raise UserError(
+            f"{file} describes a network of {config['in_channels']} input channels", remedy="pixelherd needs RGB"
+        )
+    if config.get("time_embedding_type", "positional") == "fourier":
+        raise UserError(
+            f"{file} describes a network conditioned on noise levels", remedy="pixelherd needs DDPM timesteps"
+        )
+    for key, known in (("down_block_types", DOWN_BLOCKS), ("up_block_types", UP_BLOCKS)):
+        others = sorted(set(config[key]) - set(known))
+        if others:
+            raise UserError(f"{file} has {key} {', '.join(others)}", remedy=f"pixelherd knows {', '.join(known)}")
+    return config
+
+
+def read_scheduler(path: Path | str) -> dict:
+    """The configuration of a scheduler with betas, of whatever class.
+
+    Raises:
+        UserError: it is missing, unreadable, or defines no betas.
+    """
+    config = _read(path, "scheduler", "scheduler_config.json")
+    if not config.get("trained_betas") and not {"num_train_timesteps", "beta_schedule"} <= config.keys():
+        raise UserError(
+            f"{Path(path) / 'scheduler' / 'scheduler_config.json'} defines no betas",
+            remedy=("put the scheduler that the network was trained with (such as DDPMScheduler) there"),
+        )
+    return config
+
+
+def _read(path: Path | str, part: str, name: str) -> dict:
+    path = located(path)
+    if not Path(path).is_dir():
+        raise UserError(
+            f"there is no backbone folder {path}",
+            remedy=(
+                "give a diffusers folder with unet/ and scheduler/, or a mapping with "
+                "`checkpoint` and `architecture` for a file of guided-diffusion, or with `diffusers` for a model of "
+                "the hub"
+            ),
+        )
+    file = Path(path) / part / name
+    if not file.is_file():
+        raise UserError(
+            f"backbone {path} has no {part}/{name}", remedy="give a diffusers folder with unet/ and scheduler/"
+        )
+    try:
+        config = json.loads(file.read_text())
+    except ValueError as error:
+        raise UserError(f"{file} is not valid JSON ({error})", remedy="fetch or convert the backbone again") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{file} is not a diffusers configuration", remedy="fetch or convert the backbone again")
+    return config

@@ -1,0 +1,149 @@
+"""Where backbones come from, and how they are pretrained; light, so that a study is checked without importing torch."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    Discriminator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    ValidationError,
+    model_validator,
+)
+
+from pixelherd.errors import UserError
+from pixelherd.features.backbones.sources.architecture import PRESETS, Architecture
+from pixelherd.settings import Settings, explain
+
+Size = tuple[PositiveInt, PositiveInt]
+
+PresetName = Annotated[Literal["imagenet_256", "lsun_bedroom"], Tag("preset")]
+
+
+class Checkpoint(Settings):
+    """A checkpoint of guided-diffusion, converted to a diffusers folder in the cache."""
+
+    checkpoint: str = Field(description="File of the state dict, `.pt` or `.safetensors`; a download is put there.")
+    architecture: Annotated[
+        PresetName | Annotated[Architecture, Tag("Architecture")],
+        Discriminator(lambda value: "preset" if isinstance(value, str) else "Architecture"),
+    ] = Field(description="A published network, or guided-diffusion's options of another one.")
+    url: str | None = Field(
+        default=None, pattern="^https?://", description="Where the file is downloaded from if it is not there."
+    )
+    bytes: PositiveInt | None = Field(default=None, description="Size of the file; another one is an error.")
+    sha256: str | None = Field(
+        default=None,
+        pattern="^[0-9a-f]{64}$",
+        description="SHA-256 of the file in small letters; another one is an error.",
+    )
+
+    @property
+    def network(self) -> Architecture:
+        """The architecture, whether it was named or written out."""
+        return Architecture.read(self.architecture)
+
+    def identity(self) -> dict[str, Any]:
+        """What results depend on: neither where the file is fetched from, nor what the training alone needed."""
+        options = self.network.model_dump(
+            mode="json", exclude_defaults=True, exclude={"out_channels", "dropout", "use_fp16"}
+        )
+        return {"checkpoint": self.checkpoint, "architecture": options}
+
+    def published(self) -> str | None:
+        """Where the authors of a named network keep its checkpoint."""
+        return PRESETS[self.architecture].url if isinstance(self.architecture, str) else None
+
+
+class HubModel(Settings):
+    """A model of the Hugging Face hub, downloaded by diffusers unless it is in the hub's local cache."""
+
+    diffusers: str = Field(
+        pattern=r"^[\w.-]+/[\w.-]+$", description="Id of the model, such as `google/ddpm-ema-church-256`."
+    )
+    revision: str | None = Field(default=None, description="Branch, tag or commit; by default the main branch.")
+
+    def identity(self) -> dict[str, Any]:
+        """What results depend on."""
+        return self.model_dump(mode="json")
+
+
+def read_source(content: Mapping[str, Any]) -> Checkpoint | HubModel:
+    """Read where a backbone comes from, as a study has it.
+
+    Raises:
+        UserError: one line for all mistakes, with the nearest known name for an unknown one.
+    """
+    kind = HubModel if "diffusers" in content else Checkpoint
+    try:
+        return kind.model_validate(dict(content))
+    except ValidationError as error:
+        raise UserError(explain(error.errors(), dict(content), kind.model_json_schema(), "backbone")) from None
+
+
+class Stage(Settings):
+    """A first part of the training, at another resolution."""
+
+    size: Size = Field(description="[height, width] of the images in this stage.")
+    steps: PositiveInt = Field(description="Optimisation steps of this stage.")
+
+
+class PretrainingSettings(Settings):
+    """An unconditional DDPM, trained from scratch on unlabelled training images."""
+
+    dataset: str = Field(description="Dataset whose training images are used; labels are not.")
+    size: Size = Field(description="[height, width] of the images in pixels.")
+    channels: list[PositiveInt] = Field(
+        default=[32, 64, 128, 256], min_length=1, description="Channels of each level, the finest first."
+    )
+    layers_per_block: PositiveInt = Field(
+        default=1, description="Residual blocks of each level of the encoder; the decoder has one more."
+    )
+    attention: list[NonNegativeInt] = Field(
+        default=[3],
+        description="Levels with self-attention, 0 being the finest; the middle of the network always has it.",
+    )
+    head_dim: PositiveInt = Field(default=32, description="Channels of an attention head.")
+    groups: PositiveInt = Field(default=16, description="Groups of the group normalisation.")
+    steps: PositiveInt = Field(description="Optimisation steps altogether.")
+    stages: list[Stage] = Field(
+        default=[],
+        description="What the first steps do at other resolutions, in this order; the other steps are at `size`.",
+    )
+    batch: PositiveInt = Field(default=16, description="Images in a batch.")
+    learning_rate: PositiveFloat = Field(default=2e-4, description="AdamW's learning rate after warm-up.")
+    warmup_steps: NonNegativeInt = Field(
+        default=500,
+        description="Steps in which the learning rate rises from 0, before it falls to 0 again along a cosine.",
+    )
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.999, description="Decay of the moving average of the weights, which is what is saved."
+    )
+    flip: bool = Field(default=True, description="Mirror half of the images horizontally.")
+    crop: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0, description="Smallest part of height and width that a random crop keeps; 1 does not crop."
+    )
+    seed: NonNegativeInt = Field(default=0, description="Key of the initial weights, batches and noise.")
+    checkpoint_every: PositiveInt = Field(default=1000, description="Steps between two checkpoints.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        factor = 2 ** (len(self.channels) - 1)
+        for size in (self.size, *(stage.size for stage in self.stages)):
+            if size[0] % factor or size[1] % factor:
+                raise ValueError(f"size {list(size)}: {len(self.channels)} levels need multiples of {factor}")
+        if any(channels % self.groups for channels in self.channels):
+            raise ValueError(f"channels {self.channels}: choose multiples of groups ({self.groups})")
+        if any(level >= len(self.channels) for level in self.attention):
+            raise ValueError(f"attention {self.attention}: levels count from 0 to {len(self.channels) - 1}")
+        for level in {*self.attention, len(self.channels) - 1}:
+            if self.channels[level] % self.head_dim:
+                raise ValueError(
+                    f"head_dim {self.head_dim}: does not divide the {self.channels[level]} channels of level {level}"
+                )
+        if sum(stage.steps for stage in self.stages) > self.steps:
+            raise ValueError("stages: they have more steps than `steps` allows")
+        return self

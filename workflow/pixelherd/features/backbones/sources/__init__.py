@@ -1,0 +1,1 @@
+"""Where backbones come from: checkpoints of guided-diffusion, and models of the hub."""

@@ -1,0 +1,204 @@
+"""Native feature maps of images: made once by the frozen backbone, or again wherever they are needed.
+
+Maps of an image are ``{block: [T, C, h, w]}`` in float16, base draw unless said otherwise. Both sources round to
+float16, so ``maps: keep`` and ``maps: recompute`` give the same results.
+
+Beside the maps of training images lie the lengths of their pixels' vectors, a 200th of the maps: single-stage methods
+look at every pixel under every draw in every round, and would spend a fifth of it on the same lengths.
+"""
+
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from pixelherd.compute.devices import resolve
+from pixelherd.errors import UserError
+from pixelherd.features import interpolation
+from pixelherd.features.backbones.manifest import open_manifest
+from pixelherd.features.backbones.noise import draw
+from pixelherd.storage.files import open_array, read_manifest
+from pixelherd.storage.shards import Shards
+
+if TYPE_CHECKING:
+    from pixelherd.features.backbones.unet import Backbone
+    from pixelherd.features.settings import MapSettings
+
+BASE_DRAW = 0
+
+ImageMaps = dict[int, torch.Tensor]
+
+
+def network_input(image: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
+    """An image ``[H, W, 3]`` uint8 as the network sees it: ``[1, 3, h, w]`` float32 in [-1, 1], resized bilinearly."""
+    height, width = size
+    if image.shape[:2] != (height, width):
+        image = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def compute(backbone: "Backbone", image: np.ndarray, settings: "MapSettings", number: int = BASE_DRAW) -> ImageMaps:
+    """Native maps of one image under noise draw ``number``.
+
+    Args:
+        backbone: the frozen network.
+        image: ``[H, W, 3]`` uint8.
+        settings: what the maps depend on.
+        number: 0 is the base draw, 1…M are for disagreement.
+
+    Returns:
+        ``{block: [T, C, h, w]}`` float16 on the CPU.
+
+    Raises:
+        UserError: an activation lies outside float16.
+    """
+    size = settings.image_size
+    noise = draw(settings.noise_seed, number, size)
+    maps = backbone.maps(network_input(image, size), noise, timesteps=settings.timesteps, blocks=settings.blocks)
+    limit = torch.finfo(torch.float16).max
+    for block, values in maps.items():
+        if values.abs().max() > limit:
+            raise UserError(
+                f"features: block {block} has activations beyond {limit:.0f}, float16's range",
+                remedy="leave it out of `blocks`",
+            )
+    return {block: values[0].half().cpu() for block, values in sorted(maps.items())}
+
+
+def vectors_at(maps: ImageMaps, pixels: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
+    """Normalised vectors ``[n, D]`` float32 at flat pixel positions of an ``H×W`` image."""
+    flat = torch.as_tensor(np.asarray(pixels, dtype=np.int64))
+    return interpolation.vectors(maps, flat // size[1], flat % size[1], size)
+
+
+class StoredMaps:
+    """Maps of a split's images as ``extract`` stored them.
+
+    Args:
+        path: the index of the split's shards, or the manifest of one shard.
+    """
+
+    forwards = 0
+
+    def __init__(self, path: Path | str):
+        self._shards = Shards.open(path)
+
+    def __call__(self, image: int) -> ImageMaps:
+        """Return the maps of an image, by its position in the split."""
+        return read_stored(*self._shards.place(image))
+
+    def norms(self, image: int) -> torch.Tensor:
+        """``interpolation.norms`` of a training image's maps at the size of its labels, ``[H, W]`` float32."""
+        return _stored_norms(*self._shards.place(image))
+
+
+class StoredDraws:
+    """Maps of a shard's images under noise draws 1…M, as :func:`pixelherd.features.extract.store_draws` stored them.
+
+    Args:
+        manifest: of the shard.
+    """
+
+    forwards = 0
+
+    def __init__(self, manifest: Path | str):
+        self._shards, self._draws = Shards.open(manifest), read_manifest(Path(manifest).parent)["draws"]
+
+    def __call__(self, image: int, number: int) -> ImageMaps:
+        """Return the maps of an image under draw ``number``, from 1."""
+        return read_stored(*self._entry(image, number))
+
+    def norms(self, image: int, number: int) -> torch.Tensor:
+        """As of :class:`StoredMaps`, under a noise draw."""
+        return _stored_norms(*self._entry(image, number))
+
+    def _entry(self, image: int, number: int) -> tuple[Path, int]:
+        folder, offset = self._shards.place(image)
+        return folder, offset * self._draws + number - 1
+
+
+class ComputedMaps:
+    """Maps of a split's images under any noise draw, made anew by the backbone at every call; threads take turns.
+
+    Args:
+        backbone: the frozen network.
+        images: ``[N, H, W, 3]`` uint8, indexed by position.
+        settings: what the maps depend on.
+    """
+
+    def __init__(self, backbone: "Backbone", images: Any, settings: "MapSettings"):
+        self._backbone, self._images, self.settings = backbone, images, settings
+        self._turn = Lock()
+
+    @property
+    def forwards(self) -> int:
+        """Network evaluations so far."""
+        return self._backbone.forwards
+
+    def __call__(self, image: int, number: int = BASE_DRAW) -> ImageMaps:
+        """Return the maps of an image under draw ``number``, 0 being the base draw."""
+        with self._turn:
+            return compute(self._backbone, self._images[image], self.settings, number)
+
+    def norms(self, image: int, number: int = BASE_DRAW) -> None:
+        """Nothing: they are computed with the maps they belong to."""
+
+
+MapSource = StoredMaps | ComputedMaps
+
+DrawSource = StoredDraws | ComputedMaps
+
+
+def open_maps(stored: str | None, backbone: str | None, images: Any, settings: "MapSettings", device: str) -> MapSource:
+    """Maps of a split's images by position: stored ones where there are, else the backbone's.
+
+    Args:
+        stored: an index of shards or a shard's manifest.
+        backbone: the backbone's manifest, for ``maps: recompute``.
+        images: image array of the split.
+        settings: what the maps depend on.
+        device: the study's device.
+    """
+    if stored:
+        return StoredMaps(stored)
+    return _computed(backbone, images, settings, device)
+
+
+def open_draws(
+    stored: str | None, backbone: str | None, images: Any, settings: "MapSettings", device: str
+) -> DrawSource:
+    """Maps of a split's images by position and noise draw 1…M: stored ones where there are, else the backbone's.
+
+    Args: as of :func:`open_maps`.
+    """
+    if stored:
+        return StoredDraws(stored)
+    return _computed(backbone, images, settings, device)
+
+
+def _computed(backbone: str | None, images: Any, settings: "MapSettings", device: str) -> ComputedMaps:
+    if backbone is None:
+        raise ValueError("maps that are not stored need a backbone")
+    return ComputedMaps(open_manifest(backbone, device=resolve(device)), images, settings)
+
+
+def read_stored(folder: Path, offset: int) -> ImageMaps:
+    """Maps of one image of a shard folder that :func:`store` filled."""
+    group = _open_group(folder)
+    blocks = sorted(int(name.removeprefix("block-")) for name in group)
+    return {block: torch.from_numpy(group[f"block-{block}"][offset]) for block in blocks}
+
+
+def _stored_norms(folder: Path, offset: int) -> torch.Tensor:
+    return torch.from_numpy(np.array(open_array(folder, "norms")[offset]))
+
+
+@cache
+def _open_group(folder: Path) -> dict[str, Any]:
+    import zarr
+
+    return {name: array for name, array in zarr.open_group(folder / "maps.zarr", mode="r").arrays()}

@@ -1,0 +1,1 @@
+"""Heads on frozen features: the network, its training, dense predictions and their evaluation."""

@@ -1,0 +1,245 @@
+"""The segmentation head: a small per-pixel network on frozen features, and its file."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors import torch as safetensors
+from torch import Tensor, nn
+
+from pixelherd.compute.matmul import Linear
+from pixelherd.errors import UserError
+from pixelherd.storage.files import write_bytes
+
+MANY_CLASSES = 30
+
+WEIGHT_SCALE = 0.02
+
+ROWS_AT_ONCE = 8192
+
+# The network
+
+
+class Dropout(nn.Module):
+    """Dropout whose masks come from a generator instead of torch's global one; on while in training mode.
+
+    Masks are drawn on the CPU, so the same calls have the same masks on every device.
+    """
+
+    def __init__(self, probability: float, generator: torch.Generator):
+        super().__init__()
+        self.probability = probability
+        self.generator = generator
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``x`` with some values 0 and the others larger by ``1 / (1 - probability)``; ``x`` if off."""
+        if not self.training or self.probability == 0:
+            return x
+        kept = torch.rand(x.shape, generator=self.generator).ge_(self.probability)
+        return (x * kept.to(x)).div_(1 - self.probability)
+
+
+class Head(nn.Module):
+    """Linear-ReLU-BatchNorm-Dropout twice, then Linear: features [n, D] to logits [n, C].
+
+    The first layer is apart because it is linear: dense prediction applies it to native feature maps, before the
+    up-sampling, and only the ``rest`` to every pixel.
+
+    Args:
+        dim: feature length D.
+        classes: number of classes C.
+        hidden: widths of the hidden layers; by default (128, 32), or (256, 128) from 30 classes on.
+        dropout: probability p of dropping a hidden feature, in [0, 1).
+        generator: CPU generator for the weights, N(0, 0.02²), and afterwards for the dropout masks. Biases are 0.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        classes: int,
+        *,
+        hidden: Sequence[int] | None = None,
+        dropout: float = 0.0,
+        generator: torch.Generator,
+    ):
+        super().__init__()
+        if hidden is None:
+            hidden = (256, 128) if classes >= MANY_CLASSES else (128, 32)
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), not {dropout}")
+        self.dim, self.classes, self.hidden, self.dropout = dim, classes, tuple(hidden), dropout
+        self.generator = generator
+        first, second = self.hidden
+        self.first = self._linear(dim, first)
+        self.rest = nn.Sequential(
+            nn.ReLU(),
+            nn.BatchNorm1d(first),
+            Dropout(dropout, generator),
+            self._linear(first, second),
+            nn.ReLU(),
+            nn.BatchNorm1d(second),
+            Dropout(dropout, generator),
+            self._linear(second, classes),
+        )
+
+    def _linear(self, inputs: int, outputs: int) -> Linear:
+        layer = Linear(inputs, outputs)
+        nn.init.normal_(layer.weight, std=WEIGHT_SCALE, generator=self.generator)
+        nn.init.zeros_(layer.bias)
+        return layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits ``[n, C]`` of vectors ``x [n, D]`` float32."""
+        return self.rest(self.first(x))
+
+    def inference_layers(self) -> nn.Sequential:
+        """What follows the first layer, [n, hidden] to logits [n, C], with BatchNorm folded into the linear layers.
+
+        While dropout is on BatchNorm stays, since dropout stands between the two, and each call of this method is a
+        sample with streams of masks of its own: a row's mask depends on the rows before it, and not on how many of
+        them are asked at a time, which differs between devices.
+
+        Raises:
+            ValueError: BatchNorm is in training mode; call ``eval()`` first.
+        """
+        norms = [layer for layer in self.rest if isinstance(layer, nn.BatchNorm1d)]
+        linears = [layer for layer in self.rest if isinstance(layer, nn.Linear)]
+        dropouts = [layer for layer in self.rest if isinstance(layer, Dropout)]
+        if any(norm.training for norm in norms):
+            raise ValueError("a head to predict with must have its BatchNorm in evaluation mode: call head.eval()")
+        if any(dropout.training and dropout.probability for dropout in dropouts):
+            return nn.Sequential(*(_branched(layer) if isinstance(layer, Dropout) else layer for layer in self.rest))
+        first, second = (_folded(*pair) for pair in zip(norms, linears, strict=True))
+        return nn.Sequential(nn.ReLU(), first, nn.ReLU(), second)
+
+
+def _branched(layer: Dropout) -> Dropout:
+    """The layer with a generator of its own, whose seed the layer's generator draws."""
+    seed = int(torch.randint(2**63 - 1, (), generator=layer.generator))
+    return Dropout(layer.probability, torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def _folded(norm: nn.BatchNorm1d, linear: nn.Linear) -> Linear:
+    """The linear layer behind ``norm`` and the norm's own affine map, as one layer."""
+    scale = norm.weight.double() * (norm.get_buffer("running_var").double() + norm.eps).rsqrt()
+    shift = norm.bias.double() - norm.get_buffer("running_mean").double() * scale
+    weight = linear.weight.double()
+    folded = Linear(linear.in_features, linear.out_features, device=linear.weight.device)
+    folded.weight.copy_(weight * scale)
+    folded.bias.copy_(linear.bias.double() + weight @ shift)
+    return folded
+
+
+@contextmanager
+def sampling(head: Head, generator: torch.Generator) -> Iterator[Head]:
+    """Within the block ``head`` is in evaluation mode but its dropout is on, with masks from ``generator``.
+
+    Each forward pass is one sample of MC dropout (Gal & Ghahramani 2016).
+    """
+    layers = [module for module in head.modules() if isinstance(module, Dropout)]
+    head.eval()
+    for layer in layers:
+        layer.generator = generator
+        layer.train()
+    try:
+        yield head
+    finally:
+        for layer in layers:
+            layer.generator = head.generator
+            layer.eval()
+
+
+def log_probabilities(head: Head, vectors: np.ndarray | Tensor) -> Tensor:
+    """Log-probabilities, float32 [n, C] on the CPU, of ``vectors`` [n, D] (any float type, memory-mapped or not).
+
+    Leaves the head in evaluation mode.
+    """
+    head.eval()
+    return _log_probabilities(head, vectors)
+
+
+def dropout_log_probabilities(
+    head: Head, vectors: np.ndarray | Tensor, samples: int, *, generator: torch.Generator
+) -> Tensor:
+    """Log-probabilities, float32 [n, ``samples``, C] on the CPU, with dropout on and BatchNorm in evaluation mode.
+
+    Leaves the head in evaluation mode.
+    """
+    with sampling(head, generator):
+        return torch.stack([_log_probabilities(head, vectors) for _ in range(samples)], dim=1)
+
+
+@torch.inference_mode()
+def _log_probabilities(head: Head, vectors: np.ndarray | Tensor) -> Tensor:
+    device = head.first.weight.device
+    result = torch.empty(len(vectors), head.classes)
+    for start in range(0, len(vectors), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        result[rows] = head(_floats(vectors[rows], device)).log_softmax(dim=1).cpu()
+    return result
+
+
+def _floats(values: np.ndarray | Tensor, device: torch.device | str) -> Tensor:
+    """``values`` as float32 on ``device``; sent there first, since they may be half as long before."""
+    if not isinstance(values, Tensor):
+        values = torch.from_numpy(np.array(values))
+    return values.to(device).float()
+
+
+# Its file
+
+
+def save(head: Head, path: Path | str, metadata: dict[str, str]) -> None:
+    """Write weights and ``metadata`` to a safetensors file, whole or not at all; the same head gives the same bytes.
+
+    The keys ``dim``, ``classes``, ``hidden`` and ``dropout`` of the metadata are set from the head.
+    """
+    own = {"dim": head.dim, "classes": head.classes, "hidden": list(head.hidden), "dropout": head.dropout}
+    metadata = metadata | {key: json.dumps(value) for key, value in own.items()}
+    content = safetensors.save({key: value.cpu() for key, value in head.state_dict().items()}, metadata)
+    # safetensors writes metadata in the random order of a hash map, so the header is written anew.
+    length = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    write_bytes(path, len(header).to_bytes(8, "little") + header + content[8 + length :])
+
+
+def load(path: Path | str) -> Head:
+    """Read a head that :func:`save` wrote, on the CPU and in evaluation mode.
+
+    Raises:
+        UserError: no such file, a damaged one, or one that holds no head.
+    """
+    metadata = read_metadata(path)
+    try:
+        dim, classes, hidden, dropout = (json.loads(metadata[key]) for key in ("dim", "classes", "hidden", "dropout"))
+        head = Head(dim, classes, hidden=hidden, dropout=dropout, generator=torch.Generator())
+        head.load_state_dict(safetensors.load_file(path))
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{path} holds no head of pixelherd ({reason})", remedy="give a head.safetensors of a run"
+        ) from None
+    return head.eval()
+
+
+def read_metadata(path: Path | str) -> dict[str, str]:
+    """The metadata of a head's file, without reading its weights.
+
+    Raises:
+        UserError: no such file, or a damaged one.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist", remedy="train the run that it belongs to first") from None
+    except SafetensorError as error:
+        raise UserError(
+            f"{path} is truncated or no safetensors file ({error})", remedy="delete it and run the same command again"
+        ) from None

@@ -1,0 +1,143 @@
+"""Inputs of what is made of runs: their evaluation, tables, masks of new images."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pixelherd.errors import UserError
+from pixelherd.pipeline.inputs.rounds import labels_until, made_again, stopping_until
+from pixelherd.pipeline.inputs.shared import native_maps
+from pixelherd.pipeline.inputs.work import Files, Work
+from pixelherd.storage.files import hash_of
+from pixelherd.study import stages
+from pixelherd.study.run import Run
+
+
+def heads(work: Work, run: Run) -> list[str]:
+    """Return the heads of all rounds of a run."""
+    return work.paths.until(work.paths.head, run, work.study.rounds_of(run.method) - 1)
+
+
+def evaluated_together(work: Work, dataset: str, features: str) -> list[Run]:
+    """Return pending runs that share a pass of the network over the test images."""
+    return [run for run in work.pending if (run.dataset, run.features) == (dataset, features)]
+
+
+def heads_evaluated_together(work: Work, dataset: str, features: str) -> list[str]:
+    """Return the heads of those runs."""
+    return [head for run in evaluated_together(work, dataset, features) for head in heads(work, run)]
+
+
+def shards_of_passes(work: Work, dataset: str, features: str, group: str) -> list[str]:
+    """Return the shards of passes over the test images that an index names."""
+    where = {"dataset": dataset, "features": features, "group": group}
+    return [work.paths.test_pass.format(**where, shard=shard) for shard in work.shards(dataset, "test")]
+
+
+def test_pass(work: Work, dataset: str, features: str, group: str) -> Files:
+    """Return what a pass over a shard of test images reads: one file of heads, or edges were shards times heads."""
+    where = {"dataset": dataset, "features": features, "group": group}
+    files = {"dataset": work.paths.dataset, "backbone": work.paths.backbone, "heads": work.paths.pass_heads}
+    if work.study.evaluates_originals(dataset):
+        files["original_labels"] = work.paths.original_labels
+    return {name: pattern.format(**where) for name, pattern in files.items()}
+
+
+def passes(work: Work, run: Run) -> str:
+    """Return the index of the passes that a run's metrics are added up from."""
+    together = sorted(each.path for each in evaluated_together(work, run.dataset, run.features))
+    group = hash_of({"runs": together, "rounds": work.study.rounds})[:12]
+    return work.at(work.paths.passes, run, group=group)
+
+
+def confusions(work: Work, run: Run) -> list[str]:
+    """Return the files that keep confusion matrices, where the network runs again for every evaluation."""
+    if work.keeps_maps(run.features):
+        return []
+    return [work.at(work.paths.confusions, run, shard=shard) for shard in work.shards(run.dataset, "test")]
+
+
+def evaluate(work: Work, run: Run) -> Files:
+    """Return what the evaluation of a run reads."""
+    study, paths, last = work.study, work.paths, work.study.rounds_of(run.method) - 1
+    has_tests = bool(work.images[run.dataset]["test"])
+    needed: Files = {"dataset": work.at(paths.dataset, run), "heads": heads(work, run), **made_again(work, run)}
+    needed |= {"labels": labels_until(work, run, last), "stopping": stopping_until(work, run, last)}
+    if not work.keeps_maps(run.features) and has_tests:
+        needed["passes"] = passes(work, run)
+    elif study.evaluates_originals(run.dataset) and has_tests:
+        needed["original_labels"] = work.at(paths.original_labels, run)
+    for split in work.splits(run.dataset):
+        maps = native_maps(work, run.dataset, run.features, split)
+        needed |= {f"{split}_{name}": path for name, path in maps.items()}
+    if study.needs_draws(run.method) and study.pictures:
+        needed["pictures"] = work.at(paths.pictures, run)
+    return needed
+
+
+def every_seal(work: Work) -> list[str]:
+    """Return the seals of all runs but those that wait for a person."""
+    return [work.paths.seal.format(run=run.path) for run in work.study.runs() if run not in work.waiting]
+
+
+def every_page(work: Work) -> list[str]:
+    """Return the pages that wait for a person, who waits for the network before the first answer and not after it."""
+    pages = [work.paths.of_round(work.paths.page, run, number) for run, number in work.waiting.items()]
+    drawn = {work.at(work.paths.draws_index, run) for run in work.waiting if work.study.needs_listed_draws(run.method)}
+    return pages + sorted(drawn)
+
+
+def of_finished_runs(work: Work, *files: str | list[str]) -> Iterable[str | list[str]]:
+    """Return files that are made of finished runs, if there will be any."""
+    return files if every_seal(work) else []
+
+
+def predicting(work: Work) -> tuple[Run, int]:
+    """Return the run and round whose head predicts; of a run that waits for a person the last head that there is.
+
+    Raises:
+        UserError: there is no such head, or no folder of images is named.
+    """
+    study, run = work.study, work.study.predicting_run()
+    made = work.waiting.get(run, study.rounds_of(run.method))
+    number = made - 1 if study.predict.round is None else study.predict.round
+    if not 0 <= number < made:
+        raise UserError(f"predict.round: {run.path} has {made} heads so far, and none of round {max(number, 0)}")
+    if study.predict.images is None:
+        raise UserError("predict.images: name the folder of new images, --config 'predict={images: FOLDER}'")
+    head = work.paths.of_round(work.paths.head, run, number)
+    if run not in work.pending and not Path(head).is_file():
+        seal = work.paths.seal.format(run=run.path)
+        raise UserError(f"predict.run: {head} is gone", remedy=f"to make the finished run again delete {seal}")
+    return run, number
+
+
+def mistake(work: Work) -> str | None:
+    """Return why there is no head to predict with, for the job to tell if anybody asks for predictions."""
+    try:
+        predicting(work)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def predict(work: Work) -> Files:
+    """Return the head that predicts, and its backbone; nothing where there is a :func:`mistake`."""
+    if mistake(work):
+        return {}
+    run, number = predicting(work)
+    return {"head": work.paths.of_round(work.paths.head, run, number), "backbone": work.at(work.paths.backbone, run)}
+
+
+def prediction_settings(work: Work) -> dict[str, Any]:
+    """Return the settings of the dataset and the maps of the run that predicts, as JSON."""
+    if mistake(work):
+        return {}
+    run, _ = predicting(work)
+    maps = stages.run_maps(work.study, run).model_dump(mode="json")
+    return {"dataset": stages.run_preparation(work.study, run), "features": maps}
+
+
+def pictured_draws(work: Work, run: Run) -> list[int]:
+    """Return how many noise draws are stored of each pictured image, and M."""
+    return [work.study.features[run.features].draws, work.study.draws_of(run.method, run.features)]

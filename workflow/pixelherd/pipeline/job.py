@@ -1,0 +1,72 @@
+"""The frame around every job's script: threads, log, cost, and one line for a user's mistake."""
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from pixelherd.compute import memory
+from pixelherd.pipeline import gpus, seals
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@contextmanager
+def only_one(log: Path) -> Iterator[None]:
+    """Wait until no other process does the job with this log: a killed Snakemake leaves its jobs running."""
+    lock = FileLock(log)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        print("pixelherd: a killed Snakemake left this job running; waiting for it to end", file=sys.stderr, flush=True)
+        lock.acquire(poll_interval=0.5)
+    except (OSError, NotImplementedError):
+        pass  # a file system without such locks
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def job(snakemake: Any) -> Iterator[Any]:
+    """Run a script's body; yields the job's :class:`pixelherd.pipeline.costs.Meter`.
+
+    Import numerical libraries inside the body only: the number of threads, a setting of the study since sums differ
+    with it, is fixed here before they start, and so is the GPU of a job that asked for one. A :class:`UserError`
+    becomes one line and exit status 1.
+    """
+    memory.keep_freed_memory()
+    threads = str(snakemake.params.get("threads", 1))
+    os.environ |= dict.fromkeys(THREAD_VARIABLES, threads)
+    from pixelherd.errors import UserError
+    from pixelherd.pipeline.costs import Meter
+
+    log, resources = Path(snakemake.log[0]), snakemake.resources
+    lease = gpus.lease(resources.get("jobs_per_gpu", 1)) if resources.get("gpu", 0) else nullcontext()
+    try:
+        with only_one(log), lease:
+            seals.break_seals(snakemake.output)
+            meter = Meter()
+            yield meter
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            error = UserError(
+                "the disk is full", remedy="free space, or move `cache` in the study, and run the same command again"
+            )
+        if isinstance(error, UserError):
+            print(f"pixelherd: {error}", file=sys.stderr)
+            with suppress(OSError):
+                log.write_text(f"{error}\n")
+            sys.exit(1)
+        log.write_text(traceback.format_exc())
+        raise
+    if cost := snakemake.params.get("cost"):
+        meter.write(cost)
+    log.write_text("done\n")

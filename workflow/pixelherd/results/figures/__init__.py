@@ -1,0 +1,1 @@
+"""Figures of finished runs, and what they are drawn from."""

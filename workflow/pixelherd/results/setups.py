@@ -1,0 +1,39 @@
+"""Setups: what a section of a table, a folder of figures and a chapter of the report are each made for."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Setup(NamedTuple):
+    """What methods are compared on: runs of one setup differ in method and seed alone."""
+
+    dataset: str
+    features: str
+    budget: str
+
+    @property
+    def heading(self) -> str:
+        """What titles call the setup."""
+        return f"{self.dataset} · {self.features} · budget {self.budget}"
+
+    def folder(self, figures: Path | str) -> Path:
+        """Return where the setup's figures lie among the study's ``figures``."""
+        return Path(figures) / self.dataset / self.features / f"budget-{self.budget}"
+
+
+SETUP = list(Setup._fields)
+
+METHOD = [*SETUP, "method"]
+
+RUN = [*METHOD, "seed"]
+"""Columns that name a run, in the order that all tables have."""
+
+
+def by_setup(table: "pd.DataFrame") -> Iterator[tuple[Setup, "pd.DataFrame"]]:
+    """Yield each setup of a table with columns ``SETUP`` and its rows, setups as they come."""
+    for key, rows in table.groupby(SETUP, sort=False):
+        yield Setup(*key), rows

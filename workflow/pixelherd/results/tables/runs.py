@@ -1,0 +1,294 @@
+"""Finished runs as tables find them: a folder each, and no raw data, no cache, no order of folders.
+
+A run's folder holds its seal, its metrics and, for each round, the labels; rounds that ranked a pool, or that a person
+labelled, hold more. Runs may have more rounds than the study asks for now, so every reader takes ``rounds`` and uses
+the rounds before it. Rows come in one order everywhere: dataset, features, budget (as a number), method (in the study's
+order, the reference last), seed, round.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pixelherd.datasets.classes import IGNORED, ClassInfo
+from pixelherd.datasets.pixels import LABEL_COLUMNS
+from pixelherd.errors import UserError
+from pixelherd.results.setups import RUN, Setup
+from pixelherd.study.paths import LABELS, METRICS, SEAL
+from pixelherd.study.run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REFERENCE = "full"
+"""The method that labels every training pixel: one round, the same for all budgets, shown for comparison."""
+
+CANNOT_TELL = "cannot tell"
+"""What tables and figures call an ignored label that somebody was asked for."""
+
+MEASURES = ["miou", "pixel_accuracy", "mean_class_accuracy"]
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run that is sealed, as far as tables and figures need to know it.
+
+    Attributes:
+        folder: the run's folder.
+        run: which run it is.
+        rounds: rounds that it has.
+        classes: classes of its dataset; a label value is a position among them.
+        image_size: (height, width) of its prepared images.
+        test_images: images of the test split.
+        has_masks: whether the training images have masks.
+    """
+
+    folder: Path
+    run: Run
+    rounds: int
+    classes: tuple[ClassInfo, ...]
+    image_size: tuple[int, int]
+    test_images: int
+    has_masks: bool
+
+    @property
+    def key(self) -> list[str | int]:
+        """Values of the columns ``RUN``."""
+        return [getattr(self.run, name) for name in RUN]
+
+    @property
+    def setup(self) -> Setup:
+        """What it is compared with other methods on."""
+        return Setup(self.run.dataset, self.run.features, self.run.budget)
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it labels every training pixel."""
+        return self.run.method == REFERENCE
+
+
+def read_run(folder: Path | str) -> FinishedRun:
+    """Read a run's seal.
+
+    Raises:
+        UserError: the file is missing, is not JSON, or does not describe a run.
+    """
+    path = Path(folder) / SEAL
+    try:
+        facts = json.loads(path.read_text())
+        run, images = Run(**{key: facts["run"][key] for key in RUN}), facts["images"]
+        budget_key(run.budget)
+        classes = tuple(ClassInfo(entry["name"], tuple(entry["colour"])) for entry in facts["classes"])
+        height, width = facts["image_size"]
+        if images["train"] <= 0:
+            raise ValueError
+        # what seals did not say once goes without saying: there are test images and masks
+        tests, has_masks = images.get("test", 1), facts.get("masks", True)
+        return FinishedRun(Path(folder), run, facts["rounds"], classes, (height, width), tests, has_masks)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing, so the run is not finished", remedy="run the study again") from None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path} does not describe a run", remedy=f"delete {folder} and run the study again") from None
+
+
+def budget_key(budget: str) -> float:
+    """Return where a budget stands among others: its number, and "all" after every number."""
+    return float("inf") if budget == "all" else float(budget)
+
+
+def in_order(folders: Iterable[Path | str], methods: Sequence[str] = ()) -> list[FinishedRun]:
+    """Read the seals of run folders, and sort the runs as all tables and figures do.
+
+    Args:
+        folders: run folders.
+        methods: the study's order of methods; others follow by name, and the reference comes last.
+
+    Raises:
+        UserError: as :func:`read_run`.
+    """
+
+    def key(finished: FinishedRun) -> tuple:
+        run = finished.run
+        rank = methods.index(run.method) if run.method in methods else len(methods)
+        method = (finished.is_reference, rank, run.method)
+        return (run.dataset, run.features, budget_key(run.budget), run.budget, *method, run.seed)
+
+    return sorted((read_run(folder) for folder in folders), key=key)
+
+
+def read_csv(path: Path, columns: Sequence[str]) -> "pd.DataFrame":
+    """Read a CSV file of a run that must start with ``columns``; image ids stay text, an empty field is NaN.
+
+    Raises:
+        UserError: the file is missing, cannot be parsed, or has other columns.
+    """
+    import pandas as pd
+
+    try:
+        # pandas' default words for NaN include "NA" and "null", which are fine names for an image
+        table = pd.read_csv(path, dtype={"image": str}, keep_default_na=False, na_values=[""])
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing", remedy="run the study again to make it") from None
+    except ValueError:
+        raise UserError(
+            f"{path} is not a table of comma-separated values", remedy="delete it and run the study again"
+        ) from None
+    if list(table.columns[: len(columns)]) != list(columns):
+        raise UserError(
+            f"{path} has the columns {', '.join(table.columns)}, but must start with {', '.join(columns)}",
+            remedy=("delete it and run the study again"),
+        )
+    return table
+
+
+def read_metrics(folders: Iterable[Path | str], rounds: int, methods: Sequence[str] = ()) -> "pd.DataFrame":
+    """Read the metrics of many runs, a row per run and round.
+
+    Args:
+        folders: run folders.
+        rounds: rounds to use, counted from round 0; the reference has round 0 only.
+        methods: the study's order of methods.
+
+    Returns:
+        Columns dataset, features, budget (text), method, seed, round, labelled_pixels, miou, pixel_accuracy,
+        mean_class_accuracy, and ``iou_<class name>`` for the classes of all datasets; values in [0, 1], NaN where a
+        class is absent from target and prediction or is not of the dataset, all NaN where there are no test images.
+
+    Raises:
+        UserError: a file is missing, has unexpected columns, values outside [0, 1], or too few rounds; or there are
+            test images, but no pixel of their masks has a class.
+    """
+    import pandas as pd
+
+    parts = []
+    for run in in_order(folders, methods):
+        table = _rounds_before(1 if run.is_reference else rounds, _metrics_of(run), run.folder / METRICS)
+        parts.append(with_key(run, table))
+    if not parts:
+        raise UserError("there are no finished runs to make tables of", remedy="run the study first")
+    return pd.concat(parts, ignore_index=True)
+
+
+def _metrics_of(run: FinishedRun) -> "pd.DataFrame":
+    """The metrics of all rounds of a run, checked, in columns called by class names instead of slugs."""
+    path = run.folder / METRICS
+    table = read_csv(path, ["round", "labelled_pixels", *MEASURES])
+    iou = list(table.columns[2 + len(MEASURES) :])
+    if len(iou) != len(run.classes) or not all(column.startswith("iou_") for column in iou):
+        raise UserError(
+            f"{path} must have one iou_ column for each of the {len(run.classes)} classes after {MEASURES[-1]}, but "
+            f"has {', '.join(iou) or 'none'}",
+            remedy="delete it and run the study again",
+        )
+    try:
+        table = table.astype(dict.fromkeys([*MEASURES, *iou], float)).astype({"round": int, "labelled_pixels": int})
+    except ValueError:
+        raise UserError(f"{path} holds text where numbers belong", remedy="delete it and run the study again") from None
+    values, tests = table[[*MEASURES, *iou]], run.test_images
+    if tests and values.isna().all(axis=None):
+        raise UserError(
+            f"no pixel of the {tests} test masks of {run.run.dataset} has a class, so {path} holds no values",
+            remedy=(f"correct the test masks, delete {run.folder} and run the study again"),
+        )
+    if (tests and table[MEASURES].isna().any(axis=None)) or ((values < 0) | (values > 1)).any(axis=None):
+        raise UserError(f"{path} holds values outside [0, 1]", remedy="delete it and run the study again")
+    # the file writes the classes in the order of the seal
+    return table.rename(columns={slug: f"iou_{each.name}" for slug, each in zip(iou, run.classes, strict=True)})
+
+
+def _rounds_before(wanted: int, table: "pd.DataFrame", path: Path) -> "pd.DataFrame":
+    """Rows of rounds 0 to ``wanted`` - 1 of a table with one row a round."""
+    table = table[table["round"] < wanted].sort_values("round", kind="stable")
+    if table["round"].tolist() != list(range(wanted)):
+        raise UserError(
+            f"{path} has the rounds {table['round'].tolist()}, but the study asks for the first {wanted}",
+            remedy=("run the study again"),
+        )
+    return table
+
+
+def with_key(run: FinishedRun, table: "pd.DataFrame") -> "pd.DataFrame":
+    """Put the columns ``RUN`` before those of a run's table, in place."""
+    for position, (column, value) in enumerate(zip(RUN, run.key, strict=True)):
+        table.insert(position, column, value)
+    return table
+
+
+def of_round(folder: Path, number: int, name: str) -> Path:
+    """Return the path of a file of a run's round."""
+    return folder / f"round-{number}" / name
+
+
+def read_labels(folder: Path, rounds: int, classes: int) -> "pd.DataFrame":
+    """Read the answers of a run's first ``rounds`` rounds: round, image, row, column, label.
+
+    Raises:
+        UserError: a file is missing, or a label is neither a class nor 255.
+    """
+    import pandas as pd
+
+    tables = []
+    for number in range(rounds):
+        path = of_round(folder, number, LABELS)
+        table = read_csv(path, LABEL_COLUMNS)
+        if pd.to_numeric(table[["row", "column"]].stack(), errors="coerce").isna().any():
+            raise UserError(f"{path} holds a row or column that is no number", remedy="correct it")
+        unknown = table.loc[~pd.to_numeric(table["label"], errors="coerce").isin([*range(classes), IGNORED]), "label"]
+        if len(unknown):
+            raise UserError(
+                f"{path} holds the label {unknown.iloc[0]}, but labels are 0 to {classes - 1}, or {IGNORED} for "
+                f"{CANNOT_TELL!r}",
+                remedy="correct it",
+            )
+        tables.append(table.astype({"row": int, "column": int, "label": int}).assign(round=number))
+    return pd.concat(tables, ignore_index=True)
+
+
+def labelled_runs(
+    folders: Iterable[Path | str], rounds: int, methods: Sequence[str]
+) -> Iterator[tuple[FinishedRun, "pd.DataFrame"]]:
+    """Yield every run but the reference's, with its answers.
+
+    Raises:
+        UserError: as :func:`read_run` and :func:`read_labels`.
+    """
+    for run in in_order(folders, methods):
+        if not run.is_reference:
+            yield run, read_labels(run.folder, rounds, len(run.classes))
+
+
+def read_rounds(
+    folders: Iterable[Path | str], rounds: int, methods: Sequence[str], name: str, columns: Sequence[str]
+) -> "pd.DataFrame":
+    """Read a file that rounds may have, of all rounds and runs, behind the runs' keys.
+
+    Args:
+        folders: run folders.
+        rounds: rounds to use, counted from round 0.
+        methods: the study's order of methods.
+        name: the file's name; a round without it is left out.
+        columns: its columns; numbers but for score, group, first and second.
+
+    Raises:
+        UserError: a file is malformed.
+    """
+    import pandas as pd
+
+    texts = {"score", "group", "first", "second"}
+    numbers = {column: float for column in columns if column not in texts}
+    parts = []
+    for run in in_order(folders, methods):
+        for path in (of_round(run.folder, number, name) for number in range(rounds)):
+            if path.is_file():  # seals list their files: where this one is lacking, the run is older than it
+                table = read_csv(path, columns)
+                try:
+                    table = table.astype(numbers).astype({"round": int})
+                except ValueError:
+                    raise UserError(
+                        f"{path} holds text where numbers belong", remedy=f"delete {run.folder} and run the study again"
+                    ) from None
+                parts.append(with_key(run, table))
+    parts = [part for part in parts if len(part)]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*RUN, *columns])

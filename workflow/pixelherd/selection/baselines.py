@@ -1,0 +1,123 @@
+"""Baselines that choose by where vectors lie, without a head: greedy k-center and TypiClust."""
+
+import numpy as np
+import torch
+
+from pixelherd.selection.coverage.products import as_float32
+
+BLOCK = 256
+"""Covered vectors whose distances are computed together."""
+
+NEIGHBOURS = 20
+"""K of TypiClust: typicality is the inverse mean distance to so many nearest neighbours."""
+
+MINI_BATCH = 4096
+"""Vectors of a step of k-means."""
+
+
+def farthest_first(vectors: np.ndarray, covered: np.ndarray, budget: int) -> tuple[np.ndarray, np.ndarray]:
+    """Greedy k-center: each pick is the vector farthest from the covered ones and the picks before it.
+
+    Ties go to the first. The largest distance left is at most twice the smallest possible (Gonzalez, 1985).
+
+    Args:
+        vectors: ``[n, D]``, any float type.
+        covered: ``[m, D]`` with m > 0.
+        budget: b ≤ n.
+
+    Returns:
+        positions ``[b]`` int64, distinct, and the distance ``[b]`` float64 of each to the nearest vector before it.
+
+    Raises:
+        UserError: a vector is not finite.
+        ValueError: there is no vector, or none is covered.
+    """
+    x, y = as_float32(vectors, "features"), as_float32(covered, "covered vectors")
+    centre = x.mean(dim=0)  # distances between vectors far from 0 would lose digits
+    x -= centre
+    y -= centre
+    lengths = (x * x).sum(dim=1)
+
+    def squared(others: torch.Tensor) -> torch.Tensor:
+        return lengths[:, None] + (others * others).sum(dim=1) - 2 * (x @ others.T)
+
+    nearest = torch.full((len(x),), torch.inf)
+    for block in y.split(BLOCK):
+        nearest = torch.minimum(nearest, squared(block).amin(dim=1))
+    left = nearest.clamp(min=0).numpy()
+    picks: list[int] = []
+    distances: list[float] = []
+    for _ in range(budget):
+        pick = int(left.argmax())
+        picks.append(pick)
+        distances.append(float(left[pick]) ** 0.5)
+        left = np.minimum(left, squared(x[pick : pick + 1])[:, 0].clamp(min=0).numpy())
+        left[picks] = -1
+    return np.array(picks, dtype=np.int64), np.array(distances)
+
+
+def typical(vectors: np.ndarray, labelled: np.ndarray, budget: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """TypiClust: the most typical vectors of the largest clusters that hold no label.
+
+    As many clusters as there will be labels, by mini-batch k-means. A pick comes from the cluster with the fewest
+    labels and picks, of those the largest; in it, from the unlabelled vector with the least mean distance to its
+    nearest neighbours of the cluster, at most :data:`NEIGHBOURS`. Ties go to the first.
+
+    This is the paper's choice (Hacohen et al., ICML 2022). The authors' code makes at most 500 clusters and drops those
+    of five vectors or fewer; it leaves labelled and picked vectors out among the neighbours, and takes no more
+    neighbours than half of what is left of a cluster; up to 50 clusters its k-means is not by mini-batches.
+
+    Args:
+        vectors: ``[n, D]``, any float type.
+        labelled: ``[n]`` bool.
+        budget: b, at most the number of unlabelled vectors.
+        seed: of k-means, in [0, 2³²).
+
+    Returns:
+        positions ``[b]`` int64, distinct and unlabelled, and the typicality ``[b]`` float64 of each: the inverse of its
+        mean distance, finite.
+
+    Raises:
+        UserError: a vector is not finite.
+    """
+    from sklearn.cluster import MiniBatchKMeans
+
+    x = as_float32(vectors, "features").numpy()
+    clusters = min(int(labelled.sum()) + budget, len(x))
+    kmeans = MiniBatchKMeans(clusters, batch_size=MINI_BATCH, n_init=1, random_state=seed)
+    return _typical_of(kmeans.fit_predict(x), x, labelled, budget)
+
+
+def _typical_of(
+    clusters: np.ndarray, x: np.ndarray, labelled: np.ndarray, budget: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What :func:`typical` picks, given the cluster ``[n]`` of each vector."""
+    sizes = np.bincount(clusters)
+    taken = np.bincount(clusters, weights=labelled, minlength=len(sizes)).astype(int)
+    found: dict[int, list[tuple[int, float]]] = {}  # what is left of a cluster, the most typical last
+    picks: list[int] = []
+    values: list[float] = []
+    while len(picks) < budget:
+        open_clusters = np.flatnonzero(taken < sizes)
+        cluster = min(open_clusters.tolist(), key=lambda each: (taken[each], -sizes[each], each))
+        if cluster not in found:
+            members = np.flatnonzero(clusters == cluster)
+            typicality = _typicality(x[members])
+            order = np.argsort(-typicality, kind="stable")
+            found[cluster] = [(members[at], typicality[at]) for at in order if not labelled[members[at]]][::-1]
+        pick, value = found[cluster].pop()
+        picks.append(pick)
+        values.append(value)
+        taken[cluster] += 1
+    return np.array(picks, dtype=np.int64), np.array(values, dtype=np.float64)
+
+
+def _typicality(x: np.ndarray) -> np.ndarray:
+    """Inverse mean distance ``[n]`` float64 of each of ``x [n, D]`` to its nearest neighbours; one alone has 0."""
+    from sklearn.neighbors import NearestNeighbors
+
+    if len(x) == 1:
+        return np.zeros(1)
+    search = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(x) - 1), algorithm="brute").fit(x)
+    distances, _ = search.kneighbors()
+    return 1 / distances.astype(np.float64).mean(axis=1).clip(min=np.finfo(np.float32).eps)

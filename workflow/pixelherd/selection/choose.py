@@ -1,0 +1,202 @@
+"""What a round asks for: the b pixels of a method, given what is labelled already."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from pixelherd.compute.randomness import numpy_generator, seed_of, torch_generator
+from pixelherd.datasets.classes import IGNORED
+from pixelherd.datasets.pixels import Pixels
+from pixelherd.errors import UserError
+from pixelherd.heads.network import Head, dropout_log_probabilities, log_probabilities
+from pixelherd.selection import acquisition
+from pixelherd.selection.baselines import farthest_first, typical
+from pixelherd.selection.coverage.union import Union
+from pixelherd.selection.methods import comparable
+from pixelherd.selection.rankings import Ranking
+from pixelherd.selection.settings import Round, used
+from pixelherd.storage.shards import Shards
+
+LISTS = "`candidates.listed`, `candidates.reserve` or `candidates.pixels`"
+"""What to raise where the images' lists are too short."""
+
+
+def together(union: Union, current: Round, head: Head | None = None) -> Pixels:
+    """The pixels of a round that no score ranks: by the method's selection, in round 0 mostly for coverage.
+
+    Coverage opens for k-center, which needs centres to start from, and for Uncertainty Herding, which needs a head.
+
+    Args:
+        union: the listed pixels and their base vectors.
+        current: the round.
+        head: the head of the round before, where the selection needs it.
+
+    Raises:
+        UserError: the images offer fewer pixels than the budget.
+    """
+    if current.settings.score == "typiclust":
+        return by_typicality(union, current)
+    if current.settings.score == "k_center" and len(current.labelled):
+        return by_k_center(union, current)
+    return by_coverage(union, current, head)
+
+
+def by_coverage(union: Union, current: Round, head: Head | None = None) -> Pixels:
+    """Global MaxHerding straight down to the budget; the score is the gain in coverage.
+
+    With a head this is Uncertainty Herding (Bae et al., ICLR 2025, without its temperature and bandwidth schedules):
+    each pixel's term of the mean weighs 1 - (p₁ - p₂) of the head's prediction there.
+
+    Raises:
+        UserError: the images offer fewer pixels than the budget.
+    """
+
+    def uncertainty(rows: np.ndarray, head: Head) -> np.ndarray:
+        base = log_probabilities(head, np.asarray(union.vectors[rows]))
+        # a head that is sure of everything leaves weights that are equal, not zero
+        return (1 + acquisition.score("margin", None, base=base)).clamp(min=torch.finfo(torch.float32).tiny).numpy()
+
+    settings = current.settings
+    weigh = partial(uncertainty, head=head) if head else None
+    rows, herding = union.herd(
+        _labelled_rows(union, current), used(settings.listed), used(settings.kernel), current.budget, weigh
+    )
+    _require(len(rows), current.budget, "the images' lists offer", LISTS)
+    coverage = np.asarray(herding.coverage, dtype=np.float64)
+    gains = np.diff(coverage, prepend=herding.credited)
+    return Pixels(union.images[rows], union.pixels[rows], gains)
+
+
+def by_k_center(union: Union, current: Round) -> Pixels:
+    """Core-set (Sener & Savarese, ICLR 2018), greedy k-center over what the images offer.
+
+    The score of a pixel is its distance to the nearest one labelled or chosen before it.
+
+    Raises:
+        UserError: the images offer fewer pixels than the budget.
+    """
+    labelled = _labelled_rows(union, current)
+    offered = union.offered(labelled, used(current.settings.listed))
+    _require(len(offered), current.budget, "the images' lists offer", LISTS)
+    chosen, distances = farthest_first(union.vectors[offered], union.vectors[labelled], current.budget)
+    return Pixels(union.images[offered[chosen]], union.pixels[offered[chosen]], distances)
+
+
+def by_typicality(union: Union, current: Round) -> Pixels:
+    """TypiClust (Hacohen et al., ICML 2022) over what the images offer and what is labelled; the score is typicality.
+
+    Raises:
+        UserError: the images offer fewer pixels than the budget.
+    """
+    labelled = _labelled_rows(union, current)
+    offered = union.offered(labelled, used(current.settings.listed))
+    _require(len(offered), current.budget, "the images' lists offer", LISTS)
+    rows = np.concatenate([labelled, offered])
+    is_labelled = np.arange(len(rows)) < len(labelled)
+    seed = seed_of(current.settings.seed, "typiclust", current.number) % 2**32
+    chosen, typicality = typical(union.vectors[rows], is_labelled, current.budget, seed)
+    return Pixels(union.images[rows[chosen]], union.pixels[rows[chosen]], typicality)
+
+
+def pool(union: Union, current: Round) -> np.ndarray:
+    """Stage 1 of a round: the union rows that the score will rank, in greedy order."""
+    settings, labelled = current.settings, _labelled_rows(union, current)
+    return union.herd(labelled, used(settings.listed), used(settings.kernel), float(used(settings.pool_fraction)))[0]
+
+
+def by_score(
+    union: Union,
+    rows: np.ndarray,
+    current: Round,
+    head: Head,
+    *,
+    draws: Shards | None = None,
+    dropout_head: Head | None = None,
+) -> tuple[Pixels, Ranking]:
+    """Stage 2 of a round: the best of the pool by the method's score, ties to the first herded.
+
+    Besides them, how the pool was ranked: by this score, and by all others that the same predictions allow.
+
+    Args:
+        union: the listed pixels and their base vectors.
+        rows: the pool.
+        current: the round.
+        head: the head of the round before.
+        draws: vectors of draws 1…M at the listed pixels, ``draws [images, listed, M, D]``, where the score needs them.
+        dropout_head: a head trained with dropout, which scores that need dropout sample.
+
+    Raises:
+        UserError: the pool holds fewer pixels than the budget.
+    """
+    settings, budget = current.settings, current.budget
+    _require(len(rows), budget, "the pool holds", f"{LISTS}, or the method's `pool_fraction`")
+    base = log_probabilities(head, np.asarray(union.vectors[rows]))
+    disagreement = None
+    if draws is not None:
+        vectors = np.stack(
+            [
+                draws.image("draws", image)[rank][: settings.draws]
+                for image, rank in zip(union.images[rows], union.ranks[rows], strict=True)
+            ]
+        )
+        samples = log_probabilities(head, vectors.reshape(-1, vectors.shape[-1]))
+        disagreement = samples.reshape(*vectors.shape[:2], -1)
+    elif dropout_head is not None:
+        generator = torch_generator(settings.seed, "dropout", current.number)
+        vectors = np.asarray(union.vectors[rows])
+        disagreement = dropout_log_probabilities(dropout_head, vectors, used(settings.samples), generator=generator)
+    scores = {
+        name: acquisition.score(
+            name,
+            disagreement,
+            base=base,
+            weight=used(settings.weight),
+            generator=torch_generator(settings.seed, "score", current.number),
+        )
+        for name in dict.fromkeys([settings.score, *comparable(settings.score)])
+    }
+    own = scores[settings.score]
+    best = torch.sort(own, descending=True, stable=True).indices[:budget].numpy()
+    ranking = Ranking({name: values.numpy() for name, values in scores.items()}, best)
+    return Pixels(union.images[rows][best], union.pixels[rows][best], own.numpy()[best]), ranking
+
+
+def at_random(context: Shards, truth: Any, current: Round) -> Pixels:
+    """A uniform sample, without replacement, of the context pixels that are not labelled yet.
+
+    Args:
+        context: the training shards; ``context_pixels [images, P]``.
+        truth: label array of the training split, read only to leave out ignored pixels (``avoid_ignored``); None where
+            there are no masks.
+        current: the round.
+
+    Raises:
+        UserError: there are fewer such pixels than the budget.
+    """
+    settings, labelled, budget = current.settings, current.labelled, current.budget
+    pixels = context.all("context_pixels")
+    free = np.ones(pixels.shape, dtype=bool)
+    for image in range(len(pixels)):
+        taken = labelled.flat[labelled.images == image]
+        free[image] &= ~np.isin(pixels[image], taken)
+        if settings.avoid_ignored and truth is not None:
+            free[image] &= truth[image].reshape(-1)[pixels[image]] != IGNORED
+    images, columns = np.nonzero(free)
+    _require(len(images), budget, "the images' context pixels offer", "`features.*.context`")
+    chosen = numpy_generator(settings.seed, "random", current.number).choice(len(images), budget, replace=False)
+    return Pixels(images[chosen], pixels[images[chosen], columns[chosen]], np.zeros(budget))
+
+
+def _labelled_rows(union: Union, current: Round) -> np.ndarray:
+    """Union rows of the pixels that are labelled already."""
+    return union.rows_of(current.labelled.images, current.labelled.flat)
+
+
+def _require(available: int, budget: int, what: str, mend: str) -> None:
+    if available < budget:
+        raise UserError(
+            f"budget: {what} {available} unlabelled pixels, fewer than the {budget} of a round",
+            remedy=(f"lower `budgets` or `rounds`, or raise {mend}"),
+        )

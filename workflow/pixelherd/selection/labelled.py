@@ -1,0 +1,76 @@
+"""Vectors of the labelled pixels, wherever they were chosen: in the union, among the context, or anywhere."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pixelherd.datasets.dataset import Dataset
+from pixelherd.datasets.pixels import LABEL_COLUMNS, read_pixels
+from pixelherd.errors import UserError
+from pixelherd.features.maps import MapSource, vectors_at
+from pixelherd.heads.sources import VectorSource
+from pixelherd.selection.coverage.union import read_union
+from pixelherd.storage.shards import Shards
+
+
+def vector_source(
+    dataset: Dataset,
+    labels: Sequence[Path | str],
+    context_index: Path | str,
+    union_manifest: Path | str | None,
+    device: torch.device,
+    vectors_of: Sequence[Path | str] = (),
+) -> tuple[VectorSource, int]:
+    """Gathered vectors: the context pixels of every training image, and the labelled pixels.
+
+    Args:
+        dataset: the prepared dataset.
+        labels: the ``labels.csv`` of the rounds so far.
+        context_index: index of the training shards.
+        union_manifest: the union whose pixels were labelled; None if context pixels were (random selection).
+        device: where batches are put.
+        vectors_of: for each round the vectors of its labelled pixels, from :func:`labelled_vectors`, where any pixel
+            may be labelled.
+
+    Returns:
+        the source, and D.
+
+    Raises:
+        UserError: a labelled pixel is not among those that vectors were kept of.
+    """
+    answered = read_pixels(labels, LABEL_COLUMNS, dataset.train.ids, dataset.size[1])
+    shards = Shards.open(context_index)
+    if vectors_of:
+        vectors = np.concatenate([np.load(path) for path in vectors_of])
+    elif union_manifest:
+        union = read_union(Path(union_manifest).parent)
+        vectors = np.asarray(union.vectors[union.rows_of(answered.images, answered.flat)])
+    else:
+        places = zip(answered.images.tolist(), answered.flat.tolist(), strict=True)
+        vectors = np.stack([_context_vector(shards, image, flat) for image, flat in places])
+    context = shards.lazily("context")
+    source = VectorSource(context, vectors, answered.images, answered.values.astype(np.int64), device)
+    return source, vectors.shape[1]
+
+
+def labelled_vectors(dataset: Dataset, labels: Path | str, maps_of: MapSource) -> np.ndarray:
+    """Vectors ``[n, D]`` float16 of a round's labelled pixels, in the order of its file; each image is read once."""
+    answered = read_pixels([labels], LABEL_COLUMNS, dataset.train.ids, dataset.size[1])
+    vectors: dict[int, np.ndarray] = {}
+    for image in np.unique(answered.images).tolist():
+        places = np.flatnonzero(answered.images == image)
+        found = vectors_at(maps_of(image), answered.flat[places], dataset.size).half().numpy()
+        vectors |= dict(zip(places.tolist(), found, strict=True))
+    return np.stack([vectors[place] for place in range(len(answered))])
+
+
+def _context_vector(shards: Shards, image: int, flat: int) -> np.ndarray:
+    place = np.flatnonzero(shards.image("context_pixels", image) == flat)
+    if len(place) == 0:
+        raise UserError(
+            f"labels: pixel {flat} of training image {image} is no context pixel",
+            remedy="delete the run's folder, run again",
+        )
+    return shards.image("context", image)[place[0]]

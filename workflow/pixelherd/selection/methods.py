@@ -1,0 +1,112 @@
+"""What each way to choose pixels needs; light, so that a workflow can plan without importing torch.
+
+A score ranks pixels one by one; its formula is in :mod:`pixelherd.selection.acquisition`. The other selections look at
+pixels together, or at nothing: :mod:`pixelherd.selection.choose` has them.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pixelherd.errors import nearest
+
+
+@dataclass(frozen=True)
+class Score:
+    """An acquisition score and the predictions that have to be made for it.
+
+    The base draw's prediction is made for every score, whether it takes it or not: the head is there, its vectors are
+    gathered, and the columns that compare scores with each other take it.
+
+    Attributes:
+        name: what a study calls it.
+        needs_draws: takes the predictions of the noise draws 1…M.
+        needs_dropout: takes samples of a head that was trained with dropout.
+        needs_generator: is (partly) random.
+        takes_weight: weighs the entropy of the base prediction by λ.
+        has_pole: takes values of thousands beside those of about one.
+    """
+
+    name: str
+    needs_draws: bool = False
+    needs_dropout: bool = False
+    needs_generator: bool = False
+    takes_weight: bool = False
+    has_pole: bool = False
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A way to choose pixels that is no score.
+
+    Attributes:
+        name: what a study calls it.
+        needs_lists: chooses among the images' lists.
+        needs_head: takes the predictions of the head of the round before.
+    """
+
+    name: str
+    needs_lists: bool = False
+    needs_head: bool = False
+
+
+SELECTIONS: dict[str, Selection] = {
+    selection.name: selection
+    for selection in (
+        Selection("coverage", needs_lists=True),
+        Selection("uherding", needs_lists=True, needs_head=True),
+        Selection("k_center", needs_lists=True),
+        Selection("typiclust", needs_lists=True),
+        Selection("random"),
+        Selection("full"),
+    )
+}
+
+SCORES: dict[str, Score] = {
+    score.name: score
+    for score in (
+        Score("entropy"),
+        Score("margin"),
+        Score("least_confidence"),
+        Score("random", needs_generator=True),
+        Score("bald", needs_dropout=True),
+        Score("dald", needs_draws=True),
+        Score("ebald", needs_dropout=True, takes_weight=True),
+        Score("edald", needs_draws=True, takes_weight=True),
+        Score("power_bald", needs_dropout=True, needs_generator=True),
+        Score("power_dald", needs_draws=True, needs_generator=True),
+        Score("balentacq", needs_dropout=True, has_pole=True),
+    )
+}
+
+
+def comparable(name: str) -> list[str]:
+    """Scores that can be computed, without chance, from the predictions that are made for ``name`` and the base."""
+    made = SCORES[name]
+    return [
+        score.name
+        for score in SCORES.values()
+        if not score.needs_generator
+        and score.needs_draws <= made.needs_draws
+        and score.needs_dropout <= made.needs_dropout
+    ]
+
+
+ELSEWHERE = {"coreset": "k_center", "maxherding": "coverage"}
+"""What the literature calls ways that have another name here, in small letters alone."""
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Which of the ``known`` names was probably meant, in brackets to end a message with."""
+    letters = "".join(filter(str.isalnum, name.lower()))
+    return nearest(ELSEWHERE.get(letters, name), known)
+
+
+def find(name: str) -> Score:
+    """The score called ``name``.
+
+    Raises:
+        ValueError: there is none; the message names the nearest.
+    """
+    if name not in SCORES:
+        raise ValueError(f"unknown score {name!r}{meant(name, SCORES)}")
+    return SCORES[name]

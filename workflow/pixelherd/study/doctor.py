@@ -1,0 +1,293 @@
+"""Checks of a study before anything runs: data, backbones, disk and devices, as rows of a table.
+
+Nothing is prepared, downloaded or written. Of the images of each split :data:`SAMPLED` are read, spread evenly over
+it; `prepare` reads and checks all of them.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pixelherd.datasets.classes import IGNORED
+from pixelherd.datasets.dataset import Dataset
+from pixelherd.datasets.prepare import DatasetSettings, is_prepared, published_counts, samples_of
+from pixelherd.errors import UserError
+from pixelherd.features.backbones.geometry import check_timesteps, decoder_blocks, read_scheduler
+from pixelherd.features.backbones.settings import Checkpoint, HubModel
+from pixelherd.features.backbones.sources.provide import find_checkpoint, unet_config
+from pixelherd.selection.settings import pixels_a_round
+from pixelherd.study import checks, plan
+from pixelherd.study.plan import readable
+from pixelherd.study.settings import Pretrained
+from pixelherd.study.study import Study
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+    from pixelherd.datasets.samples import Sample
+
+SAMPLED = 12
+
+Status = Literal["ok", "note", "wrong"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A row of the table.
+
+    Attributes:
+        subject: what was examined, such as ``datasets.camvid``.
+        aspect: what about it.
+        status: ``ok``; ``note``, worth knowing; or ``wrong``, which stops the study.
+        detail: what was found.
+        mend: what to do about it.
+    """
+
+    subject: str
+    aspect: str
+    status: Status
+    detail: str
+    mend: str = ""
+
+
+def examine(study: Study) -> list[Check]:
+    """Every check of a study; what is wrong with a subject is told once."""
+    checks: list[Check] = []
+    for name in study.datasets:
+        checks += check_dataset(study, name)
+    for name in study.features:
+        checks += check_backbone(study, name)
+    for dataset, features in study.pairs():
+        checks.append(check_maps(study, dataset, features))
+    checks += [*check_budgets(study), check_disk(study), check_device(study.device)]
+    return list({(each.subject, each.status, each.detail): each for each in reversed(checks)}.values())[::-1]
+
+
+def check_dataset(study: Study, name: str) -> list[Check]:
+    """Files found and counted; sizes and labels of a sample of them."""
+    settings, prepared = study.datasets[name], study.paths.prepared(name)
+    subject, root = f"datasets.{name}", getattr(settings, "root", None)
+    checks: list[Check] = []
+    try:
+        if is_prepared(settings, prepared):
+            Dataset.open(prepared)
+            if root and not Path(root).expanduser().exists() and not study.evaluates_originals(name):
+                return [Check(subject, "files", "note", f"prepared already; the raw folder {root} is gone")]
+        found = samples_of(settings)
+        plan.images_of(study, [name])
+        checks.append(_counted(subject, settings, {split: len(each) for split, each in found.items()}))
+        if settings.kind != "demo":
+            read = [sample.load() for each in found.values() for sample in _spread(each)]
+            checks += [_sizes(subject, settings, read), _labels(subject, read)]
+    except UserError as error:
+        checks.append(_mistake(subject, "images" if checks else "files", error))
+    return checks
+
+
+def check_backbone(study: Study, name: str) -> list[Check]:
+    """Checkpoint readable and of its architecture; timesteps of its noise schedule."""
+    subject, settings = f"features.{name}", study.features[name]
+    checks: list[Check] = []
+    try:
+        checks.append(_backbone(study, name))
+        schedule = _schedule(study, name)
+        if schedule is not None:
+            check_timesteps(schedule, settings.timesteps, where=subject)
+            checks.append(Check(subject, "timesteps", "ok", ", ".join(map(str, settings.timesteps))))
+    except UserError as error:
+        checks.append(_mistake(subject, "timesteps" if checks else "backbone", error))
+    return checks
+
+
+def check_maps(study: Study, dataset: str, features: str) -> Check:
+    """Blocks that the network has, at a size that it can halve."""
+    subject, (height, width) = f"features.{features}", study.network_size(dataset, features)
+    try:
+        size, dimension = plan.geometry_of(study, dataset, features)
+    except UserError as error:
+        return _mistake(subject, "blocks", error)
+    blocks = ", ".join(map(str, study.features[features].blocks))
+    detail = f"{blocks} of {dataset} at {width}x{height}: D = {dimension:,}, {readable(size)} of maps an image"
+    return Check(subject, "blocks", "ok", detail)
+
+
+def check_budgets(study: Study) -> Iterator[Check]:
+    """Pixels a round, and whether the images can offer them."""
+    aspect = ", ".join(map(str, study.budgets))
+    for dataset in dict.fromkeys(run.dataset for run in study.runs()):
+        try:
+            images = plan.images_of(study, [dataset])
+        except UserError:  # told among the dataset's files
+            continue
+        train = images[dataset]["train"]
+        try:
+            checks.budgets_fit(study, [run for run in study.runs() if run.dataset == dataset], images)
+            pixels = ", ".join(str(pixels_a_round(str(budget), train)) for budget in study.budgets)
+        except UserError as error:
+            yield _mistake("budgets", aspect, error)
+        else:
+            yield Check("budgets", aspect, "ok", f"{pixels} pixels a round for {dataset}'s {train:,} training images")
+
+
+def check_disk(study: Study) -> Check:
+    """What the study still stores, against what is free where its cache lies."""
+    cache = Path(study.cache).absolute()
+    free = shutil.disk_usage(next(folder for folder in (cache, *cache.parents) if folder.exists())).free
+    try:
+        total = sum(item.bytes for item in plan.items(study, plan.images_of(study, study.datasets)))
+    except UserError:
+        return Check("cache", "disk", "note", f"{readable(free)} free", "mend the rows above to learn what is needed")
+    stored = sum(map(_size, _stores(study)))
+    needed = max(total - stored, 0)
+    detail = f"{readable(needed)} needed ({readable(stored)} stored already), {readable(free)} free"
+    if needed <= free:
+        return Check("cache", "disk", "ok", detail)
+    mend = "free space, move `cache`, or set `maps` or `draw_maps` to `recompute`"
+    return Check("cache", "disk", "wrong", detail, mend)
+
+
+def check_device(name: str) -> Check:
+    """GPUs seen here, and the device that jobs would take."""
+    import torch
+
+    from pixelherd.compute.devices import resolve
+
+    try:
+        device = resolve(name)
+    except UserError as error:
+        return _mistake("device", name, error)
+    gpus = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
+    seen = ", ".join(f"{each.name} ({readable(each.total_memory)})" for each in gpus) or "no CUDA GPU"
+    status: Status = "note" if device.type == "cpu" else "ok"
+    return Check("device", name, status, f"{seen} seen here, where jobs take {device}")
+
+
+def table(checks: Iterable[Check]) -> str:
+    """The checks as Markdown."""
+    from tabulate import tabulate
+
+    rows = [[each.subject, each.aspect, each.status, each.detail, each.mend] for each in checks]
+    return tabulate(rows, ["what", "check", "status", "found", "how to mend"], "github", disable_numparse=True)
+
+
+def verdict(checks: Sequence[Check]) -> None:
+    """Raise a UserError that names what is wrong, if anything is."""
+    wrong = [f"{each.subject} ({each.aspect})" for each in checks if each.status == "wrong"]
+    if wrong:
+        raise UserError(
+            f"{len(wrong)} of {len(checks)} checks failed: {', '.join(wrong)}", remedy="the table says how to mend them"
+        )
+
+
+def _mistake(subject: str, aspect: str, error: UserError) -> Check:
+    """What is wrong, and behind the last semicolon of its message how to mend it."""
+    detail, _, mend = str(error).rpartition("; ")
+    return Check(subject, aspect, "wrong", *((detail, mend) if detail else (mend, "")))
+
+
+def _counted(subject: str, settings: DatasetSettings, images: dict[str, int]) -> Check:
+    told = "{train:,} training, {test:,} test images"
+    known = published_counts(settings)
+    if known and known != images:
+        detail = f"{told.format(**images)}; {told.format(**known)} expected"
+        return Check(subject, "files", "note", detail, "look whether files are missing")
+    return Check(subject, "files", "ok", told.format(**images))
+
+
+def _spread(found: "list[Sample]") -> "list[Sample]":
+    count = min(SAMPLED, len(found))
+    return [found[number * len(found) // count] for number in range(count)]
+
+
+def _sizes(subject: str, settings: DatasetSettings, read: "Sequence[tuple[Image, np.ndarray | None]]") -> Check:
+    sizes = sorted({image.size for image, _ in read})
+    told = f"{sizes[0][0]}x{sizes[0][1]}"
+    if len(sizes) > 1:
+        told = f"{len(sizes)} sizes from {told} to {sizes[-1][0]}x{sizes[-1][1]}"
+    height, width = settings.size
+    return Check(subject, "images", "ok", f"{told} in a sample of {len(read)}, prepared at {width}x{height}")
+
+
+def _labels(subject: str, read: "Sequence[tuple[Image, np.ndarray | None]]") -> Check:
+    import numpy as np
+
+    masks = [labels for _, labels in read if labels is not None]
+    if not masks:
+        return Check(subject, "labels", "note", "there are no masks: a person labels, and nothing is evaluated")
+    pixels = np.sum([np.bincount(labels.ravel(), minlength=256) for labels in masks], axis=0)
+    if not pixels[:IGNORED].any():
+        detail = f"no labelled pixel in a sample of {len(read)}"
+        return Check(subject, "labels", "wrong", detail, "look whether these are the right masks")
+    ignored = pixels[IGNORED] / pixels.sum()
+    detail = (
+        f"in range; {np.count_nonzero(pixels[:IGNORED])} classes in the sample, {ignored:.1%} of its pixels ignored"
+    )
+    return Check(subject, "labels", "ok", detail)
+
+
+def _backbone(study: Study, name: str) -> Check:
+    """Read the backbone as its job will, without converting or downloading anything."""
+    subject, backbone = f"features.{name}", study.features[name].backbone
+    if isinstance(backbone, Checkpoint):
+        return _checkpoint(study, name, backbone)
+    if isinstance(backbone, HubModel):
+        blocks = decoder_blocks(unet_config(backbone, study.paths.backbone_folder(name)))
+        detail = f"{backbone.diffusers}: {blocks} decoder blocks; weights are read when the study runs"
+        return Check(subject, "backbone", "note", detail)
+    if isinstance(backbone, Pretrained):
+        folder = Path(study.paths.pretrained.format(name=backbone.pretrain)).parent
+        if not (folder / "manifest.json").is_file():
+            return Check(subject, "backbone", "note", f"this study trains {backbone.pretrain} first")
+        backbone = str(folder)
+    from pixelherd.features.backbones.manifest import load
+
+    network = load(backbone)
+    parameters = sum(each.numel() for each in network.network.parameters())
+    return Check(subject, "backbone", "ok", f"{backbone}: {parameters:,} parameters, {network.blocks} decoder blocks")
+
+
+def _checkpoint(study: Study, name: str, backbone: Checkpoint) -> Check:
+    from pixelherd.features.backbones.sources import adm
+
+    subject, path = f"features.{name}", Path(backbone.checkpoint)
+    if not path.is_file() and (study.paths.backbone_folder(name) / "unet" / "config.json").is_file():
+        return Check(subject, "backbone", "note", f"converted already; checkpoint {path} is gone")
+    if not path.is_file() and backbone.url:
+        return Check(subject, "backbone", "note", f"checkpoint {path} will be downloaded from {backbone.url}")
+    find_checkpoint(backbone)
+    adm.check(adm.read_checkpoint(path), backbone.network, where=f"checkpoint {path}")
+    blocks = decoder_blocks(backbone.network.unet_config())
+    detail = f"{path}: {backbone.network.parameters:,} parameters, {blocks} decoder blocks"
+    return Check(subject, "backbone", "ok", detail)
+
+
+def _schedule(study: Study, name: str) -> dict[str, Any] | None:
+    """The noise schedule as a scheduler's configuration; None for a model that is not here yet."""
+    backbone = study.features[name].backbone
+    if isinstance(backbone, Checkpoint):
+        return {"num_train_timesteps": backbone.network.diffusion_steps}
+    if isinstance(backbone, Pretrained):
+        from pixelherd.features.backbones.pretraining import TRAINING_TIMESTEPS
+
+        return {"num_train_timesteps": TRAINING_TIMESTEPS}
+    if isinstance(backbone, HubModel):
+        made = study.paths.backbone_folder(name)
+        return read_scheduler(made) if made.is_dir() else None
+    return read_scheduler(backbone)
+
+
+def _stores(study: Study) -> Iterator[Path]:
+    """The folders of the cache that this study fills."""
+    for dataset, features in study.pairs():
+        for pattern in (study.paths.maps, study.paths.draw_maps, study.paths.lists, study.paths.draws):
+            folder, _, _ = pattern.partition("{features}")
+            yield Path(folder.format(dataset=dataset)) / features
+    yield from map(study.paths.prepared, study.datasets)
+    yield from map(study.paths.backbone_folder, study.features)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,106 @@
+"""Every path of a study's results and cache; nobody else spells one.
+
+Results are small and kept; the cache is large and may be deleted at any time. A path with wildcards in braces is what a
+rule makes; filled in (``paths.labels.format(step=run.step(3))``) it is a file.
+"""
+
+from pathlib import Path
+
+from pixelherd.study.run import Run
+
+# Files of a run's folder, of its rounds, and of the pages that ask a person.
+SEAL, METRICS, THUMBNAILS = "run.json", "metrics.csv", "thumbnails.npz"
+QUERIES, LABELS, SCORES, CORRELATIONS = "queries.csv", "labels.csv", "scores.csv", "correlations.csv"
+HEAD, TRAINING_LOG, STOPPING = "head.safetensors", "training.csv", "stopping.csv"
+PAGE, ASKED, COCO, TASKS, INTERFACE = "page.html", "asked.json", "coco.json", "label_studio.json", "label_studio.xml"
+
+
+class Paths:
+    """The paths of one study.
+
+    Wildcards: ``dataset``, ``features`` and ``name`` (of a pretraining) are names in the study; ``split`` is train or
+    test; ``shard`` is ``first-last``; ``key`` names lists, ``listed`` is K; ``group`` names runs that are evaluated
+    together; ``run`` is :attr:`Run.path`, ``step`` a round of it (:meth:`Run.step`), and so is ``answered``.
+
+    Args:
+        results: folder of what the study produces.
+        cache: folder of features and lists.
+    """
+
+    def __init__(self, results: str, cache: str) -> None:
+        self.results, self.cache = results, cache
+
+        # The cache: what runs share.
+        features = f"{cache}/features/{{dataset}}/{{features}}"
+        lists = f"{cache}/lists/{{dataset}}/{{features}}/seed-{{key}}"
+        draws = f"{cache}/draws/{{dataset}}/{{features}}/seed-{{key}}"
+        passes = f"{cache}/passes/{{dataset}}/{{features}}/{{group}}"
+        self.dataset = f"{cache}/datasets/{{dataset}}/manifest.json"
+        self.original_labels = f"{cache}/original_labels/{{dataset}}/manifest.json"
+        self.pretrained = f"{cache}/pretrained/{{name}}/manifest.json"
+        self.backbone = f"{cache}/backbones/{{features}}.json"
+        self.maps = f"{features}/{{split}}/{{shard}}/manifest.json"
+        self.maps_index = f"{features}/{{split}}/index.json"
+        self.pictures = f"{features}/pictures/manifest.json"
+        self.draw_maps = f"{cache}/draw_maps/{{dataset}}/{{features}}/{{shard}}/manifest.json"
+        self.lists = f"{lists}/{{shard}}/manifest.json"
+        self.union = f"{lists}/union-{{listed}}/manifest.json"
+        self.draws = f"{draws}/{{shard}}/manifest.json"
+        self.draws_index = f"{draws}/index.json"
+        self.pass_heads = f"{passes}/heads.json"
+        self.test_pass = f"{passes}/{{shard}}.json"
+        self.passes = f"{passes}/index.json"
+        self.confusions = f"{cache}/confusions/{{dataset}}/{{features}}/{{shard}}.npz"
+
+        # The cache: what a run's rounds leave for each other.
+        self.pool = f"{cache}/pools/{{step}}.npy"
+        self.ranks = f"{cache}/ranks/{{step}}/{{shard}}.npz"
+        self.vectors = f"{cache}/vectors/{{answered}}.npy"
+        self.checkpoint = f"{cache}/training/{{step}}-{{identity}}.checkpoint"
+
+        # Results: a round of a run.
+        step = f"{results}/runs/{{step}}"
+        self.queries, self.labels = f"{step}/{QUERIES}", f"{step}/{LABELS}"
+        self.answered_labels = f"{results}/runs/{{answered}}/{LABELS}"
+        self.scores, self.correlations = f"{step}/{SCORES}", f"{step}/{CORRELATIONS}"
+        self.head, self.training_log = f"{step}/{HEAD}", f"{step}/{TRAINING_LOG}"
+        self.dropout_head, self.dropout_log = f"{step}/dropout_{HEAD}", f"{step}/dropout_{TRAINING_LOG}"
+        self.stopping = f"{step}/{STOPPING}"
+
+        # Results: a round that asks a person.
+        annotation = f"{results}/annotation/{{step}}"
+        self.page, self.answers, self.asked = f"{annotation}/{PAGE}", f"{annotation}/{LABELS}", f"{annotation}/{ASKED}"
+        self.coco, self.tasks = f"{annotation}/{COCO}", f"{annotation}/{TASKS}"
+        self.interface = f"{annotation}/{INTERFACE}"
+
+        # Results: a run.
+        run = f"{results}/runs/{{run}}"
+        self.metrics, self.thumbnails, self.seal = f"{run}/{METRICS}", f"{run}/{THUMBNAILS}", f"{run}/{SEAL}"
+
+        # Results: the study.
+        self.table = f"{results}/tables/{{table}}.{{kind}}"
+        self.figures = f"{results}/figures/manifest.json"
+        self.report = f"{results}/report.html"
+        self.job_costs = f"{results}/costs/jobs"
+        self.costs = f"{results}/costs/costs.md"
+        self.record = f"{results}/run.json"
+
+    def run_folder(self, run: Run) -> Path:
+        """Return the folder of a run's results."""
+        return Path(self.seal.format(run=run.path)).parent
+
+    def of_round(self, pattern: str, run: Run, number: int) -> str:
+        """Return a pattern with the wildcard ``step`` filled in for a round of a run."""
+        return pattern.format(step=run.step(number))
+
+    def until(self, pattern: str, run: Run, last: int) -> list[str]:
+        """Return :meth:`of_round` of rounds 0…last."""
+        return [self.of_round(pattern, run, number) for number in range(last + 1)]
+
+    def prepared(self, dataset: str) -> Path:
+        """Return the folder of a prepared dataset."""
+        return Path(self.dataset.format(dataset=dataset)).parent
+
+    def backbone_folder(self, features: str) -> Path:
+        """Return the folder where a converted or fetched backbone is kept."""
+        return Path(self.backbone.format(features=features)).with_suffix("")

@@ -1,0 +1,207 @@
+"""What a study file may say, as Pydantic models: they check it, and the JSON schema is made from them."""
+
+import difflib
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    NonNegativeInt,
+    PlainValidator,
+    PositiveInt,
+    Tag,
+)
+
+from pixelherd.features.backbones.settings import Checkpoint, HubModel
+from pixelherd.selection.settings import Kernel, ListSettings
+from pixelherd.settings import Settings
+
+
+def _budget(value: Any) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(
+            f"{value!r} is no budget; write pixels as a whole number such as 40, or with a decimal point as a multiple "
+            "of the training images such as 0.1"
+        )
+    return value
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+
+Budget = Annotated[int | float, PlainValidator(_budget, json_schema_input_type=Annotated[float, Field(gt=0)])]
+
+
+class Pretrained(Settings):
+    """A backbone that this study trains itself."""
+
+    pretrain: Name = Field(description="Name of an entry of `pretraining`.")
+
+
+def _origin(backbone: Any) -> str | None:
+    """Which of the kinds of backbones is meant, by the key that names it, misspelt or not."""
+    if not isinstance(backbone, dict):
+        return "folder" if isinstance(backbone, str) else type(backbone).__name__
+    kinds = {"checkpoint": "Checkpoint", "diffusers": "HubModel", "pretrain": "Pretrained"}
+    named = [key for key in kinds if key in backbone]
+    named += [match for key in backbone for match in difflib.get_close_matches(str(key), kinds, n=1)]
+    return kinds[named[0]] if named else None
+
+
+BackboneSettings = Annotated[
+    Annotated[str, Tag("folder")]
+    | Annotated[Checkpoint, Tag("Checkpoint")]
+    | Annotated[HubModel, Tag("HubModel")]
+    | Annotated[Pretrained, Tag("Pretrained")],
+    Discriminator(
+        _origin,
+        custom_error_type="backbone",
+        custom_error_message="give a diffusers folder, or a mapping with `checkpoint`, `diffusers` or `pretrain`",
+    ),
+]
+
+
+class FeatureSettings(Settings):
+    """Where pixel vectors come from: a frozen diffusion backbone, its timesteps and decoder blocks."""
+
+    backbone: BackboneSettings = Field(
+        description="Folder with a diffusers `unet` and `scheduler`; `{checkpoint: FILE, architecture: …}` for a "
+        "checkpoint of guided-diffusion; `{diffusers: ID}` for a model of the Hugging Face hub; or `{pretrain: NAME}` "
+        "for one this study trains."
+    )
+    timesteps: list[NonNegativeInt] = Field(
+        default=[50, 150, 250], min_length=1, description="Diffusion timesteps t at which activations are read."
+    )
+    blocks: list[NonNegativeInt] = Field(
+        min_length=1, description="Decoder blocks read, numbered from 0 over all decoder blocks of the network."
+    )
+    image_size: tuple[PositiveInt, PositiveInt] | None = Field(
+        default=None, description="[height, width] that the network sees; by default the dataset's own size."
+    )
+    noise_seed: int = Field(default=0, description="Key of the noise draws; seeds of runs do not change them.")
+    draws: PositiveInt = Field(
+        default=5, description="M, the noise draws besides the base draw, for scores that measure disagreement."
+    )
+    context: PositiveInt = Field(
+        default=256,
+        description="Pixels kept from every training image, unlabelled: BatchNorm's statistics come from them, and "
+        "random selection chooses among them.",
+    )
+    maps: Literal["keep", "recompute"] = Field(
+        default="keep",
+        description="`keep` stores native feature maps; `recompute` runs the network wherever maps are needed.",
+    )
+    draw_maps: Literal["keep", "recompute"] = Field(
+        default="recompute",
+        description="`keep` also stores native maps of training images under noise draws 1…M, where a score measures "
+        "disagreement: M times the disk of `maps`, and the network sees each draw once, not once a seed (two-stage "
+        "methods) or once in every round of every run (single-stage methods).",
+    )
+    datasets: Annotated[list[Name], Field(min_length=1)] | None = Field(
+        default=None, description="Datasets that use these features; by default all."
+    )
+
+
+class CandidateSettings(ListSettings):
+    """Stage 1 within an image: which pixels may be listed, and how many are."""
+
+    per_seed: bool = Field(default=True, description="Draw candidates anew for every seed; `false` shares them.")
+
+
+class CandidateChanges(Settings):
+    """What of the study's `candidates` is different for one method."""
+
+    pixels: PositiveInt | Literal["all"] | None = Field(default=None, description="Instead of `candidates.pixels`.")
+    listed: PositiveInt | None = Field(default=None, description="Instead of `candidates.listed`.")
+    reserve: NonNegativeInt | None = Field(default=None, description="Instead of `candidates.reserve`.")
+    kernel: Kernel | None = Field(default=None, description="Instead of `candidates.kernel`.")
+    bandwidth: float | None = Field(default=None, gt=0, description="Instead of `candidates.bandwidth`.")
+
+
+class MethodSettings(Settings):
+    """One selection method."""
+
+    score: str | None = Field(
+        default=None,
+        description="Score, or one of `coverage`, `uherding`, `k_center`, `typiclust`, `random` and `full` (the "
+        "reference); by default the entry's name.",
+    )
+    pool_fraction: float = Field(
+        default=0.5, gt=0, le=1, description="Share of the offered pixels that global herding keeps for the score."
+    )
+    stages: Literal[1, 2] = Field(
+        default=2,
+        description="2 ranks a herded pool; 1 skips stage 1 after round 0: the score ranks every pixel of every "
+        "training image.",
+    )
+    weight: float = Field(
+        default=1.0,
+        ge=0,
+        description="λ, the weight of the base prediction's entropy in edald and ebald; where they only stand beside "
+        "the score of another method, it is 1.",
+    )
+    dropout: float = Field(
+        default=0.2, gt=0, lt=1, description="Probability in the head that is sampled by scores that need dropout."
+    )
+    samples: int = Field(default=5, ge=2, description="Samples of that head, with dropout on.")
+    epochs: PositiveInt | None = Field(
+        default=None, description="Epochs of this method's heads, instead of `head.epochs`."
+    )
+    draws: PositiveInt | None = Field(
+        default=None, description="M of this method: the first so many of the features' `draws`; by default all."
+    )
+    candidates: CandidateChanges = Field(
+        default=CandidateChanges(), description="What of `candidates` is different for this method, for ablations."
+    )
+    features: Annotated[list[Name], Field(min_length=1)] | None = Field(
+        default=None, description="Features that this method runs on; by default all of its dataset."
+    )
+    seeds: Annotated[list[NonNegativeInt], Field(min_length=1)] | None = Field(
+        default=None, description="Seeds of this method instead of the study's, where it deserves more or costs much."
+    )
+
+
+class StatisticsSettings(Settings):
+    """How finished runs are compared; changes no run."""
+
+    reference: Name | None = Field(
+        default=None,
+        description="Method that all others are compared with; by default the one with the score `random`, else the "
+        "first.",
+    )
+    confidence: float = Field(default=0.95, gt=0, lt=1, description="Coverage of the intervals of differences.")
+    fractions: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        default=[0.7, 0.8, 0.9],
+        description="Fractions of the fully supervised mIoU for which the labels needed are counted.",
+    )
+
+
+class PublishedSettings(Settings):
+    """Results that others published, shown beside this study's; they change no run."""
+
+    source: str = Field(description="Where they stand, and what differs from this study.")
+    miou: dict[Name, dict[Name, Annotated[float, Field(ge=0, le=100)]]] = Field(
+        description="mIoU after the last round in percent, by dataset and method."
+    )
+
+
+class PredictionSettings(Settings):
+    """What `snakemake predict` does; changes no run."""
+
+    images: str | None = Field(default=None, description="Folder of new images, searched with its subfolders.")
+    run: str | None = Field(
+        default=None,
+        description="Whose head: a run's path below `results/runs`, such as `mine/ddpm/edald/budget-30/seed-0`; by "
+        "default the study's first run.",
+    )
+    round: NonNegativeInt | None = Field(default=None, description="Which head of the run; by default the last.")
+    folder: str = Field(default="predictions", description="Where masks and overlays are written.")
+    confidence: bool = Field(default=False, description="Write maps of the probability of the predicted class too.")
+
+
+def _or_defaults(settings: Any) -> Any:
+    return {} if settings is None else settings
+
+
+Method = Annotated[MethodSettings, BeforeValidator(_or_defaults, json_schema_input_type=MethodSettings | None)]
