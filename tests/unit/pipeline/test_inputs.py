@@ -211,3 +211,14 @@ def test_paths_are_spelt_by_one_module_alone():
     spelt = re.compile(rf"[\"/]({'|'.join(map(re.escape, names))})\"")
     found = {path.relative_to(package).as_posix() for path in package.rglob("*.py") if spelt.search(path.read_text())}
     assert found == {"study/paths.py"}
+
+
+def test_runs_that_wait_for_a_person_share_no_pass(work_of):
+    changes = features(work_of(), maps="recompute") | {"oracle": "csv", "methods": {"edald": None, "full": None}}
+    work = work_of(**changes)
+    edald, full = (run_of(work, method) for method in ("edald", "full"))
+    both = results.heads_evaluated_together(work, "demo", "ddpm")
+    assert both == [*results.heads(work, edald), *results.heads(work, full)]
+    waits = work_of(waiting={edald: 1}, **changes)
+    assert results.heads_evaluated_together(waits, "demo", "ddpm") == results.heads(waits, full)
+    assert results.passes(waits, full) != results.passes(work, full)

@@ -19,8 +19,9 @@ def heads(work: Work, run: Run) -> list[str]:
 
 
 def evaluated_together(work: Work, dataset: str, features: str) -> list[Run]:
-    """Return pending runs that share a pass of the network over the test images."""
-    return [run for run in work.pending if (run.dataset, run.features) == (dataset, features)]
+    """Return pending runs that share a pass of the network over the test images; those that wait lack heads."""
+    ready = [run for run in work.pending if run not in work.waiting]
+    return [run for run in ready if (run.dataset, run.features) == (dataset, features)]
 
 
 def heads_evaluated_together(work: Work, dataset: str, features: str) -> list[str]:
