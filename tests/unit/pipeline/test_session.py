@@ -100,6 +100,18 @@ def test_jobs_see_what_was_pending_when_their_snakemake_began(folder, settings, 
     assert session.Session.open(settings | {"pictures": 0}, scripts, main=False).work.pending.keys() < set(study.runs())
 
 
+def test_jobs_without_the_environment_see_what_their_snakemake_told_and_not_what_a_dry_run_did(
+    folder, settings, scripts, monkeypatch
+):
+    began = session.Session.open(settings, scripts, main=True)
+    began.start()
+    variable = session.variable_of(began.work.study)
+    Path(os.environ[variable]).with_name(f"{variable}-0.json").write_text('{"pending": {}, "waiting": {}}')
+    monkeypatch.delenv(variable)
+    job = session.Session.open(settings, scripts, main=False)
+    assert job.work.pending == began.work.pending
+
+
 def test_a_job_that_does_not_see_its_snakemakes_folder_says_so(folder, settings, scripts):
     began = session.Session.open(settings, scripts, main=True)
     Path(os.environ[session.variable_of(began.work.study)]).unlink()

@@ -137,12 +137,11 @@ class Session:
             UserError: the job does not see what its Snakemake wrote.
         """
         variable = variable_of(study)
-        left = sorted(self._told.glob(f"{variable}-*.json"), key=lambda path: path.stat().st_mtime)
-        if variable not in os.environ and not left:
+        path = os.environ.get(variable) or self._left().get("told", {}).get(variable)  # a cluster's jobs may lack it
+        if path is None:
             return None
-        path = Path(os.environ.get(variable, left[-1] if left else ""))  # clusters may not hand the environment on
         try:
-            record = json.loads(path.read_text())
+            record = json.loads(Path(path).read_text())
         except FileNotFoundError:
             raise UserError(
                 f"{path} is not there for this job", remedy="work on a file system that all nodes share"
@@ -215,19 +214,20 @@ class Session:
             raise UserError("another Snakemake works in this folder", remedy="let it end, or end it, first") from None
         except (OSError, NotImplementedError):
             pass
-        if self._lock.is_locked and (left := self._left_queue()):
+        if self._lock.is_locked and (left := self._left().get("queue")):
             slurm.cancel(left)
         for path in self._told.glob("*.json"):  # of killed ones
             if str(path.absolute()) not in os.environ.values():
                 path.unlink(missing_ok=True)
-        write_json(self._folder / QUEUE, {"queue": queue})
+        told = {name: path for name, path in os.environ.items() if name.startswith(TOLD)}
+        write_json(self._folder / QUEUE, {"queue": queue, "told": told})
 
-    def _left_queue(self) -> str | None:
-        """The name of the jobs that the last Snakemake submitted, if it did."""
+    def _left(self) -> dict[str, Any]:
+        """What the last Snakemake that made files left: the name of its jobs in SLURM, and where it told them what."""
         try:
-            return json.loads((self._folder / QUEUE).read_text()).get("queue")
+            return json.loads((self._folder / QUEUE).read_text())
         except FileNotFoundError:
-            return None
+            return {}
 
 
 def variable_of(study: Study) -> str:
