@@ -22,8 +22,8 @@ rule annotate:
         **needs(4000, 60, gpu=True),
     params:
         **made_by("annotate", "{step}"),
-        dataset=of(stages.run_preparation, STUDY),
-        settings=of(stages.run_maps, STUDY),
+        dataset=of(stages.preparation, STUDY),
+        settings=of(stages.maps, STUDY),
         identity=of(stages.identity, STUDY),
         answers=PATHS.answers,
         round=lambda w: round_of(w.step),

@@ -13,8 +13,8 @@ from pixelherd.pipeline import source
 from pixelherd.pipeline.inputs import results, rounds, shared
 from pixelherd.pipeline.inputs.work import one_of
 from pixelherd.pipeline.session import Session
-from pixelherd.storage.files import hash_of
 from pixelherd.results.registry import TABLES as TABLE_NAMES
+from pixelherd.storage.files import hash_of
 from pixelherd.study import stages
 from pixelherd.study.run import Run, round_of
 
@@ -62,10 +62,12 @@ run_at = functools.cache(Run.parse)
 
 
 def asked(wildcards, name):
-    """What a function of a study means by a parameter's name, of a job's wildcards."""
+    """What a function of a study means by a parameter's name, of a job's wildcards; a run has dataset and features."""
     if name == "run":
         return run_at(wildcards.get("step") or wildcards.get("answered") or wildcards.run)
-    return round_of(wildcards.step) if name == "number" else wildcards[name]
+    if name == "number":
+        return round_of(wildcards.step)
+    return wildcards.get(name) or getattr(asked(wildcards, "run"), name)
 
 
 def of(function, subject=WORK):

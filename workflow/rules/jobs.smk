@@ -10,10 +10,7 @@ def needs(memory, minutes, per_image=(0, 0), split=None, gpu=False):
 
     def scaled(base, each):
         def resource(wildcards, attempt):
-            images = STUDY.images_per_job
-            if split is not None:
-                dataset = wildcards.get("dataset") or asked(wildcards, "run").dataset
-                images = WORK.images[dataset][split]
+            images = WORK.images[asked(wildcards, "dataset")][split] if split else STUDY.images_per_job
             return attempt * round((base(wildcards) if callable(base) else base) + each * images)
 
         return resource
@@ -59,5 +56,5 @@ def minutes_of_training(wildcards):
 
 def confusions_key(wildcards):
     """What a head's confusion matrix depends on besides the head."""
-    dataset = wildcards.get("dataset") or asked(wildcards, "run").dataset
-    return hash_of({"source": source_of("test_pass"), "original": STUDY.evaluates_originals(dataset)})
+    original = STUDY.evaluates_originals(asked(wildcards, "dataset"))
+    return hash_of({"source": source_of("test_pass"), "original": original})

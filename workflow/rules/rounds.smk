@@ -39,7 +39,7 @@ rule rank:
     params:
         **made_by("rank", "{step}", "{shard}"),
         settings=of(stages.selection, STUDY),
-        features=of(stages.run_maps, STUDY),
+        features=of(stages.maps, STUDY),
         round=lambda w: round_of(w.step),
         threads=STUDY.threads,
         device=STUDY.device,
@@ -89,10 +89,10 @@ rule vectors:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
     resources:
-        **needs(4000, 60, gpu=lambda w: not WORK.keeps_maps(asked(w, "run").features)),
+        **needs(4000, 60, gpu=lambda w: not WORK.keeps_maps(asked(w, "features"))),
     params:
         **made_by("vectors", "{answered}"),
-        settings=of(stages.run_maps, STUDY),
+        settings=of(stages.maps, STUDY),
         threads=STUDY.threads,
         device=STUDY.device,
     message:
@@ -117,7 +117,7 @@ rule train:
     params:
         **made_by("train", "{step}"),
         settings=of(stages.training, STUDY),
-        features=of(stages.run_maps, STUDY),
+        features=of(stages.maps, STUDY),
         identity=of(stages.identity, STUDY),
         checkpoint=of(rounds.checkpoint),
         round=lambda w: round_of(w.step),
@@ -228,7 +228,7 @@ rule evaluate:
         **needs(8000, 60, per_image=(0, 0.1), split="test", gpu=True),
     params:
         **made_by("evaluate", "{run}"),
-        settings=of(stages.run_maps, STUDY),
+        settings=of(stages.maps, STUDY),
         result_settings=of(stages.result, STUDY),
         identity=of(stages.identity, STUDY),
         weight=lambda w: STUDY.methods[asked(w, "run").method].weight,

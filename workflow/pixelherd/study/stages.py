@@ -28,16 +28,6 @@ def maps(study: Study, dataset: str, features: str) -> MapSettings:
     return MapSettings(**shared, image_size=study.network_size(dataset, features), threads=study.threads)
 
 
-def run_preparation(study: Study, run: Run) -> dict[str, Any]:
-    """Return :func:`preparation` of a run's dataset."""
-    return preparation(study, run.dataset)
-
-
-def run_maps(study: Study, run: Run) -> MapSettings:
-    """Return :func:`maps` of a run's dataset and features."""
-    return maps(study, run.dataset, run.features)
-
-
 def pretraining(study: Study, name: str) -> PretrainingSettings:
     """Return what a backbone that the study trains depends on."""
     return study.pretraining[name]

@@ -135,8 +135,8 @@ def prediction_settings(work: Work) -> dict[str, Any]:
     if mistake(work):
         return {}
     run, _ = predicting(work)
-    maps = stages.run_maps(work.study, run).model_dump(mode="json")
-    return {"dataset": stages.run_preparation(work.study, run), "features": maps}
+    maps = stages.maps(work.study, run.dataset, run.features).model_dump(mode="json")
+    return {"dataset": stages.preparation(work.study, run.dataset), "features": maps}
 
 
 def pictured_draws(work: Work, run: Run) -> list[int]:
