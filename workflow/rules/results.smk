@@ -2,6 +2,7 @@ REPORT_PARTS = {
     "template": Path(shipped("../report/report.html.j2")),
     "captions": Path(shipped("../report/captions.yaml")),
 }
+COMPARED = {"rounds": STUDY.rounds, "methods": list(STUDY.methods), "statistics": stages.statistics(STUDY)}
 
 
 rule plan:
@@ -71,9 +72,7 @@ rule write_tables:
     resources:
         **needs(1000, 30),
     params:
-        rounds=STUDY.rounds,
-        methods=list(STUDY.methods),
-        statistics=stages.statistics(STUDY),
+        **COMPARED,
         source=lambda w: source_of("write_tables"),
     message:
         "Write the tables"
@@ -93,9 +92,7 @@ rule write_figures:
     resources:
         **needs(1000, 60),
     params:
-        rounds=STUDY.rounds,
-        methods=list(STUDY.methods),
-        statistics=stages.statistics(STUDY),
+        **COMPARED,
         source=lambda w: source_of("write_figures"),
     message:
         "Draw the figures"
@@ -117,9 +114,7 @@ rule write_report:
     resources:
         **needs(2000, 30),
     params:
-        rounds=STUDY.rounds,
-        methods=list(STUDY.methods),
-        statistics=stages.statistics(STUDY),
+        **COMPARED,
         source=lambda w: source_of("write_report"),
         page=hash_of({part: path.read_text() for part, path in REPORT_PARTS.items()}),
     message:

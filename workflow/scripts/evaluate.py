@@ -17,8 +17,8 @@ with job(snakemake) as meter:
 
     files, params, made = snakemake.input, snakemake.params, snakemake.output
     dataset, settings = Dataset.open(Path(files.dataset).parent), MapSettings(**params.settings)
-    train, test, maps = dataset.train, dataset.test, {}
-    heads = [head.to(resolve(params.device)) for head in evaluation.load_heads(files.heads, params.identity)]
+    train, test, maps, device = dataset.train, dataset.test, {}, resolve(params.device)
+    heads = [head.to(device) for head in evaluation.load_heads(files.heads, params.identity)]
     for name, split in (("train", train), ("test", test)):
         if len(split):  # a person's own images need no test split
             stored, backbone = files.get(f"{name}_maps"), files.get(f"{name}_backbone")

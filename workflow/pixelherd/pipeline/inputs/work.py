@@ -44,7 +44,7 @@ class Work:
     @cached_property
     def listing(self) -> dict[str, str]:
         """A method by the key of the lists that it chooses from: those with equal lists share them."""
-        return {stages.list_key(self.study, run.method, run.seed): run.method for run in self.study.runs()}
+        return {key: method for (method, _), (key, _) in self._lists.items()}
 
     @cached_property
     def kept_draws(self) -> dict[tuple[str, str], int]:
@@ -58,7 +58,7 @@ class Work:
 
     @cached_property
     def _lists(self) -> dict[tuple[str, int], tuple[str, int]]:
-        pairs = {(run.method, run.seed) for run in self.study.runs()}
+        pairs = dict.fromkeys((run.method, run.seed) for run in self.study.runs())
         return {
             (method, seed): (stages.list_key(self.study, method, seed), self.study.candidates_of(method).listed)
             for method, seed in pairs
