@@ -80,6 +80,14 @@ class Workspace:
         return Workspace(folder, {**self.settings, **change}, self.repository)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Has one worker of pytest-xdist make the shared study first, while others run tests that do without it."""
+    users = [item for item in items if "finished" in getattr(item, "fixturenames", ())]
+    if users:
+        items.remove(users[0])
+        items.insert(0, users[0])
+
+
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
     """``shared(name, make)`` is a folder that ``make`` fills once for all workers of pytest-xdist; only read it."""
