@@ -331,6 +331,7 @@ def test_tables_and_report_rebuild_from_the_repository_and_results_alone(finishe
         assert "5 of 5 steps" in done.stderr + done.stdout, "tables, figures and report, and the two targets"
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_images_per_job_or_leased_gpus(finished, tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,GPU-pretended")
     study = finished.empty(tmp_path, images_per_job=3, methods={"edald": None})
