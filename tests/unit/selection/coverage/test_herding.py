@@ -339,6 +339,17 @@ def test_bandwidth_of_a_subset_depends_on_the_generator_only():
     assert first == pytest.approx(whole, rel=0.3)
 
 
+def test_a_bandwidth_of_more_vectors_is_less_noisy():
+    x = vectors(2500, 4)
+    generators = [torch.Generator().manual_seed(seed) for seed in range(30)]
+    few, many = (
+        torch.tensor([median_bandwidth(x, generator=generator.clone_state(), least=least) for generator in generators])
+        for least in (10, 100)
+    )
+    assert many.std() < few.std() / 1.5
+    assert median_bandwidth(x[:50], least=100) == median_bandwidth(x[:50], least=50), "all there are"
+
+
 @pytest.mark.parametrize(
     "arguments, error, message",
     [

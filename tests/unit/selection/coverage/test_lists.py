@@ -80,9 +80,9 @@ def test_the_bandwidth_is_a_multiple_of_the_median_distance(tmp_path):
     candidates = candidate_pixels(labels, "0", "a", SETTINGS)
     x = vectors_at(maps(), candidates, SIZE)
     for scale in (0.5, 2, 8):
-        bandwidth = median_bandwidth(x, generator=torch_generator("0", "bandwidth", "a"), scale=scale)
+        bandwidth = median_bandwidth(x, generator=torch_generator("0", "bandwidth", "a"), scale=scale, least=100)
         assert bandwidth == pytest.approx(
-            scale * median_bandwidth(x, generator=torch_generator("0", "bandwidth", "a")) / 2
+            scale * median_bandwidth(x, generator=torch_generator("0", "bandwidth", "a"), least=100) / 2
         )
         pixels, _ = local_list(maps(), labels, "0", "a", changed(bandwidth=scale))
         expected = max_herding(x, 7, bandwidth=bandwidth).indices.numpy()

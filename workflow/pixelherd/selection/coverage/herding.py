@@ -121,30 +121,32 @@ def median_bandwidth(
     *,
     generator: torch.Generator | None = None,
     scale: float = 2,
+    least: int = 10,
 ) -> float:
     """σ = 2 × the median of the non-zero pairwise distances of a random subset.
 
-    The subset is 1 % of the ``[n, D]`` vectors, at least 10 and at most 2,000; all of them if n < 10. Where all
-    distances are zero, σ = 1: any value gives the same kernel then.
+    The subset is 1 % of the ``[n, D]`` vectors, at least ``least`` and at most 2,000; all of them if there are no more.
+    Where all distances are zero, σ = 1: any value gives the same kernel then.
 
     Args:
         generator: a CPU generator; without one the subset is a fixed function of n.
         scale: the multiple of the median, if not 2.
+        least: vectors of the subset where 1 % is fewer.
 
     Raises:
         UserError: a vector of the subset is not finite.
         ValueError: features are not ``[n, D]`` with n > 0.
     """
     if isinstance(features, Products):
-        return _bandwidth_of(features.vectors(_subset(features.n, generator)), scale)
-    subset = _subset(len(features), generator)
+        return _bandwidth_of(features.vectors(_subset(features.n, least, generator)), scale)
+    subset = _subset(len(features), least, generator)
     chosen = features[subset.to(features.device) if torch.is_tensor(features) else subset.numpy()]
     return _bandwidth_of(as_float32(chosen, "features"), scale)
 
 
-def _subset(n: int, generator: torch.Generator | None) -> torch.Tensor:
+def _subset(n: int, least: int, generator: torch.Generator | None) -> torch.Tensor:
     generator = torch_generator("bandwidth") if generator is None else generator
-    size = min(max(n // 100, 10), 2000)
+    size = min(max(n // 100, least), 2000)
     return torch.randperm(n, generator=generator)[:size].sort().values
 
 
