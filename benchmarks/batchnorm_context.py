@@ -23,11 +23,11 @@ from pixelherd.compute.randomness import torch_generator
 from pixelherd.datasets.dataset import Dataset
 from pixelherd.features.maps import StoredMaps
 from pixelherd.heads import network, training
-from pixelherd.heads.evaluation import confusions
+from pixelherd.heads.evaluation import tally
 from pixelherd.heads.metrics import miou
-from pixelherd.heads.settings import HeadSettings
+from pixelherd.heads.settings import MlpSettings
 from pixelherd.heads.sources import dense_source
-from pixelherd.selection.labelled import vector_source
+from pixelherd.selection.labelled import labelled_pixels, vector_source
 from pixelherd.storage.files import write_json
 from pixelherd.study import stages
 from pixelherd.study.study import Study
@@ -80,10 +80,12 @@ def trained_miou(study: Study, run, side: str, options: argparse.Namespace) -> f
             if study.needs_lists(run.method)
             else None
         )
-        source, dim = vector_source(dataset, labels, features / "train" / "index.json", union, device)
-    settings = HeadSettings(**{**study.head.model_dump(), "epochs": options.epochs, "patience": 10**9})
+        index = features / "train" / "index.json"
+        pixels = labelled_pixels(dataset, labels, index, union)
+        source, dim = vector_source(pixels, index, device), pixels.dim
+    settings = MlpSettings(kind="mlp", epochs=options.epochs, patience=10**9)
     last = study.rounds - 1
-    new = network.Head(
+    new = network.MlpHead(
         dim, len(dataset.classes), hidden=settings.hidden, generator=torch_generator(run.seed, "head", last)
     )
     training.train(
@@ -96,7 +98,7 @@ def trained_miou(study: Study, run, side: str, options: argparse.Namespace) -> f
     )
     test = dataset.test
     maps_of = StoredMaps(features / "test" / "index.json")
-    matrix = confusions([new], range(len(test)), maps_of, test.labels, len(dataset.classes))[0]
+    matrix = tally([new], range(len(test)), maps_of, test.labels, len(dataset.classes)).matrix[0]
     write_json(result, {"miou": float(miou(matrix)), "confusion": np.asarray(matrix).tolist()})
     return float(miou(matrix))
 

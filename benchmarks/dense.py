@@ -24,7 +24,7 @@ from pixelherd.compute.memory import keep_freed_memory
 from pixelherd.features import interpolation
 from pixelherd.heads import dense
 from pixelherd.heads.metrics import confusion, miou
-from pixelherd.heads.network import Head
+from pixelherd.heads.network import MlpHead
 
 TIMESTEPS, CLASSES = 3, 11
 GEOMETRIES = {  # block: channels, side; and the side of the image
@@ -53,7 +53,7 @@ def main() -> None:
         compare(options)
 
 
-def naive(maps: interpolation.Maps, heads: list[Head], size: tuple[int, int]) -> list[torch.Tensor]:
+def naive(maps: interpolation.Maps, heads: list[MlpHead], size: tuple[int, int]) -> list[torch.Tensor]:
     """Every pixel's vector is built, once for all heads."""
     with torch.inference_mode():
         stacks = [maps[block].flatten(0, 1).float()[None] for block in sorted(maps)]
@@ -119,10 +119,10 @@ def smooth(channels: int, edge: int, generator: torch.Generator) -> torch.Tensor
     return F.interpolate(coarse, (edge, edge), mode="bicubic").half()
 
 
-def trained(dim: int, seed: int) -> Head:
+def trained(dim: int, seed: int) -> MlpHead:
     """A head whose BatchNorm has seen data."""
     generator = torch.Generator().manual_seed(seed)
-    head = Head(dim, CLASSES, generator=generator)
+    head = MlpHead(dim, CLASSES, generator=generator)
     for _ in range(3):
         head(F.normalize(torch.randn(256, dim, generator=generator)))
     return head.eval()

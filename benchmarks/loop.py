@@ -30,7 +30,7 @@ from pixelherd.features.backbones import manifest
 from pixelherd.features.backbones.noise import draw
 from pixelherd.features.maps import compute, network_input, vectors_at
 from pixelherd.heads import dense, network, sources, training
-from pixelherd.heads.settings import HeadSettings
+from pixelherd.heads.settings import MlpSettings
 from pixelherd.selection import acquisition
 from pixelherd.selection.coverage import herding, lists
 from pixelherd.study import stages
@@ -132,8 +132,7 @@ class Case:
         truth = self.dataset.train.labels[: options.train].reshape(options.train, -1)
         flat = np.array([int(np.flatnonzero(labels != 255)[0]) for labels in truth])
         self.labelled = np.arange(options.train), flat, truth[np.arange(options.train), flat].astype(np.int64)
-        plain = {"epochs": options.epochs, "patience": 10**9}
-        self.training = HeadSettings(**{**study.head.model_dump(), **plain})
+        self.training = MlpSettings(kind="mlp", epochs=options.epochs, patience=10**9)
 
     @contextmanager
     def phase(self, side: str, name: str, split: range, kind: str, done: str) -> Iterator[None]:
@@ -153,7 +152,7 @@ class Case:
                 pixels = lists.candidate_pixels(truth[image], "0", str(image), self.listing)
                 vectors = self.every_vector(images[image])[pixels]
                 pool[image] = pixels[herding.max_herding(vectors, self.listing.listed).indices.numpy()]
-        model = network.Head(self.dim, self.classes, generator=torch_generator("benchmark"))
+        model = network.MlpHead(self.dim, self.classes, generator=torch_generator("benchmark"))
         source = PixelsOfImages(self)
         with self.phase("authors", "training", self.train, "train", "an epoch"):
             training.train(source, model, self.training, order_generator=torch_generator("order"))
@@ -192,7 +191,7 @@ class Case:
         own, flat, values = self.labelled
         vectors = [vectors_at(maps[i], flat[i : i + 1], self.size)[0].numpy() for i in own]
         source = sources.VectorSource(np.stack(context), np.stack(vectors), own, values)
-        model = network.Head(self.dim, self.classes, generator=torch_generator("benchmark"))
+        model = network.MlpHead(self.dim, self.classes, generator=torch_generator("benchmark"))
         with self.phase("pixelherd", "training", self.train, "train", "an epoch"):
             training.train(source, model, self.training, order_generator=torch_generator("order"))
         with self.phase("pixelherd", "scores", self.train, "train", "a query"):

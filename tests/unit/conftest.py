@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from pixelherd.datasets.dataset import Dataset
     from pixelherd.features.settings import MapSettings
-    from pixelherd.heads.network import Head
+    from pixelherd.heads.network import MlpHead
     from pixelherd.study.study import Study
 
 
@@ -73,13 +73,14 @@ class Cache:
     def dim(self) -> int:
         return 2 * (16 + 8)
 
-    def head(self, seed: int = 0) -> "Head":
+    def head(self, seed: int = 0) -> "MlpHead":
         """A random head whose predictions differ between pixels."""
         import torch
 
-        from pixelherd.heads.network import Head
+        from pixelherd.heads.network import MlpHead
 
-        head = Head(self.dim, len(self.dataset.classes), hidden=[12, 8], generator=torch.Generator().manual_seed(seed))
+        generator = torch.Generator().manual_seed(seed)
+        head = MlpHead(self.dim, len(self.dataset.classes), hidden=[12, 8], generator=generator)
         with torch.no_grad():
             for parameter in head.parameters():
                 parameter *= 20

@@ -20,7 +20,7 @@ from pixelherd.datasets.settings import DemoSettings
 from pixelherd.errors import UserError
 from pixelherd.features.backbones.sources.architecture import Architecture
 from pixelherd.features.backbones.unet import Backbone
-from pixelherd.heads.network import Head, save
+from pixelherd.heads.network import MlpHead, save
 from pixelherd.storage.files import write_json
 from unit.places import REPOSITORY
 from unit.reference_adm import reference
@@ -97,7 +97,7 @@ def test_no_other_normalisation_is_known_yet():
     one = torch.zeros(1, dtype=torch.int64)
     for call in (
         lambda: pixelherd.vectors(maps, one, one, (4, 4), "rms"),
-        lambda: pixelherd.predict(maps, [Head(2, 2, generator=torch.Generator()).eval()], (4, 4), "rms"),
+        lambda: pixelherd.predict(maps, [MlpHead(2, 2, generator=torch.Generator()).eval()], (4, 4), "rms"),
     ):
         with pytest.raises(ValueError, match="unknown normalisation 'rms': choose one of unit"):
             call()
@@ -112,7 +112,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "checkpoints").mkdir()
     torch.save(reference(Architecture.read(OPTIONS)).state_dict(), tmp_path / "checkpoints" / "small.pt")
     run = tmp_path / "results" / "runs" / "demo" / "ddpm" / "edald" / "budget-0.1" / "seed-0"
-    head = Head(3 * (96 + 96 + 32 + 16), len(CLASSES), generator=torch.Generator().manual_seed(0))
+    head = MlpHead(3 * (96 + 96 + 32 + 16), len(CLASSES), generator=torch.Generator().manual_seed(0))
     save(head, run / "round-0" / "head.safetensors", {})
     features = {
         "timesteps": [50, 150, 250],

@@ -156,7 +156,6 @@ def settings() -> dict:
         "budgets": [4],
         "seeds": [0],
         "rounds": 2,
-        "head": {"epochs": 3},
         "pictures": 1,
         "images_per_job": 4,
     }

@@ -43,7 +43,7 @@ def started_jobs(process: subprocess.Popen, *scripts: str) -> Iterator[tuple[str
 def test_killed_jobs_of_any_stage_and_a_killed_snakemake(finished, tmp_path):
     study = finished.empty(tmp_path)
     # perturb and gather do not wait for each other, so they are killed in one Snakemake
-    for stages in (["extract"], ["herd"], ["perturb", "gather"], ["train"], ["evaluate"]):
+    for stages in (["extract"], ["herd"], ["perturb", "gather"], ["fit"], ["evaluate"]):
         process = study.start()
         killed = set()
         # All of them: Snakemake goes on with whatever does not need a job that failed.
@@ -53,7 +53,7 @@ def test_killed_jobs_of_any_stage_and_a_killed_snakemake(finished, tmp_path):
         assert process.returncode == 1 and killed == set(stages)
         output = (tmp_path / "output.txt").read_text()
         assert AGAIN in output and f"snakemake --cores 2 --directory {tmp_path}" in output, stages
-        if stages in (["herd"], ["train"]):
+        if stages in (["herd"], ["fit"]):
             process = study.start()
             _, orphan = next(started_jobs(process, *stages))
             process.kill()
@@ -126,7 +126,7 @@ def test_a_truncated_chunk_and_a_truncated_head(finished, tmp_path):
     assert broken.returncode == 1 and "Traceback" not in broken.stderr
     assert f"{RANDOM}/round-1/head.safetensors" in broken.stderr and "delete" in broken.stderr
     head.unlink()
-    assert study.ran() == {f"train/{RANDOM}/round-1", f"evaluate/{RANDOM}"}
+    assert study.ran() == {f"fit/{RANDOM}/round-1", f"evaluate/{RANDOM}"}
     assert study.results() == before
 
 

@@ -10,12 +10,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("methods")]  # they look
 
 MORE = {
     "ebald": None,
+    "ebald_mlp": {"score": "ebald", "head": {"kind": "mlp", "epochs": 3}},
     "uherding": None,
     "k_center": None,
     "typiclust": None,
     "margin_single": {"score": "margin", "stages": 1},
     "edald_single": {"score": "edald", "stages": 1},
     "balentacq_single": {"score": "balentacq", "stages": 1},
+    "bald_single_mlp": {"score": "bald", "stages": 1, "head": {"kind": "mlp", "epochs": 3}},
     "margin_listed": {"score": "margin", "candidates": {"listed": 3, "reserve": 7}},
     "margin_laplace": {"score": "margin", "candidates": {"kernel": "laplace"}},
 }
@@ -43,11 +45,13 @@ def test_added_methods_run_only_their_own_jobs(methods):
     assert shared == ["gather", "gather", "herd", "herd"], "lists for another kernel, and a union for another K"
     assert "gather/street/ddpm/seed-0-3" in ran
     of = {method: {job.split("/")[0] for job in ran if f"/{method}/" in job} for method in MORE}
-    always = {"score", "train", "evaluate"}
-    assert of["ebald"] == always | {"pool", "train_dropout"}
-    single = {"rank", "score", "vectors", "train", "evaluate"}
+    always = {"score", "fit", "evaluate"}
+    assert of["ebald"] == always | {"pool", "sample"}
+    assert of["ebald_mlp"] == {"score", "train", "evaluate", "pool", "train_dropout"}
+    single = {"rank", "score", "vectors", "fit", "evaluate"}
     assert of["margin_single"] == of["edald_single"] == single
-    assert of["balentacq_single"] == single | {"train_dropout"}
+    assert of["balentacq_single"] == single | {"sample"}
+    assert of["bald_single_mlp"] == {"rank", "score", "vectors", "train", "train_dropout", "evaluate"}
     for selected in ("uherding", "k_center", "typiclust"):
         assert of[selected] == always
 
@@ -76,20 +80,24 @@ def test_seeds_are_paired(methods):
     opened = [name for name in first if name not in ("random", "typiclust", "margin_listed", "margin_laplace")]
     assert len({first[name] for name in opened}) == 1
     assert len({first[name] for name in ("edald", "random", "typiclust")}) == 3
-    heads = [load_file(folder_of(study, name) / "round-0" / "head.safetensors") for name in opened]
-    for head in heads[1:]:
-        assert all((head[name] == values).all() for name, values in heads[0].items())
+    heads = {name: load_file(folder_of(study, name) / "round-0" / "head.safetensors") for name in opened}
+    for name, head in heads.items():
+        like = heads["ebald_mlp" if name.endswith("_mlp") else "ebald"]
+        assert all((head[key] == values).all() for key, values in like.items()), name
 
 
-def test_the_head_with_dropout_differs_and_is_sealed(methods):
+def test_samples_differ_from_the_head_and_are_sealed(methods):
     study, _ = methods
-    folder = folder_of(study, "ebald")
-    assert not (folder / "round-0" / "dropout_head.safetensors").exists()
-    plain, dropout = (
-        load_file(folder / name) for name in ("round-0/head.safetensors", "round-1/dropout_head.safetensors")
-    )
+    folder = folder_of(study, "ebald_mlp")
+    assert not (folder / "round-0" / "sampled_head.safetensors").exists()
+    names = "round-0/head.safetensors", "round-1/sampled_head.safetensors"
+    plain, dropout = (load_file(folder / name) for name in names)
     assert plain.keys() == dropout.keys() and (plain["first.weight"] != dropout["first.weight"]).any()
-    assert '"round-1/dropout_head.safetensors"' in (folder / "run.json").read_text()
+    assert '"round-1/sampled_head.safetensors"' in (folder / "run.json").read_text()
+    folder = folder_of(study, "ebald")
+    plain, samples = (load_file(folder / name) for name in names)
+    weights = [samples[f"heads.{number}.first.weight"] for number in range(5)]
+    assert len(samples) == 10 and all((each != plain["first.weight"]).any() for each in weights)
     scores = pd.read_csv(folder / "round-1" / "scores.csv")
     assert set(scores["score"]) == {"entropy", "margin", "least_confidence", "bald", "ebald", "balentacq"}
 
@@ -105,7 +113,7 @@ def test_a_lost_cache_is_made_again_for_the_rounds_to_come(methods, tmp_path):
     ran = {job for job in study.ran() if "/margin_single/" in job}
     run = "street/ddpm/margin_single/budget-4/seed-0"
     expected = {f"vectors/{run}/round-{number}" for number in range(3)} | {f"evaluate/{run}"}
-    expected |= {f"{rule}/{run}/round-2" for rule in ("score", "train")}
+    expected |= {f"{rule}/{run}/round-2" for rule in ("score", "fit")}
     expected |= {f"rank/{run}/round-2/{shard}" for shard in ("00000-00003", "00004-00005")}
     assert ran == expected
     after = study.results()
@@ -117,7 +125,8 @@ def test_methods_do_not_depend_on_stored_maps_or_images_per_job(methods, tmp_pat
     maps = {"maps": "recompute", "draw_maps": "keep"}
     features = {"ddpm": {**finished.settings["features"]["ddpm"], **maps}}
     # those that look at maps in every round, and one that looks at their lists
-    reading = {name: each for name, each in finished.settings["methods"].items() if "single" in name or name == "edald"}
+    methods_of = finished.settings["methods"].items()
+    reading = {name: each for name, each in methods_of if name.endswith("_single") or name == "edald"}
     study = finished.empty(tmp_path, features=features, images_per_job=1, methods=reading)
     study.snakemake("runs", "results/costs/costs.md")
     expected = finished.results()

@@ -86,7 +86,7 @@ def test_a_new_seed_runs_alone(finished, tmp_path):
     study.settings |= {"seeds": [0, 1], "methods": {"edald": None}}
     ran = study.ran(FINAL)
     assert {job for job in ran if "seed-0" in job} == set()
-    assert {"herd", "perturb", "train"} <= rules(ran) and not rules(ran) & {"extract", "prepare"}
+    assert {"herd", "perturb", "fit"} <= rules(ran) and not rules(ran) & {"extract", "prepare"}
     after = study.results()
     assert {name: after[name] for name in before if name.startswith("runs/")} == {
         name: content for name, content in before.items() if name.startswith("runs/")
@@ -98,7 +98,7 @@ def test_a_new_method_runs_alone_on_the_features_there_are(finished, tmp_path):
     study = finished.copy(tmp_path / "copy")
     study.settings["methods"] = {**study.settings["methods"], "margin": {"pool_fraction": 0.6}}
     ran = study.ran("runs")
-    assert rules(ran) == {"pool", "score", "train", "evaluate"}
+    assert rules(ran) == {"pool", "score", "fit", "evaluate"}
     assert all("/margin/" in job for job in ran)
 
 
@@ -132,7 +132,7 @@ def test_a_new_round_continues_every_run(finished, tmp_path):
     before = study.results()
     study.settings["rounds"] = 3
     ran = study.ran(FINAL)
-    expected = {f"{rule}/{run}/round-2" for rule in ("score", "train") for run in (EDALD, RANDOM)}
+    expected = {f"{rule}/{run}/round-2" for rule in ("score", "fit") for run in (EDALD, RANDOM)}
     expected |= {f"pool/{EDALD}/round-2", f"evaluate/{EDALD}", f"evaluate/{RANDOM}"}
     assert ran == expected
     after = study.results()
@@ -154,7 +154,7 @@ def test_rounds_and_seeds_are_added_to_results_without_a_cache(finished, tmp_pat
     shuffle_times(study)
     ran = study.ran(FINAL)
     sealed = {f"{EDALD}/round-{number}" for number in range(2)}
-    asked = {job for job in ran if job.startswith(("score", "train"))}
+    asked = {job for job in ran if job.startswith(("score", "fit"))}
     assert asked and not {job.split("/", 1)[1] for job in asked} & sealed
     at_once = finished.empty(tmp_path / "at-once", **more)
     at_once.snakemake(FINAL)
@@ -170,9 +170,9 @@ def carried(finished, tmp_path) -> Workspace:
 
 
 def test_changed_settings_redo_results_that_were_carried_elsewhere(carried):
-    carried.settings["head"] = {"epochs": 1}
+    carried.settings["head"] = {"l2": 1.0}
     planned = carried.snakemake("-n").stdout
-    asked = {f"{rule} {run}/round-{n}" for rule in ("Score", "Train") for run in (EDALD, RANDOM) for n in (0, 1)}
+    asked = {f"{rule} {run}/round-{n}" for rule in ("Score", "Fit") for run in (EDALD, RANDOM) for n in (0, 1)}
     assert all(f"{job}\n" in planned for job in asked) and "Extract" not in planned
     # ended in the middle, it goes on; the settings changed back, nothing is taken for finished that is not
     head = carried.results_folder / "runs" / EDALD / "round-0" / "head.safetensors"
@@ -181,12 +181,12 @@ def test_changed_settings_redo_results_that_were_carried_elsewhere(carried):
     assert head.read_bytes() != old and not (carried.results_folder / f"runs/{EDALD}/run.json").exists()
     carried.settings["methods"] = {"edald": None}
     ran = carried.ran("runs")
-    assert {f"{rule}/{EDALD}/round-1" for rule in ("score", "train")} == {
-        job for job in ran if job.startswith(("score", "train"))
+    assert {f"{rule}/{EDALD}/round-1" for rule in ("score", "fit")} == {
+        job for job in ran if job.startswith(("score", "fit"))
     }
     assert f"evaluate/{EDALD}" in ran
     seal = json.loads((carried.results_folder / "runs" / EDALD / "run.json").read_text())
-    assert seal["settings"]["training"]["epochs"] == 1
+    assert seal["settings"]["training"]["l2"] == 1
     assert carried.ran("runs") == set()
 
 
@@ -194,8 +194,8 @@ def test_changed_settings_redo_results_that_were_carried_elsewhere(carried):
 def test_new_rounds_continue_results_that_were_carried_elsewhere(carried):
     carried.settings["rounds"] = 3
     ran = carried.ran("runs")
-    expected = {f"{rule}/{run}/round-2" for rule in ("score", "train") for run in (EDALD, RANDOM)}
-    assert expected == {job for job in ran if job.startswith(("score", "train"))}
+    expected = {f"{rule}/{run}/round-2" for rule in ("score", "fit") for run in (EDALD, RANDOM)}
+    assert expected == {job for job in ran if job.startswith(("score", "fit"))}
     assert {f"evaluate/{EDALD}", f"evaluate/{RANDOM}"} <= ran and carried.ran("runs") == set()
 
 
@@ -205,7 +205,7 @@ def test_refresh_redoes_results_that_were_carried_elsewhere(carried):
     seal.write_text(json.dumps(json.loads(seal.read_text()) | {"source_sha256": "0"}))
     assert carried.ran("runs", "--config", "refresh=false") == set()
     ran = carried.ran("runs", "--config", "refresh=true")
-    assert {f"train/{EDALD}/round-0", f"evaluate/{EDALD}"} <= ran and f"evaluate/{RANDOM}" not in ran
+    assert {f"fit/{EDALD}/round-0", f"evaluate/{EDALD}"} <= ran and f"evaluate/{RANDOM}" not in ran
     assert carried.ran("runs", "--config", "refresh=true") == set()
 
 
@@ -214,7 +214,7 @@ def test_a_table_of_a_finished_run_that_is_gone_is_made_again(carried):
     before = carried.results()
     (carried.results_folder / "runs" / EDALD / "metrics.csv").unlink()
     ran = carried.ran("runs")
-    assert f"evaluate/{EDALD}" in ran and not rules(ran) & {"score", "train"} and f"evaluate/{RANDOM}" not in ran
+    assert f"evaluate/{EDALD}" in ran and not rules(ran) & {"score", "fit"} and f"evaluate/{RANDOM}" not in ran
     assert carried.results() == before
 
 
@@ -356,7 +356,7 @@ def test_results_do_not_depend_on_stored_maps(finished, tmp_path):
     (study.folder / "results" / "runs" / EDALD / "run.json").unlink()
     before = study.results()
     ran = rules(study.ran("runs"))
-    assert {"test_pass", "evaluate"} <= ran and not ran & {"prepare", "extract", "herd", "pool", "train"}
+    assert {"test_pass", "evaluate"} <= ran and not ran & {"prepare", "extract", "herd", "pool", "fit"}
     assert study.results() == before | {f"runs/{EDALD}/run.json": study.results()[f"runs/{EDALD}/run.json"]}
     passes = [json.loads(path.read_text()) for path in (study.folder / "cache" / "passes").rglob("*-*.json")]
     assert sorted(each["computed"] > 0 for each in passes) == [False, True], "what a pass found is kept"

@@ -109,6 +109,8 @@ rule train:
         log=PATHS.training_log,
     log:
         "logs/train/{step}.log",
+    wildcard_constraints:
+        step=one_of(WORK.steps_with("mlp")),
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
@@ -133,19 +135,64 @@ rule train:
 
 use rule train as train_dropout with:
     input:
-        unpack(of(rounds.train_dropout)),
+        unpack(of(rounds.train_sampled)),
     output:
-        head=PATHS.dropout_head,
-        log=PATHS.dropout_log,
+        head=PATHS.sampled_head,
+        log=PATHS.sampled_log,
     log:
         "logs/train_dropout/{step}.log",
     params:
-        checkpoint=of(rounds.dropout_checkpoint),
+        checkpoint=of(rounds.sampled_checkpoint),
         round=lambda w: round_of(w.step) - 1,
         dropout=lambda w: STUDY.methods[asked(w, "run").method].dropout,
         cost=noted_by("train_dropout", "{step}"),
     message:
         "Train with dropout {wildcards.step}"
+
+
+rule fit:
+    input:
+        unpack(of(rounds.train)),
+    output:
+        head=PATHS.head,
+        log=PATHS.training_log,
+    log:
+        "logs/fit/{step}.log",
+    wildcard_constraints:
+        step=one_of(WORK.steps_with("linear")),
+    conda:
+        "../../envs/pixelherd.yaml"
+    threads: STUDY.threads
+    resources:
+        **needs(4000, 60, per_image=(2, 0), split="train", gpu=True),
+    params:
+        **made_by("fit", "{step}"),
+        settings=of(stages.training, STUDY),
+        identity=of(stages.identity, STUDY),
+        round=lambda w: round_of(w.step),
+        samples=0,
+        threads=STUDY.threads,
+        device=STUDY.device,
+    message:
+        "Fit {wildcards.step}"
+    script:
+        "../scripts/fit.py"
+
+
+use rule fit as sample with:
+    input:
+        unpack(of(rounds.train_sampled)),
+    output:
+        head=PATHS.sampled_head,
+        log=PATHS.sampled_log,
+    log:
+        "logs/sample/{step}.log",
+    params:
+        round=lambda w: round_of(w.step) - 1,
+        samples=lambda w: STUDY.methods[asked(w, "run").method].samples,
+        cost=noted_by("sample", "{step}"),
+    message:
+        "Sample heads {wildcards.step}"
 
 
 # With `maps: recompute`: the network sees each test image once for all runs that are evaluated together.

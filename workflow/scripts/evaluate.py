@@ -24,14 +24,14 @@ with job(snakemake) as meter:
             stored, backbone = files.get(f"{name}_maps"), files.get(f"{name}_backbone")
             maps[name] = open_maps(stored, backbone, split.images, settings, params.device)
     if files.get("passes"):
-        shards = [evaluation.Confusions(path, params.key) for path in params.confusions]
-        matrices = evaluation.added_up(shards, files.heads)
+        shards = [evaluation.Tallies(path, params.key) for path in params.confusions]
+        counts = evaluation.added_up(shards, files.heads)
     else:
         original, workers = files.get("original_labels"), max(snakemake.threads // params.threads, 1)
         truth = OriginalLabels.open(Path(original).parent) if original else test.labels
-        matrices = evaluation.run_confusions(heads, test, maps.get("test"), truth, len(dataset.classes), workers)
+        counts = evaluation.tally_run(heads, test, maps.get("test"), truth, len(dataset.classes), workers)
     labels = [read_pixels([path], LABEL_COLUMNS, train.ids, dataset.size[1]) for path in files.labels]
-    evaluation.write_metrics(made.metrics, matrices, evaluation.labelled_pixels(labels, train.labels), dataset.classes)
+    evaluation.write_metrics(made.metrics, counts, evaluation.labelled_pixels(labels, files.heads), dataset.classes)
     perturbed = (Path(files.pictures).parent, *params.draws) if files.get("pictures") else None
     groups = pictured_groups(dataset, maps, labels, params.pictures)
     write_thumbnails(Path(made.thumbnails), heads[-1], groups, dataset.size, perturbed, params.weight)

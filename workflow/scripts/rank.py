@@ -24,14 +24,14 @@ with job(snakemake) as meter:
     train = dataset.train
     labelled = read_pixels(files.labels, LABEL_COLUMNS, train.ids, dataset.size[1])
     current = Round(params.round, settings.pixels(len(train)), labelled, settings)
-    loaded = {name: network.load(files[name]).to(device) for name in ("head", "dropout_head") if files.get(name)}
+    loaded = {name: network.load_any(files[name]).to(device) for name in ("head", "sampled_head") if files.get(name)}
     computed = None
     if files.get("backbone"):
         backbone = open_manifest(files.backbone, device=device)
         computed = ComputedMaps(backbone, train.images, MapSettings(**params.features))
     perturbed = StoredDraws(files.draw_maps) if files.get("draw_maps") else computed if settings.draws else None
     maps_of = StoredMaps(files.maps) if files.get("maps") else computed
-    sources = Sources(maps_of, loaded.get("head"), perturbed, loaded.get("dropout_head"))
+    sources = Sources(maps_of, loaded.get("head"), perturbed, loaded.get("sampled_head"))
     images = images_of(snakemake.wildcards.shard)
     with tqdm(total=len(images), desc="rank", unit="image", disable=None) as bar:
         best = rank(images, train, sources, current, progress=bar.update)

@@ -21,20 +21,20 @@ with job(snakemake):
     train, width = dataset.train, dataset.size[1]
     labelled = read_pixels(files.get("labels", []), LABEL_COLUMNS, train.ids, width)
     current = Round(number, settings.pixels(len(train)), labelled, settings)
-    before, dropout_head = (network.load(files[name]) if files.get(name) else None for name in ("head", "dropout_head"))
-    if files.get("ranks"):
-        best = Best.of([Best.read(path) for path in files.ranks], current.budget)
-        chosen, ranking = best.queries(current.budget)
+    heads = [network.load_any(files[name]) if files.get(name) else None for name in ("head", "sampled_head")]
+    union, ranking = read_union(Path(files.union).parent) if files.get("union") else None, rankings.Ranking()
+    if heads[0] and heads[0].known.sum() < 2:  # a head that knows one class is sure of it everywhere
+        chosen = choose.by_coverage(union, current)
+    elif files.get("ranks"):
+        chosen, ranking = Best.of(map(Best.read, files.ranks), current.budget).queries(current.budget)
     elif files.get("context"):
-        chosen, ranking = choose.at_random(Shards.open(files.context), train.labels, current), rankings.Ranking()
+        chosen = choose.at_random(Shards.open(files.context), train.labels, current)
     elif files.get("pool"):
-        union, rows = read_union(Path(files.union).parent), np.load(files.pool)
         draws = Shards.open(files.draws) if files.get("draws") else None
-        chosen, ranking = choose.by_score(union, rows, current, before, draws=draws, dropout_head=dropout_head)
+        chosen, ranking = choose.by_score(union, np.load(files.pool), current, *heads, draws=draws)
     else:
-        chosen, ranking = choose.together(read_union(Path(files.union).parent), current, before), rankings.Ranking()
+        chosen = choose.together(union, current, heads[0])
     write_pixels(snakemake.output.queries, QUERY_COLUMNS, number, chosen, train.ids, width)
     if labels := snakemake.output.get("labels"):
         write_pixels(labels, LABEL_COLUMNS, number, answer(chosen, train.labels), train.ids, width)
-    rankings.write_scores(snakemake.output.scores, number, ranking)
-    rankings.write_correlations(snakemake.output.correlations, number, ranking)
+    rankings.write(snakemake.output.scores, snakemake.output.correlations, number, ranking)

@@ -12,13 +12,13 @@ with job(snakemake) as meter:
     from pixelherd.datasets.dataset import Dataset, OriginalLabels
     from pixelherd.features.maps import open_maps
     from pixelherd.features.settings import MapSettings
-    from pixelherd.heads.evaluation import Confusions, confusions
+    from pixelherd.heads.evaluation import Tallies, tally
     from pixelherd.heads.network import load
     from pixelherd.storage.files import write_json
     from pixelherd.storage.shards import images_of
 
     files, params = snakemake.input, snakemake.params
-    kept, wanted = Confusions(params.confusions, params.key), json.loads(Path(files.heads).read_text())
+    kept, wanted = Tallies(params.confusions, params.key), json.loads(Path(files.heads).read_text())
     missing = [head for head in wanted if head not in kept]
     if missing:
         dataset, images = Dataset.open(Path(files.dataset).parent), images_of(snakemake.wildcards.shard)
@@ -28,7 +28,7 @@ with job(snakemake) as meter:
         maps_of = open_maps(None, files.backbone, dataset.test.images, settings, params.device)
         heads = [load(path).to(resolve(params.device)) for path in missing]
         with tqdm(total=len(images), desc="evaluate", unit="image", disable=None) as bar:
-            found = confusions(heads, images, maps_of, truth, len(dataset.classes), progress=bar.update)
+            found = tally(heads, images, maps_of, truth, len(dataset.classes), progress=bar.update)
         kept.add(dict(zip(missing, found, strict=True)))
         meter.forwards = maps_of.forwards
     write_json(snakemake.output[0], {"heads": len(wanted), "computed": len(missing)})

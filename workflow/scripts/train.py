@@ -1,4 +1,4 @@
-"""Train a head from scratch on all labels so far."""
+"""Train the paper's head from scratch on all labels so far."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ with job(snakemake) as meter:
     from pixelherd.features.settings import MapSettings
     from pixelherd.heads import network, sources, training
     from pixelherd.heads.settings import TrainingSettings
-    from pixelherd.selection.labelled import vector_source
+    from pixelherd.selection.labelled import labelled_pixels, vector_source
 
     files, params, number = snakemake.input, snakemake.params, snakemake.params.round
     dataset, settings = Dataset.open(Path(files.dataset).parent), TrainingSettings(**params.settings)
@@ -24,16 +24,17 @@ with job(snakemake) as meter:
         maps_of = open_maps(files.get("maps"), files.get("backbone"), images, made, params.device)
         source, dim = sources.dense_source(dataset, files.get("labels", []), maps_of, device)
     else:
-        places = files.context, files.get("union"), device, files.get("vectors", ())
-        source, dim = vector_source(dataset, files.labels, *places)
-    generator = torch_generator(settings.seed, "head", number)
-    head = network.Head(dim, len(dataset.classes), hidden=settings.hidden, dropout=params.dropout, generator=generator)
-    head, order = head.to(device), torch_generator(settings.seed, "image order")
-    with tqdm(total=settings.epochs, desc="train", unit="epoch", disable=None) as bar:
+        labelled = labelled_pixels(dataset, files.labels, files.context, files.get("union"), files.get("vectors", ()))
+        source, dim = vector_source(labelled, files.context, device), labelled.dim
+    wanted, generator = settings.head, torch_generator(settings.seed, "head", number)
+    shape = {"hidden": wanted.hidden, "dropout": params.dropout, "generator": generator}
+    head, order = network.MlpHead(dim, len(dataset.classes), **shape), torch_generator(settings.seed, "image order")
+    with tqdm(total=wanted.epochs, desc="train", unit="epoch", disable=None) as bar:
         options = {"progress": lambda row: bar.update(), "checkpoint": checkpoint}
-        log = training.train(source, head, settings, order_generator=order, **options)
-    training.write_log(snakemake.output.log, log)
-    network.save(head, snakemake.output.head, {"run": params.identity, "round": str(number)})
+        log = training.train(source, head.to(device), wanted, order_generator=order, **options)
+    network.write_log(snakemake.output.log, log)
+    facts = {"run": params.identity, "round": number, "labelled_pixels": int(source.counts.sum())}
+    network.save(head, snakemake.output.head, facts)
     if checkpoint:
         checkpoint.unlink()
         meter.forwards = maps_of.forwards

@@ -35,14 +35,14 @@ ELSEWHERE = """
 import torch
 from accelerator import DEVICE
 from pixelherd.heads import dense
-from pixelherd.heads.network import Head
+from pixelherd.heads.network import MlpHead
 
 try:
     torch.ones(3).to(DEVICE) + torch.ones(3)
 except RuntimeError as error:
     print(error)
 maps = {1: torch.rand(2, 20, 8, 8).half(), 3: torch.rand(1, 24, 16, 16), 4: torch.rand(1, 5, 32, 32)}
-head = Head(69, 3, generator=torch.Generator().manual_seed(0)).eval()
+head = MlpHead(69, 3, generator=torch.Generator().manual_seed(0)).eval()
 on_cpu = dense.log_probabilities(maps, [head], (32, 32))[0]
 head.to(DEVICE)
 for place in ("cpu", DEVICE):

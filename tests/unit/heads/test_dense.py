@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from pixelherd.features import interpolation
 from pixelherd.heads import dense
-from pixelherd.heads.network import Head, sampling
+from pixelherd.heads.network import MlpHead, sampled
 
 GEOMETRIES = [
     ([(16, 24)], (16, 24)),
@@ -46,7 +46,7 @@ def pixels_of(size):
 def trained_head(dim, classes=4, hidden=(10, 6), seed=0, dropout=0.0):
     """A head whose BatchNorm statistics are not the initial ones."""
     generator = torch.Generator().manual_seed(seed)
-    head = Head(dim, classes, hidden=hidden, dropout=dropout, generator=generator)
+    head = MlpHead(dim, classes, hidden=hidden, dropout=dropout, generator=generator)
     with torch.no_grad():
         for parameter in head.parameters():
             parameter += torch.randn(parameter.shape, generator=generator) / 4
@@ -174,9 +174,9 @@ def test_predictions_with_dropout_on_are_samples_of_the_head():
     vectors = F.normalize(naive(maps, size), dim=0).flatten(1).T
     head = trained_head(vectors.shape[1], dropout=0.5)
     without = dense.predict(maps, [head], size)[0]
-    with sampling(head, torch.Generator().manual_seed(3)):
+    with sampled(head, 1, torch.Generator().manual_seed(3)):
         sample, other = (dense.predict(maps, [head], size)[0] for _ in range(2))
-    with sampling(head.double(), torch.Generator().manual_seed(3)):
+    with sampled(head.double(), 1, torch.Generator().manual_seed(3)):
         expected = head.inference_layers()(head.first(vectors)).T.unflatten(1, size)
     torch.testing.assert_close(sample.double(), expected, atol=1e-4, rtol=1e-4)
     assert not torch.allclose(sample, other, atol=1e-2)
@@ -185,12 +185,12 @@ def test_predictions_with_dropout_on_are_samples_of_the_head():
 
 def test_tiles_do_not_change_samples(monkeypatch):
     maps, size = maps_of([(4, 6), (8, 12)]), (8, 12)
-    head, sampled = trained_head(14, dropout=0.5), {}
+    head, found = trained_head(14, dropout=0.5), {}
     for tile in (4 * 10 * 12 * 3, 2**20):
         monkeypatch.setattr(dense, "TILE", tile)
-        with sampling(head, torch.Generator().manual_seed(3)):
-            sampled[tile] = dense.predict(maps, [head, head], size)
-    first, second = sampled.values()
+        with sampled(head, 2, torch.Generator().manual_seed(3)):
+            found[tile] = dense.predict(maps, [head, head], size)
+    first, second = found.values()
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
     assert not torch.allclose(*first, atol=1e-2)
 

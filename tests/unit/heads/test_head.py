@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from pixelherd.errors import UserError
 from pixelherd.features import interpolation
 from pixelherd.heads import network
-from pixelherd.heads.network import Head
-from pixelherd.heads.settings import HeadSettings
+from pixelherd.heads.network import MlpHead
+from pixelherd.heads.settings import MlpSettings
 from pixelherd.heads.sources import DenseSource, VectorSource
 from pixelherd.heads.training import train
 
@@ -23,7 +23,7 @@ def generator(seed=0):
 
 
 def new_head(seed=0, **options):
-    return Head(DIM, CLASSES, generator=generator(seed), **options)
+    return MlpHead(DIM, CLASSES, generator=generator(seed), **options)
 
 
 def toy(images=20, context=30, labelled=range(20), seed=0):
@@ -42,7 +42,8 @@ def toy(images=20, context=30, labelled=range(20), seed=0):
 
 def fit(source, settings=None, *, seed=0, order=0, dropout=0.0, **options):
     head = new_head(seed, dropout=dropout)
-    log = train(source, head, settings or HeadSettings(epochs=6), order_generator=generator(order), **options)
+    settings = settings or MlpSettings(kind="mlp", epochs=6)
+    log = train(source, head, settings, order_generator=generator(order), **options)
     return head, log
 
 
@@ -62,7 +63,7 @@ class Recorded(VectorSource):
 
 
 def test_layers_and_their_initial_values():
-    head = Head(500, 7, generator=generator())
+    head = MlpHead(500, 7, generator=generator())
     shapes = [tuple(layer.weight.shape) for layer in [head.first, *head.rest] if isinstance(layer, torch.nn.Linear)]
     assert shapes == [(128, 500), (32, 128), (7, 32)]
     names = [type(layer).__name__ for layer in head.rest]
@@ -75,9 +76,9 @@ def test_layers_and_their_initial_values():
 
 
 def test_many_classes_get_a_wider_head():
-    assert Head(DIM, 29, generator=generator()).hidden == (128, 32)
-    assert Head(DIM, 30, generator=generator()).hidden == (256, 128)
-    assert Head(DIM, 30, hidden=[8, 4], generator=generator()).hidden == (8, 4)
+    assert MlpHead(DIM, 29, generator=generator()).hidden == (128, 32)
+    assert MlpHead(DIM, 30, generator=generator()).hidden == (256, 128)
+    assert MlpHead(DIM, 30, hidden=[8, 4], generator=generator()).hidden == (8, 4)
 
 
 def test_first_and_rest_make_the_whole():
@@ -89,7 +90,7 @@ def test_first_and_rest_make_the_whole():
 def test_nothing_reads_or_moves_the_global_generator(tmp_path):
     before = torch.get_rng_state()
     head, _ = fit(VectorSource(*toy()[:4]), dropout=0.5)
-    network.dropout_log_probabilities(head, np.ones((3, DIM)), 2, generator=generator())
+    network.sampled_log_probabilities(head, np.ones((3, DIM)), 2, generator=generator())
     network.save(head, tmp_path / "head.safetensors", {})
     network.load(tmp_path / "head.safetensors")
     assert torch.equal(before, torch.get_rng_state())
@@ -110,17 +111,17 @@ def test_dropout_samples_differ_and_leave_batch_statistics_alone():
     head = new_head(dropout=0.2)
     before = {key: value.clone() for key, value in head.state_dict().items()}
     vectors = np.random.default_rng(0).normal(size=(4, DIM)).astype(np.float32)
-    samples = network.dropout_log_probabilities(head, vectors, 6, generator=generator())
+    samples = network.sampled_log_probabilities(head, vectors, 6, generator=generator())
     assert samples.shape == (4, 6, CLASSES)
     assert (samples.std(dim=1) > 0).all()
-    assert torch.equal(samples, network.dropout_log_probabilities(head, vectors, 6, generator=generator()))
+    assert torch.equal(samples, network.sampled_log_probabilities(head, vectors, 6, generator=generator()))
     assert all(torch.equal(value, head.state_dict()[key]) for key, value in before.items())
     assert torch.equal(head(torch.from_numpy(vectors)), head(torch.from_numpy(vectors)))
 
 
 def test_without_dropout_every_sample_is_the_prediction():
     head, vectors = new_head(), np.random.default_rng(0).normal(size=(4, DIM))
-    samples = network.dropout_log_probabilities(head, vectors, 2, generator=generator())
+    samples = network.sampled_log_probabilities(head, vectors, 2, generator=generator())
     assert torch.equal(samples, network.log_probabilities(head, vectors)[:, None].expand(4, 2, CLASSES))
 
 
@@ -158,7 +159,7 @@ def test_saved_head_comes_back_with_its_metadata(tmp_path):
 def test_same_head_gives_same_bytes_in_every_process(tmp_path):
     code = (
         "import sys, torch; from pixelherd.heads import network as h;"
-        "head = h.Head(12, 3, generator=torch.Generator().manual_seed(0));"
+        "head = h.MlpHead(12, 3, generator=torch.Generator().manual_seed(0));"
         "h.save(head, sys.argv[1], {k: k for k in 'qwertyuiop'})"
     )
     paths = [tmp_path / name for name in ("a", "b")]
@@ -197,7 +198,7 @@ def test_other_files_are_no_heads(tmp_path):
 
 def test_clusters_are_separated_from_one_label_per_image():
     context, vectors, images, labels, truth = toy(images=60, labelled=range(60))
-    head, log = fit(VectorSource(context, vectors, images, labels), HeadSettings())
+    head, log = fit(VectorSource(context, vectors, images, labels), MlpSettings(kind="mlp"))
     predicted = network.log_probabilities(head, context.reshape(-1, DIM)).argmax(dim=1).numpy()
     assert (predicted == truth.ravel()).mean() > 0.98
     assert log[-1]["loss"] < log[0]["loss"] / 2
@@ -210,13 +211,40 @@ def test_context_moves_batch_statistics_but_not_as_labels():
     other, _ = fit(VectorSource(context + np.float16(0.5), vectors, images, labels))
     assert not torch.allclose(head.rest[1].running_mean, other.rest[1].running_mean)
 
-    one = HeadSettings(epochs=1, batch_images=20)
-    head = new_head()
+
+@pytest.mark.parametrize("epochs", [1, 6])
+def test_stored_statistics_are_exact(epochs):
+    """Running averages of a short training are far from them: 250 times too wide, and predictions are uniform."""
+    context, vectors, images, labels, _ = toy()
+    head, _ = fit(VectorSource(context, vectors, images, labels), MlpSettings(kind="mlp", epochs=epochs))
+    pixels = torch.from_numpy(np.concatenate([context.reshape(-1, DIM), vectors])).double()
+    layers = [head.first, *head.rest]
     with torch.no_grad():
-        pixels = torch.from_numpy(np.concatenate([context.reshape(-1, DIM), vectors])).float()
-        hidden = head.first(pixels).relu()
-    train(VectorSource(context, vectors, images, labels), head, one, order_generator=generator())
-    torch.testing.assert_close(head.rest[1].running_mean, 0.1 * hidden.mean(dim=0))
+        for layer in layers:
+            if isinstance(layer, torch.nn.BatchNorm1d):
+                mean, variance = pixels.mean(0), pixels.var(0, correction=0)
+                torch.testing.assert_close(layer.running_mean.double(), mean, rtol=1e-5, atol=1e-7)
+                torch.testing.assert_close(layer.running_var.double(), variance, rtol=1e-5, atol=1e-10)
+            pixels = layer.double()(pixels)
+
+
+def test_losses_before_the_first_epoch_that_may_stop_do_not_count():
+    """The first batch of all is the lowest: with its loss in mind, training would stop in its second epoch."""
+    still = {"learning_rate": 1e-12, "minimum_learning_rate": 0, "accuracy": 0, "batch_images": 20, "epochs": 12}
+    source = VectorSource(*toy()[:4])
+    _, log = fit(source, MlpSettings(kind="mlp", **still, patience=4, minimum_epochs=5))
+    assert len(log) >= 5 + 4, "the fifth epoch sets the lowest loss, four more must miss it"
+
+
+def test_a_class_without_a_label_is_never_predicted():
+    context, vectors, images, labels, _ = toy()
+    head, _ = fit(VectorSource(context, vectors, images, np.where(labels == 1, 0, labels)))
+    assert head.known.tolist() == [True, False, True]
+    predicted = network.log_probabilities(head, context.reshape(-1, DIM))
+    assert (predicted[:, 1] == -torch.inf).all() and not (predicted.argmax(1) == 1).any()
+    torch.testing.assert_close(predicted.exp().sum(1), torch.ones(len(predicted)))
+    folded = head.inference_layers()(head.first(torch.from_numpy(context[0]).float()))
+    torch.testing.assert_close(folded.log_softmax(1), predicted[:30], rtol=1e-4, atol=1e-4)
 
 
 def test_pixel_that_nobody_could_tell_counts_like_context():
@@ -252,17 +280,20 @@ def test_memory_mapped_context_trains_the_same(tmp_path):
 def test_batches_without_a_label_are_not_read_and_the_order_stays():
     context, vectors, images, labels, _ = toy(images=23, labelled=[0, 11, 22])
     source = Recorded(context, vectors, images, labels)
-    _, log = fit(source, HeadSettings(epochs=3, minimum_epochs=3))
+    _, log = fit(source, MlpSettings(kind="mlp", epochs=3, minimum_epochs=3))
     order = torch.randperm(23, generator=generator()).tolist()
     batches = [tuple(order[start : start + 5]) for start in range(0, 23, 5)]
     expected = [batch for batch in batches if set(batch) & {0, 11, 22}]
     assert 1 <= len(expected) <= 3
-    assert source.read == expected * 3
+    trained = len(expected) * 3
+    assert source.read[:trained] == expected * 3
+    every = [tuple(range(start, min(start + 5, 23))) for start in range(0, 23, 5)]
+    assert source.read[trained:] == every * 2, "the statistics of both BatchNorms are those of all images"
     assert [row["steps"] for row in log] == [len(expected)] * 3
 
 
 def test_learning_rate_follows_the_cosine_per_epoch():
-    settings = HeadSettings(epochs=6, learning_rate=1e-2, minimum_learning_rate=1e-4, period=5)
+    settings = MlpSettings(kind="mlp", epochs=6, learning_rate=1e-2, minimum_learning_rate=1e-4, period=5)
     _, log = fit(VectorSource(*toy()[:4]), settings)
     expected = 1e-4 + (1e-2 - 1e-4) * (1 + np.cos(np.pi * np.arange(6) / 5)) / 2
     np.testing.assert_allclose([row["learning_rate"] for row in log], expected, rtol=1e-6)
@@ -273,19 +304,19 @@ def test_training_stops_when_it_stalls_but_not_before_the_minimum_epoch():
     source = VectorSource(*toy()[:4])
     # A learning rate of 1 makes the loss jump, so it goes without a new lowest for long.
     lively = {"epochs": 30, "learning_rate": 1.0, "patience": 3, "accuracy": 0.0}
-    _, log = fit(source, HeadSettings(**lively, minimum_epochs=8))
-    assert log[-1]["epoch"] == 8
-    assert len(fit(source, HeadSettings(**lively, minimum_epochs=31))[1]) == 30
-    assert len(fit(source, HeadSettings(**lively | {"accuracy": 1.0}))[1]) == 30
-    assert len(fit(source, HeadSettings(**lively | {"patience": 1000}))[1]) == 30
+    _, log = fit(source, MlpSettings(kind="mlp", **lively, minimum_epochs=8))
+    assert 8 <= log[-1]["epoch"] <= 12
+    assert len(fit(source, MlpSettings(kind="mlp", **lively, minimum_epochs=31))[1]) == 30
+    assert len(fit(source, MlpSettings(kind="mlp", **lively | {"accuracy": 1.0}))[1]) == 30
+    assert len(fit(source, MlpSettings(kind="mlp", **lively | {"patience": 1000}))[1]) == 30
 
 
 def test_training_stops_within_an_epoch():
     """Nothing improves at a learning rate near 0 after the first pass, in which the first batch is the lowest."""
     source = VectorSource(*toy()[:4])
-    settings = HeadSettings(learning_rate=1e-12, minimum_learning_rate=0, patience=4, accuracy=0, minimum_epochs=3)
-    _, log = fit(source, settings)
-    assert log[-1]["epoch"] < 50
+    still = {"learning_rate": 1e-12, "minimum_learning_rate": 0, "accuracy": 0}
+    _, log = fit(source, MlpSettings(kind="mlp", **still, patience=6, minimum_epochs=3))
+    assert 3 < log[-1]["epoch"] < 50, "losses before the third epoch do not count for patience"
     assert log[-1]["steps"] <= 4
 
 
@@ -295,7 +326,7 @@ class Stop(Exception):
 
 @pytest.mark.parametrize("until", [1, 4, 7])
 def test_resumed_training_ends_with_the_same_bits(tmp_path, until):
-    source, settings = VectorSource(*toy()[:4]), HeadSettings(epochs=7, learning_rate=1e-2)
+    source, settings = VectorSource(*toy()[:4]), MlpSettings(kind="mlp", epochs=7, learning_rate=1e-2)
     whole, log = fit(source, settings, dropout=0.2)
 
     def interrupt(row):
@@ -313,23 +344,23 @@ def test_resumed_training_ends_with_the_same_bits(tmp_path, until):
 
 def test_resumed_training_remembers_that_it_stopped(tmp_path):
     source = Recorded(*toy()[:4])
-    settings = HeadSettings(epochs=30, learning_rate=1.0, patience=3, accuracy=0.0)
+    settings = MlpSettings(kind="mlp", epochs=30, learning_rate=1.0, patience=3, accuracy=0.0)
     checkpoint = tmp_path / "checkpoint.pt"
     _, log = fit(source, settings, checkpoint=checkpoint)
     read = len(source.read)
     assert fit(source, settings, checkpoint=checkpoint)[1] == log
     assert len(log) < 30
-    assert len(source.read) == read
+    assert len(source.read) - read == 2 * 4, "statistics alone are made again, of twenty images twice"
 
 
 def test_checkpoint_of_another_training_or_damaged_is_refused(tmp_path):
     source, checkpoint = VectorSource(*toy()[:4]), tmp_path / "checkpoint.pt"
-    fit(source, HeadSettings(epochs=1), checkpoint=checkpoint)
+    fit(source, MlpSettings(kind="mlp", epochs=1), checkpoint=checkpoint)
     with pytest.raises(UserError, match=r"checkpoint\.pt belongs to another training; delete"):
-        fit(source, HeadSettings(epochs=2), checkpoint=checkpoint)
+        fit(source, MlpSettings(kind="mlp", epochs=2), checkpoint=checkpoint)
     checkpoint.write_bytes(checkpoint.read_bytes()[:500])
     with pytest.raises(UserError, match=r"checkpoint\.pt is damaged.*delete"):
-        fit(source, HeadSettings(epochs=1), checkpoint=checkpoint)
+        fit(source, MlpSettings(kind="mlp", epochs=1), checkpoint=checkpoint)
 
 
 def test_bad_training_sets_are_reported():
@@ -353,10 +384,10 @@ def test_bad_training_sets_are_reported():
 def test_settings_are_checked_without_torch():
     code = "import sys, pixelherd.heads.settings; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
-    assert HeadSettings(context="all", hidden=[8, 4]).context == "all"
+    assert MlpSettings(kind="mlp", context="all", hidden=[8, 4]).context == "all"
     for wrong in ({"epoch": 3}, {"hidden": [3]}, {"epochs": 0}, {"context": 256}, {"accuracy": 95}):
         with pytest.raises(ValidationError):
-            HeadSettings(**wrong)
+            MlpSettings(kind="mlp", **wrong)
 
 
 # Dense maps
@@ -378,7 +409,7 @@ def test_dense_source_trains_like_the_vectors_of_every_pixel():
     rows, columns = (torch.from_numpy(x) for x in np.divmod(np.arange(size[0] * size[1]), size[1]))
     vectors = np.concatenate([interpolation.vectors(image, rows, columns, size).numpy() for image in maps])
     source = VectorSource(None, vectors, np.repeat(np.arange(4), len(rows)), labels.ravel())
-    settings = HeadSettings(epochs=5, batch_images=2)
+    settings = MlpSettings(kind="mlp", epochs=5, batch_images=2)
     head, log = fit(source, settings)
     other, dense_log = fit(DenseSource(maps.__getitem__, labels, size), settings)
     np.testing.assert_allclose([row["loss"] for row in dense_log], [row["loss"] for row in log], rtol=1e-3)
@@ -394,8 +425,8 @@ def test_dense_source_reads_only_the_batches_that_it_needs():
         read.append(image)
         return maps[image]
 
-    fit(DenseSource(load, labels, size), HeadSettings(epochs=2, batch_images=1))
-    assert read == [3, 3]
+    fit(DenseSource(load, labels, size), MlpSettings(kind="mlp", epochs=2, batch_images=1))
+    assert read == [3, 3, 0, 1, 2, 3, 0, 1, 2, 3], "two epochs, and two passes for exact statistics"
 
 
 def test_dense_source_refuses_labels_of_another_size():

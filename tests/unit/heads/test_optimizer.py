@@ -39,10 +39,10 @@ def test_neither_training_nor_predicting_imports_torchs_compiler(tmp_path):
     code = """
 import sys, numpy, torch
 from pixelherd.heads import dense, network, sources, training
-from pixelherd.heads.settings import HeadSettings
+from pixelherd.heads.settings import MlpSettings
 source = sources.VectorSource(None, numpy.eye(4, dtype=numpy.float16), [0, 0, 1, 1], [0, 1, 0, 1])
-model = network.Head(4, 2, generator=torch.Generator())
-training.train(source, model, HeadSettings(epochs=2), order_generator=torch.Generator())
+model = network.MlpHead(4, 2, generator=torch.Generator())
+training.train(source, model, MlpSettings(kind="mlp", epochs=2), order_generator=torch.Generator())
 network.save(model, sys.argv[1], {})
 network.log_probabilities(network.load(sys.argv[1]), numpy.eye(4))
 dense.predict({1: torch.ones(1, 4, 2, 2)}, [model], (4, 4))

@@ -60,7 +60,8 @@ def check_batch(cache, source, answered):
 
 def test_listed_pixels(cache, rounds):
     manifest = cache.union / "manifest.json"
-    source, dim = labelled.vector_source(cache.dataset, rounds, cache.train, manifest, CPU)
+    pixels = labelled.labelled_pixels(cache.dataset, rounds, cache.train, manifest)
+    source, dim = labelled.vector_source(pixels, cache.train, CPU), pixels.dim
     answered = read_pixels(rounds, LABEL_COLUMNS, cache.dataset.train.ids, 32)
     assert dim == cache.dim and source.images == 6 and len(answered) == 5
     check_batch(cache, source, answered)
@@ -73,7 +74,8 @@ def test_random_pixels(cache, tmp_path):
     current = Round(0, 9, Pixels(nothing, nothing, nothing), options)
     asked = choose.at_random(Shards.open(cache.train), truth, current)
     path = write_labels(cache, tmp_path / "labels.csv", answer(asked, truth))
-    source, dim = labelled.vector_source(cache.dataset, [path], cache.train, None, CPU)
+    pixels = labelled.labelled_pixels(cache.dataset, [path], cache.train, None)
+    source, dim = labelled.vector_source(pixels, cache.train, CPU), pixels.dim
     assert dim == cache.dim
     check_batch(cache, source, read_pixels([path], LABEL_COLUMNS, cache.dataset.train.ids, 32))
 
@@ -85,7 +87,20 @@ def test_pixels_without_a_vector_are_one_line(cache, tmp_path, listed):
     path = write_labels(cache, tmp_path / "labels.csv", Pixels(np.array([2]), np.array([other]), np.array([1.0])))
     union = cache.union / "manifest.json" if listed else None
     with pytest.raises(UserError, match=f"pixel {other} of training image 2"):
-        labelled.vector_source(cache.dataset, [path], cache.train, union, CPU)
+        labelled.labelled_pixels(cache.dataset, [path], cache.train, union)
+
+
+def test_without_answers_every_context_pixel_is_labelled(cache):
+    pixels = labelled.labelled_pixels(cache.dataset, [], cache.train, None)
+    shards = Shards.open(cache.train)
+    assert len(pixels.labels) == 6 * 20 and pixels.dim == cache.dim and pixels.count <= 120
+    for rows in (1, 45, 1000):
+        blocks = list(pixels.blocks(rows))
+        assert np.array_equal(np.concatenate([block for _, block in blocks]), shards.all("context").reshape(120, -1))
+        places = np.concatenate([np.arange(120)[part] for part, _ in blocks])
+        assert places.tolist() == list(range(120))
+    truth = cache.dataset.train.labels[4].reshape(-1)[shards.image("context_pixels", 4)]
+    assert np.array_equal(pixels.labels[pixels.images == 4], truth)
 
 
 def test_dense_maps_with_labels(cache, rounds):

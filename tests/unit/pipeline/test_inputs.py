@@ -54,10 +54,10 @@ def test_later_rounds_read_what_their_method_asks(work_of):
     labels = {name: [f"{ROUND.format(name, 0)}/labels.csv"] for name in work.study.methods}
     pools = {name: f"c/pools/demo/ddpm/{name}/budget-3/seed-0/round-1.npy" for name in ("edald", "bald")}
     draws = "c/draws/demo/ddpm/seed-0/index.json"
-    dropout = f"{ROUND.format('bald', 1)}/dropout_head.safetensors"
+    sampled = f"{ROUND.format('bald', 1)}/sampled_head.safetensors"
     more = {
         "edald": {"pool": pools["edald"], "draws": draws, "head": heads["edald"]},
-        "bald": {"pool": pools["bald"], "head": heads["bald"], "dropout_head": dropout},
+        "bald": {"pool": pools["bald"], "head": heads["bald"], "sampled_head": sampled},
         "uherding": {"head": heads["uherding"]},
         "coverage": {},
     }
@@ -71,7 +71,14 @@ def test_a_single_stage_round_reads_the_ranks_of_every_shard(work_of):
     assert rounds.score(work, run, 0)["union"] == UNION
     step = "demo/ddpm/one/budget-3/seed-0/round-1"
     ranks = [f"c/ranks/{step}/{shard}.npz" for shard in ("00000-00003", "00004-00005")]
-    assert rounds.score(work, run, 1)["ranks"] == ranks
+    before = ROUND.format("one", 0)
+    asked = {"head": f"{before}/head.safetensors", "union": UNION}  # a head that knows one class ranks nothing
+    assert rounds.score(work, run, 1) == {
+        "dataset": DATASET,
+        "labels": [f"{before}/labels.csv"],
+        "ranks": ranks,
+        **asked,
+    }
     ranked = rounds.rank(work, run, 1, "00004-00005")
     assert ranked["maps"] == "c/features/demo/ddpm/train/00004-00005/manifest.json"
     assert ranked["backbone"] == "c/backbones/ddpm.json" and "draw_maps" not in ranked
@@ -82,17 +89,44 @@ def test_a_single_stage_round_reads_the_ranks_of_every_shard(work_of):
     assert rounds.train(work, run, 1)["vectors"] == vectors
 
 
-def test_heads_with_dropout_learn_the_labels_of_the_round_before(work_of):
-    work = work_of(methods={"bald": None})
+def test_a_single_stage_round_asks_the_heads_that_ranked(work_of):
+    work = work_of(methods={"bald": {"stages": 1}})
     run = run_of(work, "bald")
-    assert rounds.train_dropout(work, run, 1) == rounds.train(work, run, 0)
+    heads = {
+        "head": f"{ROUND.format('bald', 0)}/head.safetensors",
+        "sampled_head": f"{ROUND.format('bald', 1)}/sampled_head.safetensors",
+    }
+    assert rounds.score(work, run, 1).items() >= heads.items() <= rounds.rank(work, run, 1, "00000-00003").items()
 
 
-def test_the_reference_reads_maps_and_no_answers(work_of):
-    work = work_of()
-    assert rounds.train(work, run_of(work, "full"), 0) == {"dataset": DATASET, "labels": [], "maps": INDEX}
-    again = work_of(**features(work, maps="recompute"))
-    assert rounds.train(again, run_of(again, "full"), 0)["backbone"] == "c/backbones/ddpm.json"
+@pytest.mark.parametrize("kind", ["linear", "mlp"])
+def test_heads_that_are_sampled_learn_the_labels_of_the_round_before(work_of, kind):
+    work = work_of(methods={"bald": None}, head={"kind": kind})
+    run = run_of(work, "bald")
+    assert rounds.train_sampled(work, run, 1) == rounds.train(work, run, 0)
+    assert rounds.sampled_checkpoint(work, run, 1) != rounds.checkpoint(work, run, 1)
+
+
+def test_the_reference_reads_its_pixels_and_no_answers(work_of):
+    without = {"dataset": DATASET, "labels": []}
+    for maps in ("keep", "recompute"):
+        changes = features(work_of(), maps=maps)
+        linear = work_of(**changes)
+        assert rounds.train(linear, run_of(linear, "full"), 0) == without | {"context": INDEX}
+        mlp = work_of(**changes, head={"kind": "mlp"})
+        read = {"maps": INDEX} if maps == "keep" else {"backbone": "c/backbones/ddpm.json"}
+        assert rounds.train(mlp, run_of(mlp, "full"), 0) == without | read
+
+
+def test_each_kind_of_head_has_rounds_of_its_own(work_of):
+    of_all = work_of()
+    assert of_all.steps_with("linear") == of_all.steps() and of_all.steps_with("mlp") == []
+    work = work_of(methods={"edald": None, "old": {"score": "edald", "head": {"kind": "mlp"}}})
+    edald, old = work.study.runs()
+    assert work.steps_with("linear") == [edald.step(0), edald.step(1)]
+    assert work.steps_with("mlp") == [old.step(0), old.step(1)]
+    lacking = work_of(methods=work.study.content()["methods"], pending={old: range(1, 2)})
+    assert lacking.steps_with("linear") == [] and lacking.steps_with("mlp") == [old.step(1)] == lacking.steps()
 
 
 def test_what_other_settings_finished_must_be_newer_than_its_mark(work_of):

@@ -91,7 +91,8 @@ def test_pending_runs_and_the_rounds_that_they_lack(study, settings):
     shutil.rmtree(Path(study.results) / "runs" / full.path)
     (Path(study.results) / "runs" / coverage.path / "round-0" / "head.safetensors").unlink()
     assert changed(rounds=3) == {coverage: range(3), random: range(3), full: range(1)}, "heads are evaluated together"
-    assert changed(head={"epochs": 3}) == {coverage: range(2), random: range(2), full: range(1)}
+    for head in ({"l2": 0.1}, {"kind": "mlp"}):
+        assert changed(head=head) == {coverage: range(2), random: range(2), full: range(1)}
 
 
 def test_marks_say_from_where_on_a_sealed_run_is_made_again(study, tmp_path):
@@ -109,11 +110,11 @@ def test_marks_say_from_where_on_a_sealed_run_is_made_again(study, tmp_path):
     assert marked(rounds=3) == {"coverage": 2, "random": None, "full": None}
     future = Path(study.results) / "runs" / coverage.path / "metrics.csv"
     os.utime(future, (2**33, 2**33))
-    assert marked(head={"epochs": 3}) == {"coverage": 0, "random": None, "full": 0}
+    assert marked(head={"l2": 0.1}) == {"coverage": 0, "random": None, "full": 0}
     mark = seals.mark_of(study, coverage, marks)
     assert future.stat().st_mtime < mark.stat().st_mtime, "a file from a clock that is ahead is older, too"
     before = mark.stat().st_mtime_ns
-    marked(head={"epochs": 3})
+    marked(head={"l2": 0.1})
     assert mark.stat().st_mtime_ns == before, "an interrupted run goes on"
     assert marked() == {"coverage": None, "random": None, "full": None}
     future.unlink()

@@ -73,7 +73,10 @@ def test_a_hash_follows_what_the_stage_needs(copy):
     assert copy("again") == before, "where the files lie is no matter"
     for number, (part, stages) in enumerate(
         {
-            "pixelherd/heads/network.py": {"score", "rank", "train", "evaluate", "test_pass"},
+            "pixelherd/heads/network.py": {"score", "rank", "train", "fit", "evaluate", "test_pass"},
+            "pixelherd/heads/training.py": {"train"},
+            "pixelherd/heads/linear.py": {"fit"},
+            "pixelherd/heads/posterior.py": {"fit"},
             "pixelherd/features/interpolation.py": {"extract", "herd", "train", "evaluate"},
             "pixelherd/datasets/readers/demo.py": {"prepare"},
             "pixelherd/datasets/facts/camvid.yaml": {"prepare"},

@@ -11,7 +11,7 @@ from pixelherd.selection import acquisition, methods
 from pixelherd.selection.acquisition import score
 
 NAMES = list(methods.SCORES)
-DISAGREEMENT = [name for name, declared in methods.SCORES.items() if declared.needs_draws or declared.needs_dropout]
+DISAGREEMENT = [name for name, declared in methods.SCORES.items() if declared.needs_draws or declared.needs_samples]
 
 
 def generator():
@@ -248,7 +248,7 @@ def test_what_scores_declare_is_what_they_use(predictions):
     assert set(methods.SCORES) == set(acquisition.FUNCTIONS) and FORMULAS.keys() <= set(NAMES)
     for name, declared in methods.SCORES.items():
         assert declared.name == name
-        samples = log_probs if declared.needs_draws or declared.needs_dropout else None
+        samples = log_probs if declared.needs_draws or declared.needs_samples else None
         found = score(name, samples, base=base, generator=generator() if declared.needs_generator else None)
         # Nothing that is not declared changes the score.
         torch.testing.assert_close(found, score(name, log_probs, base=base, generator=generator()))

@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 from pixelherd.compute.randomness import torch_generator
 from pixelherd.datasets.pixels import Pixels
 from pixelherd.errors import UserError
-from pixelherd.heads.network import Head, dropout_log_probabilities, log_probabilities
+from pixelherd.heads.network import MlpHead, log_probabilities, sampled_log_probabilities
 from pixelherd.selection import acquisition, choose, rankings
 from pixelherd.selection.coverage.union import read_union
 from pixelherd.selection.methods import SCORES
@@ -102,7 +102,7 @@ def test_a_score_ranks_the_pool(cache, union, method):
     np.testing.assert_allclose(scores[places], np.sort(scores)[::-1][:4], atol=1e-6)
     np.testing.assert_allclose(chosen.values, scores[places], atol=1e-5)
 
-    plain = [each.name for each in SCORES.values() if not each.needs_generator and not each.needs_dropout]
+    plain = [each.name for each in SCORES.values() if not each.needs_generator and not each.needs_samples]
     possible = [name for name in plain if draws or not SCORES[name].needs_draws]
     assert {"entropy", "margin", "least_confidence"} <= set(possible) and ("edald" in possible) == bool(draws)
     assert list(ranking.scores) == list(dict.fromkeys([method, *possible]))
@@ -123,11 +123,11 @@ def test_a_method_takes_the_first_of_the_stored_draws(cache, union):
 def test_a_score_samples_the_head_with_dropout(cache, union, method):
     options = SelectionSettings(score=method, budget="3", seed=3, samples=4, weight=0.5)
     head, rows = cache.head(), np.array([5, 2, 11, 30, 7])
-    sampled = Head(cache.dim, head.classes, hidden=[12, 8], dropout=0.3, generator=torch.Generator())
+    sampled = MlpHead(cache.dim, head.classes, hidden=[12, 8], dropout=0.3, generator=torch.Generator())
     sampled.load_state_dict(cache.head(1).state_dict())
-    chosen, ranking = choose.by_score(union, rows, asking(options, 3, number=2), head, dropout_head=sampled)
+    chosen, ranking = choose.by_score(union, rows, asking(options, 3, number=2), head, sampled_head=sampled)
     vectors, generator = np.asarray(union.vectors[rows]), torch_generator(3, "dropout", 2)
-    samples = dropout_log_probabilities(sampled, vectors, 4, generator=generator)
+    samples = sampled_log_probabilities(sampled, vectors, 4, generator=generator)
     generator = torch_generator(3, "score", 2)
     base = log_probabilities(head, vectors)
     expected = acquisition.score(method, samples, base=base, weight=0.5, generator=generator).numpy()

@@ -11,9 +11,9 @@ from pixelherd.features.backbones import manifest
 from pixelherd.features.extract import store_draws
 from pixelherd.features.maps import ComputedMaps, StoredDraws, StoredMaps, compute, vectors_at
 from pixelherd.heads import dense
-from pixelherd.heads.network import Head, log_probabilities, sampling
+from pixelherd.heads.network import MlpHead, log_probabilities, sampled
 from pixelherd.selection import acquisition, rankings, single_stage
-from pixelherd.selection.labelled import labelled_vectors, vector_source
+from pixelherd.selection.labelled import labelled_pixels, labelled_vectors, vector_source
 from pixelherd.selection.settings import Round, SelectionSettings
 from pixelherd.selection.single_stage import SAMPLED, Best, Sources, rank
 from pixelherd.storage.files import writing
@@ -38,7 +38,7 @@ def stored_draws(cache, network, tmp_path_factory):
 
 
 def dropout_head(cache):
-    head = Head(cache.dim, len(cache.dataset.classes), hidden=[12, 8], dropout=0.3, generator=torch.Generator())
+    head = MlpHead(cache.dim, len(cache.dataset.classes), hidden=[12, 8], dropout=0.3, generator=torch.Generator())
     head.load_state_dict(cache.head(1).state_dict())
     return head.eval()
 
@@ -67,8 +67,8 @@ def everywhere(cache, network, score) -> np.ndarray:
             samples = torch.stack([log_probabilities(head, vectors_at(each, every, SIZE)) for each in maps], 1)
         elif "ba" in score:
             other = dropout_head(cache)
-            with sampling(other, torch_generator("dropout", 0, 1, train.ids[image])):
-                logits = [logits.flatten(1).T for logits in dense.predict(maps_of(image), [other] * 3, SIZE)]
+            with sampled(other, 3, torch_generator("dropout", 0, 1, train.ids[image])) as heads:
+                logits = [logits.flatten(1).T for logits in dense.predict(maps_of(image), heads, SIZE)]
             samples = torch.stack(logits, 1).log_softmax(2)
         found.append(acquisition.score(score, samples, base=base, weight=0.5).numpy())
     return np.stack(found)
@@ -174,6 +174,7 @@ def test_labelled_pixels_have_vectors_wherever_they_lie(cache, network, tmp_path
     assert np.array_equal(labelled_vectors(cache.dataset, tmp_path / "labels.csv", computed), vectors)
     assert network.forwards - before == 3 * 2, "an image's maps are made once"
     np.save(tmp_path / "vectors.npy", vectors)
-    files = [tmp_path / "labels.csv"], cache.train, None, torch.device("cpu"), [tmp_path / "vectors.npy"]
-    source, dim = vector_source(cache.dataset, *files)
-    assert dim == cache.dim and source.labelled(3) and source.labelled(0) and not source.labelled(1)
+    files = [tmp_path / "labels.csv"], cache.train, None, [tmp_path / "vectors.npy"]
+    found = labelled_pixels(cache.dataset, *files)
+    source = vector_source(found, cache.train, torch.device("cpu"))
+    assert found.dim == cache.dim and source.labelled(3) and source.labelled(0) and not source.labelled(1)

@@ -3,10 +3,12 @@
 import copy
 
 import pytest
+import torch
 from PIL import Image
 
-from pixelherd.datasets.prepare import prepare
+from pixelherd.datasets.prepare import classes_of, prepare
 from pixelherd.errors import UserError
+from pixelherd.heads.network import Head, LinearHead, MlpHead, SampledHead
 from pixelherd.study import plan
 from pixelherd.study.checks import budgets_fit
 from pixelherd.study.plan import by_stage, items, page, readable
@@ -136,19 +138,42 @@ def test_recomputed_maps_store_nothing_and_cost_forwards(content):
     assert found["extract"].forwards == T * 6 and found["herd"].forwards == T * 6 * 2
     assert found["test_pass"].forwards == T * 3  # the test images, once for all runs
     assert found["evaluate"].forwards == runs * T * (4 + 2)  # the pictures of both splits
-    assert found["train"].forwards == 0
+    assert found["fit"].forwards == stages(content | {"head": {"kind": "mlp"}})["train"].forwards == 0
     assert found["extract"].bytes == 6 * 20 * (48 * 2 + 4)
 
 
 def test_training_on_recomputed_maps_has_an_upper_bound(content):
     content["features"]["ddpm"]["maps"] = "recompute"
-    content |= {"methods": {"full": {"epochs": 4}}, "head": {"epochs": 10}}
-    assert stages(content)["train"].forwards == (4 * 6 + 1) * T
+    mlp = {"kind": "mlp", "epochs": 10}
+    content |= {"methods": {"full": {"epochs": 4}}, "head": mlp}
+    # the epochs, the statistics of two BatchNorms, and D
+    assert stages(content)["train"].forwards == ((4 + 2) * 6 + 1) * T
     assert "extract" not in stages(content)  # every pixel is seen: no context is gathered
-    content |= {"methods": {"random": None}, "head": {"epochs": 10, "context": "all"}}
-    assert stages(content)["train"].forwards == 2 * (10 * 6 + 1) * T
+    content |= {"methods": {"random": None}, "head": mlp | {"context": "all"}}
+    assert stages(content)["train"].forwards == 2 * ((10 + 2) * 6 + 1) * T
     assert stages(content)["extract"].forwards == 6 * T
-    assert "upper bound" in of_all(content)
+    assert "forwards of `train` (it may stop early) are upper bounds" in of_all(content)
+    content["methods"] = {"bald": None}
+    found = stages(content)
+    assert found["train_dropout"].forwards * 2 == found["train"].forwards > 0
+    assert "forwards of `train_dropout` and `train` (it may stop early) are upper bounds" in of_all(content)
+
+
+def test_a_linear_head_learns_gathered_pixels_alone(content):
+    content["features"]["ddpm"]["maps"] = "recompute"
+    content |= {"methods": {"full": None, "bald": None, "random": None}, "pictures": 0}
+    found = stages(content)
+    assert found["fit"].forwards == found["sample"].forwards == 0 and not {"train", "train_dropout"} & set(found)
+    assert set(found["extract"].methods) == {"full", "bald", "random"} and found["extract"].forwards == 6 * T
+    assert forwards(content) == T * 6 + T * 6 + T * 3, "context, lists, test images"
+    assert "upper bound" not in of_all(content)
+
+
+def test_each_kind_of_head_is_planned_for_its_methods(content):
+    content["methods"] = {"edald": None, "margin": {"head": {"kind": "mlp"}}, "full": {"head": {"kind": "mlp"}}}
+    found = stages(content)
+    assert (found["fit"].jobs, found["fit"].methods) == (2, ("edald",))
+    assert (found["train"].jobs, found["train"].methods) == (3, ("margin", "full"))
 
 
 def test_jobs(content):
@@ -161,15 +186,40 @@ def test_jobs(content):
     runs = 4 * 2 * 2  # methods that ask × budgets × seeds
     assert found["pool"].jobs == 2 * 2 * 2 * 4
     assert found["score"].jobs == runs * 5 and "label" not in found
-    assert found["train"].jobs == runs * 5 + 2 and found["evaluate"].jobs == runs + 2
+    assert found["fit"].jobs == runs * 5 + 2 and found["evaluate"].jobs == runs + 2
+    assert "train" not in found
+    mlp = stages(content | {"seeds": [0, 1], "budgets": [3, 4], "rounds": 5, "head": {"kind": "mlp"}})
+    assert mlp["train"].jobs == found["fit"].jobs and "fit" not in mlp
+    others = mlp.keys() - {"train"}
+    assert others == found.keys() - {"fit"} and all(mlp[stage] == found[stage] for stage in others)
 
 
-def test_a_head_with_dropout_is_trained_for_every_round_that_it_ranks(content):
+@pytest.mark.parametrize(
+    ("kind", "sampled", "learnt", "heads"), [("mlp", "train_dropout", "train", 1), ("linear", "sample", "fit", 5)]
+)
+def test_a_head_is_sampled_for_every_round_that_it_ranks(content, kind, sampled, learnt, heads):
     content |= {"methods": {"bald": None, "uherding": None, "k_center": None}, "seeds": [0, 1], "rounds": 5}
+    content["head"] = {"kind": kind}
     found = stages(content)
-    assert found["train_dropout"].jobs == 2 * 4 and found["pool"].jobs == 2 * 4 and found["train"].jobs == 6 * 5
-    assert found["train_dropout"].bytes * 30 == found["train"].bytes * 8
+    assert found[sampled].jobs == 2 * 4 and found["pool"].jobs == 2 * 4 and found[learnt].jobs == 6 * 5
+    assert found[sampled].bytes * 30 == found[learnt].bytes * 8 * heads
     assert not {"perturb", "picture"} & set(found) and forwards(content) == T * 9
+    content["methods"]["bald"] = {"samples": 9}
+    assert stages(content)[sampled].bytes == found[sampled].bytes * (9 / 5 if kind == "linear" else 1)
+
+
+def test_bytes_of_heads_are_those_of_their_first_layers(content):
+    content |= {"methods": {"bald": {"samples": 3}}, "rounds": 2}
+    dim, classes = 48, len(classes_of(Study.read(content).datasets["demo"]))
+
+    def stored(*heads: Head) -> int:
+        return sum(head.first.weight.nbytes for head in heads)
+
+    linear = stages(content)
+    assert linear["fit"].bytes == 2 * stored(LinearHead(dim, classes))
+    assert linear["sample"].bytes == stored(*SampledHead(dim, classes, 3).heads)
+    mlp, head = stages(content | {"head": {"kind": "mlp"}}), MlpHead(dim, classes, generator=torch.Generator())
+    assert mlp["train"].bytes == 2 * stored(head) and mlp["train_dropout"].bytes == stored(head)
 
 
 def test_single_stage_methods_rank_every_image_in_every_round(content):
@@ -199,7 +249,10 @@ def test_single_stage_draws_are_dense_and_told(content):
     found = stages(content)
     assert found["extract_draws"].forwards == 6 * T * M and found["rank"].forwards == 4 * 6 * T
     assert "in every round" not in of_all(content)
-    content["head"] = {"context": "all"}
+    assert "vectors" in stages(content)
+    content["head"] = {"kind": "mlp"}
+    assert "vectors" in stages(content)
+    content["head"] = {"kind": "mlp", "context": "all"}
     assert "vectors" not in stages(content), "heads see every pixel anyway"
 
 
@@ -245,7 +298,7 @@ def test_lists_of_other_settings_are_herded_and_drawn_too(content):
     assert found["herd"].bytes == 6 * (2 * 7 + 17) * (vector + 4)
     assert found["perturb"].forwards == 6 * T * (3 + 3 + 2)
     assert found["perturb"].bytes == 6 * (2 * 7 * 3 + 17 * 2) * vector
-    assert found["train"].jobs == 7 * 2
+    assert found["fit"].jobs == 7 * 2
 
 
 def test_bytes_are_those_of_the_stores(cache):

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel
 
 from pixelherd.errors import UserError
+from pixelherd.heads.settings import LinearSettings, MlpSettings, TrainingSettings
 from pixelherd.selection.methods import SCORES, SELECTIONS
 from pixelherd.storage.files import hash_of
 from pixelherd.study import stages
@@ -20,6 +21,7 @@ from pixelherd.study.run import Run
 from pixelherd.study.study import Study, schema
 from unit.places import REPOSITORY
 
+MLP = {"kind": "mlp"}
 STUDIES = [REPOSITORY / "config.yaml", *sorted((REPOSITORY / "studies").glob("*.yaml"))]
 
 
@@ -51,13 +53,59 @@ AS_IN_0_1 = {
 }
 """What 0.1 sealed runs of these studies with, hashed: their paths and the settings of their results."""
 
+SINCE_0_1 = {
+    "ablations": {"edald_linear", "random_linear", *(f"edald_linear_weight_{each}" for each in ("0", "0_3", "3"))},
+    "camvid": {"entropy"},
+}
+"""Methods that these studies did not have."""
 
-@pytest.mark.parametrize("name", AS_IN_0_1)
-def test_runs_that_0_1_finished_stay_finished(name):
+HEADS_OF_0_1 = {
+    "config": {"head": {"epochs": 5, "context": "kept"}},
+    "camvid": {"methods": {"full": {"epochs": 15}}, "seeds": [0, 1, 2]},
+    "own-images": {"head": {"epochs": 10}},
+}
+"""What studies that now have the linear head said of the paper's."""
+
+
+def shipped(name: str) -> dict:
     (path,) = (path for path in STUDIES if path.stem == name)
-    study = Study.read(yaml.safe_load(path.read_text()))
-    found = hash_of([[run.path, stages.result(study, run)] for run in study.runs()])[:16]
+    return yaml.safe_load(path.read_text())
+
+
+def results_of(study: Study, without: frozenset[str] | set[str] = frozenset()) -> list[list]:
+    return [[run.path, stages.result(study, run)] for run in study.runs() if run.method not in without]
+
+
+@pytest.mark.parametrize("name", sorted(AS_IN_0_1.keys() - HEADS_OF_0_1.keys()))
+def test_runs_that_0_1_finished_stay_finished(name):
+    study, since = Study.read(shipped(name)), SINCE_0_1.get(name, set())
+    assert since <= set(study.methods)
+    found = hash_of(results_of(study, since))[:16]
     assert found == AS_IN_0_1[name], "users' runs would be made again; if they have to, say so in CHANGELOG.md"
+
+
+@pytest.mark.parametrize("name", HEADS_OF_0_1)
+def test_runs_that_0_1_finished_stay_finished_where_the_study_names_their_head(name):
+    content, of_0_1 = shipped(name), HEADS_OF_0_1[name]
+    head = {"kind": "mlp"} | of_0_1.get("head", {})
+    changed = {"head": head, "methods": content["methods"] | of_0_1.get("methods", {})}
+    changed |= {"seeds": of_0_1.get("seeds", content.get("seeds", [0]))}
+    linear = results_of(Study.read(content | {"seeds": changed["seeds"]}), SINCE_0_1.get(name, set()))
+    mlp = results_of(Study.read(content | changed), SINCE_0_1.get(name, set()))
+    assert hash_of(mlp)[:16] == AS_IN_0_1[name], "users' runs would be made again, whatever their study says"
+    both = dict(map(tuple, linear)), dict(map(tuple, mlp))
+    shared = both[0].keys() & both[1].keys()
+    assert shared and all(both[0][path] != both[1][path] for path in shared), "the linear head makes runs of its own"
+
+
+def test_the_kind_of_the_papers_head_is_in_no_hash_and_that_of_others_is(content):
+    """Seals are older than the kinds."""
+    content |= {"methods": {"random": None, "linear": {"score": "random", "head": {"l2": 0.5}}}, "head": MLP}
+    study = Study.read(content)
+    mlp, linear = (stages.result(study, run)["training"] for run in study.runs())
+    of_0_1 = {"hidden", "epochs", "batch_images", "learning_rate", "weight_decay", "period", "minimum_learning_rate"}
+    assert mlp.keys() == of_0_1 | {"patience", "accuracy", "minimum_epochs", "context", "seed", "threads"}
+    assert linear == {"kind": "linear", "l2": 0.5, "class_balance": "balanced", "seed": 0, "threads": 1}
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
@@ -98,6 +146,11 @@ def test_every_setting_has_a_description():
         {"methods": {"edald": {"wieght": 1}}},
         {"datasets": {"demo": {"kind": "dem"}}},
         {"candidates": {"pixels": "some"}},
+        {"head": {"epochs": 5}},
+        {"head": {"kind": "mpl"}},
+        {"head": {"kind": "linear", "epochs": 5}},
+        {"head": {"kind": "mlp", "l2": 1}},
+        {"methods": {"edald": {"head": {"epochs": 5}}}},
     ],
 )
 def test_the_schema_refuses_what_the_models_refuse(content, change):
@@ -139,6 +192,8 @@ def test_two_stage_methods_are_measured_by_the_same_score_in_one_stage(settings)
         "entropy": None,
         "margin_single": {"score": "margin", "stages": 1},
         "random": None,
+        "mlp": {"score": "edald", "head": MLP},
+        "entropy_single_mlp": {"score": "entropy", "stages": 1, "head": MLP},
     }
     study = Study.read({**settings, "methods": methods})
     assert stages.stage_pairs(study) == {"edald": "one", "small_pool": "one", "lighter": "one_lighter"}
@@ -211,7 +266,24 @@ FOLDER = {"kind": "folder", "root": "x", "train_list": "a", "test_list": "b"}
         ("features.ddpm.block", 3, "unknown key `features.ddpm.block` (did you mean 'blocks'?)"),
         ("methods.edald", {"wieght": 2}, "unknown key `methods.edald.wieght` (did you mean 'weight'?)"),
         ("candidates.pixls", 3, "unknown key `candidates.pixls` (did you mean 'pixels'?)"),
-        ("head", {"epoch": 3}, "unknown key `head.epoch` (did you mean 'epochs'?)"),
+        ("head", MLP | {"epoch": 3}, "unknown key `head.epoch` (did you mean 'epochs'?)"),
+        ("head", {"l3": 3}, "unknown key `head.l3` (did you mean 'l2'?)"),
+        ("head", {"l2": 0}, "study: head.l2: Input should be greater than 0"),
+        ("head", {"class_balance": "some"}, "study: head.class_balance: Input should be 'none', 'balanced' or 'sqrt'"),
+        ("head", {"kind": "linear", "patience": 3}, "study: head: `patience` is a setting of the paper's head; write"),
+        ("head", MLP | {"l2": 1}, "unknown key `head.l2` (known: accuracy, "),
+        ("head", {"kind": "mpl"}, "study: head: give a mapping whose `kind` is `linear` (the default) or `mlp`"),
+        ("head", {"kind": ["mlp"]}, "study: head: give a mapping whose `kind` is `linear` (the default) or `mlp`"),
+        ("head", "mlp", "study: head: give a mapping whose `kind` is `linear` (the default) or `mlp`"),
+        ("head", None, "study: head: give a mapping whose `kind` is `linear` (the default) or `mlp`"),
+        ("methods.edald", {"head": {"kind": "mpl"}}, "methods.edald.head: give a mapping whose `kind` is `linear` ("),
+        ("methods.edald", {"head": {"epochs": 3}}, "methods.edald.head: `epochs` is a setting of the paper's head"),
+        ("methods.edald", {"head": MLP | {"epoch": 3}}, "`methods.edald.head.epoch` (did you mean 'epochs'?)"),
+        ("methods.edald", {"epochs": 3}, "methods.edald.epochs: edald does not use it here; delete the line"),
+        ("methods.full", {"epochs": 3}, "methods.full.epochs: full does not use it here; delete the line"),
+        ("methods.bald", {"dropout": 0.3}, "methods.bald.dropout: bald does not use it here; delete the line"),
+        ("methods.bald", {"dropout": 0.2}, "methods.bald.dropout: bald does not use it here; delete the line"),
+        ("methods.edald", {"samples": 3}, "methods.edald.samples: edald does not use it here; delete the line"),
         (
             "pretraining.mine",
             PRETRAINING | {"stages": [{"size": [32, 32], "steps": 1, "step": 1}]},
@@ -306,6 +378,15 @@ def test_a_mistake_is_one_line_that_says_where(content, place, value, message):
     assert "\n" not in str(error.value) and "constrained-" not in str(error.value)
 
 
+@pytest.mark.parametrize("epochs", [{"epochs": 5}, {"epochs": 5, "context": "kept"}])
+def test_a_study_of_0_1_with_a_head_is_told_to_name_its_kind(content, epochs):
+    with pytest.raises(UserError) as error:
+        Study.read(content | {"head": epochs})
+    told = "is a setting of the paper's head; write `kind: mlp` beside it, or delete it for the linear head"
+    assert str(error.value) == f"study: head: `{min(epochs)}` {told}"
+    assert Study.read(content | {"head": MLP | epochs}).head.epochs == 5
+
+
 def test_a_name_without_a_likeness_is_answered_by_each_known_one_once(content):
     put(content, "methods.mine", {"score": "xyz"})
     with pytest.raises(UserError) as error:
@@ -324,6 +405,9 @@ def test_a_name_without_a_likeness_is_answered_by_each_known_one_once(content):
         "head.learning_rate",
         "head.weight_decay",
         "head.minimum_learning_rate",
+        "head.l2",
+        "methods.edald.head.learning_rate",
+        "methods.edald.head.l2",
         "pretraining.mine.learning_rate",
         "features.ddpm.backbone.architecture.channel_mult.0",
     ],
@@ -332,6 +416,8 @@ def test_settings_are_finite(content, place, value):
     content |= {"methods": {"edald": {}}, "pretraining": {"mine": {**PRETRAINING}}}
     content["features"]["ddpm"]["backbone"] = {"checkpoint": "x.pt", "architecture": {"channel_mult": {}}}
     put(content, place, value)
+    if "head" in place:
+        put(content, f"{place.rpartition('.')[0]}.kind", "linear" if place.endswith(".l2") else "mlp")
     multipliers = content["features"]["ddpm"]["backbone"]["architecture"]
     multipliers["channel_mult"] = list(multipliers["channel_mult"].values())
     with pytest.raises(UserError, match=rf"{place.replace('.', '[.]')}: Input should be (a finite number|greater)"):
@@ -400,30 +486,68 @@ def test_what_a_method_needs(content):
     assert those(study.needs_lists) == {"edald", "power_dald", "entropy", "coverage"}
     assert those(study.needs_draws) == {"edald", "power_dald"}
     assert those(study.needs_head) == {"edald", "power_dald", "entropy"}
-    assert those(study.needs_dropout) == set()
-    assert those(study.trains_densely) == {"full"}
-    assert those(study.needs_context) == set(study.methods) - {"full"}
-    dense = Study.read(content | {"head": {"context": "all"}})
-    assert {method for method in study.methods if dense.trains_densely(method)} == set(study.methods)
-    assert {method for method in study.methods if dense.needs_context(method)} == {"random"}
+    assert those(study.needs_samples) == set()
+    assert those(study.trains_densely) == set() and those(study.needs_context) == set(study.methods)
+    assert {study.head_of(method).kind for method in study.methods} == {"linear"}
+    mlp = Study.read(content | {"head": MLP})
+    assert those(mlp.trains_densely) == {"full"}
+    assert those(mlp.needs_context) == set(study.methods) - {"full"}
+    dense = Study.read(content | {"head": MLP | {"context": "all"}})
+    assert those(dense.trains_densely) == set(study.methods) and those(dense.needs_context) == {"random"}
+    content["methods"] |= {"full": {"head": MLP}, "random": {"head": MLP}, "edald": {"head": MLP | {"context": "all"}}}
+    mixed = Study.read(content)
+    assert those(mixed.trains_densely) == {"full", "edald"}
+    assert those(mixed.needs_context) == set(study.methods) - {"full", "edald"}
 
 
+def test_a_method_may_have_a_head_of_its_own(content):
+    content["head"] = MLP | {"epochs": 7}
+    content["methods"] = {
+        "margin": None,
+        "longer": {"score": "margin", "epochs": 9},
+        "linear": {"score": "margin", "head": {"class_balance": "sqrt"}},
+        "wide": {"score": "margin", "head": MLP | {"hidden": [300, 200]}},
+        "wide_longer": {"score": "margin", "head": MLP | {"hidden": [300, 200], "epochs": 8}, "epochs": 9},
+    }
+    study = Study.read(content)
+    mlp, wide = MlpSettings(kind="mlp"), MlpSettings(kind="mlp", hidden=[300, 200])
+    heads = {
+        "margin": mlp.model_copy(update={"epochs": 7}),
+        "longer": mlp.model_copy(update={"epochs": 9}),
+        "linear": LinearSettings(class_balance="sqrt"),
+        "wide": wide,
+        "wide_longer": wide.model_copy(update={"epochs": 9}),
+    }
+    assert {name: study.head_of(name) for name in study.methods} == heads
+    assert {run.method: stages.training(study, run).head for run in study.runs()} == heads
+    assert len({stages.identity(study, run) for run in study.runs()}) == len(heads)
+    for run in study.runs():  # as rules hand it to jobs
+        handed = stages.training(study, run).model_dump(mode="json", exclude_none=True)
+        assert TrainingSettings(**json.loads(json.dumps(handed))) == stages.training(study, run)
+    assert Study.read(content | {"methods": {"margin": {"head": None}}}).head_of("margin") == heads["margin"]
+
+
+@pytest.mark.parametrize(("head", "used"), [(MLP, {"dropout": 0.2, "samples": 5}), ({}, {"samples": 5})])
 @pytest.mark.parametrize("score", ["bald", "ebald", "power_bald", "balentacq"])
-def test_scores_of_dropout_need_a_head_and_no_draws(content, score):
+def test_scores_of_samples_need_a_head_and_no_draws(content, score, head, used):
+    content["head"] = head
     study = Study.read(content | {"methods": {score: None}})
-    assert study.is_two_stage(score) and study.needs_head(score) and study.needs_dropout(score)
+    assert study.is_two_stage(score) and study.needs_head(score) and study.needs_samples(score)
     assert not study.needs_draws(score)
     (run,) = study.runs()
-    assert stages.selection(study, run).model_dump().items() >= {("dropout", 0.2), ("samples", 5)}
-    changed = Study.read(content | {"methods": {score: {"samples": 3}}})
-    assert stages.identity(changed, run) != stages.identity(study, run)
+    found = stages.selection(study, run)
+    assert {name: getattr(found, name) for name in ("dropout", "samples")} == {"dropout": None} | used
+    for changed in ({"samples": 3}, {"dropout": 0.3}):
+        if changed.keys() <= used.keys():
+            other = Study.read(content | {"methods": {score: changed}})
+            assert stages.identity(other, run) != stages.identity(study, run)
 
 
 @pytest.mark.parametrize(("score", "head"), [("uherding", True), ("k_center", False), ("typiclust", False)])
 def test_selections_that_are_no_scores(content, score, head):
     study = Study.read(content | {"methods": {score: None}})
     assert study.needs_lists(score) and study.needs_head(score) == head
-    assert not (study.is_two_stage(score) or study.needs_draws(score) or study.needs_dropout(score))
+    assert not (study.is_two_stage(score) or study.needs_draws(score) or study.needs_samples(score))
 
 
 def test_single_stage_methods(content):
@@ -434,7 +558,7 @@ def test_single_stage_methods(content):
     assert all(map(study.needs_lists, study.methods)), "round 0 is herded"
     assert [study.needs_draws(name) for name in study.methods] == [True, True, False]
     assert [study.needs_listed_draws(name) for name in study.methods] == [True, False, False]
-    assert study.needs_dropout("bald")
+    assert study.needs_samples("bald") and not study.needs_samples("one")
     two, one, _ = (stages.selection(study, run) for run in study.runs())
     assert two.stages is None and one.pool_fraction is None and one.stages == 1 and one.draws == two.draws
 
@@ -470,7 +594,6 @@ LISTED = {"edald", "margin", "coverage"}
         ("pretraining.mine", PRETRAINING, set()),
         ("methods.edald", {"weight": 2}, {"edald"}),
         ("methods.margin", {"pool_fraction": 0.3}, {"margin"}),
-        ("methods.full", {"epochs": 3}, {"full"}),
         ("features.ddpm.draws", 3, {"edald"}),
         ("candidates.listed", 5, LISTED),
         ("candidates.bandwidth", 1.5, LISTED),
@@ -487,17 +610,44 @@ LISTED = {"edald", "margin", "coverage"}
         ("features.ddpm.backbone", "elsewhere", ALL),
         ("features.ddpm.image_size", [64, 64], ALL),
         ("datasets.demo.train", 7, ALL),
-        ("head", {"learning_rate": 0.1}, ALL),
         ("threads", 2, ALL),
     ],
 )
-def test_the_runs_that_a_setting_changes(content, place, value, changed):
-    study = Study.read(content)
+@pytest.mark.parametrize("kind", ["linear", "mlp"])
+def test_the_runs_that_a_setting_changes(content, kind, place, value, changed):
+    assert changed_by(content | {"head": {"kind": kind}}, place, value) == changed
+
+
+def changed_by(content, place, value) -> set[str]:
+    """Methods whose runs a setting changes."""
+    study = Study.read(copy.deepcopy(content))
     put(content, place, value)
     edited = Study.read(content)
-    assert {
-        run.method for run in study.runs() if stages.identity(edited, run) != stages.identity(study, run)
-    } == changed
+    return {run.method for run in study.runs() if stages.identity(edited, run) != stages.identity(study, run)}
+
+
+@pytest.mark.parametrize(
+    ("head", "place", "value", "changed"),
+    [
+        ({}, "head.kind", "linear", set()),
+        ({}, "head.l2", 0.05, set()),
+        ({}, "head.l2", 0.1, ALL),
+        ({}, "head.class_balance", "none", ALL),
+        ({}, "head.kind", "mlp", ALL),
+        ({}, "methods.full", {"head": {"l2": 0.1}}, {"full"}),
+        ({}, "methods.edald", {"head": {"kind": "linear", "l2": 0.05}}, set()),  # as it is
+        ({}, "methods.edald", {"head": MLP}, {"edald"}),
+        (MLP, "head.learning_rate", 0.1, ALL),
+        (MLP, "head.epochs", 50, set()),
+        (MLP, "head.context", "all", ALL),
+        (MLP, "methods.full", {"epochs": 3}, {"full"}),
+        (MLP, "methods.full", {"head": MLP | {"epochs": 3}}, {"full"}),
+        (MLP, "methods.edald", {"head": MLP}, set()),
+        (MLP, "methods.edald", {"head": {}}, {"edald"}),
+    ],
+)
+def test_the_runs_that_a_setting_of_the_head_changes(content, head, place, value, changed):
+    assert changed_by(content | {"head": {**head}}, place, value) == changed
 
 
 def test_runs_differ(content):
@@ -506,10 +656,11 @@ def test_runs_differ(content):
     assert len(set(identities)) == len(identities)
 
 
-def test_editing_methods_leaves_shared_stages_alone(content):
+@pytest.mark.parametrize("head", [MLP | {"epochs": 2}, {"l2": 1.0}])
+def test_editing_methods_leaves_shared_stages_alone(content, head):
     study = Study.read(content)
     content |= {"methods": {"edald": {"weight": 3, "pool_fraction": 0.1}}, "seeds": [5], "budgets": [9], "rounds": 1}
-    content |= {"head": {"epochs": 2}}
+    content |= {"head": head}
     edited = Study.read(content)
     for settings in (
         lambda study: stages.preparation(study, "demo"),

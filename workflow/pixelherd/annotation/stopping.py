@@ -46,12 +46,14 @@ def stability(head: "Head", before: "Head | None", vectors: Iterable[np.ndarray]
         before: of the round before; None in round 0.
         vectors: of the set's pixels, ``[n, D]`` at a time.
     """
+    import torch
+
     from pixelherd.heads.network import log_probabilities
 
     both, entropy, pixels = np.zeros((head.classes, head.classes), dtype=np.int64), 0.0, 0
     for part in vectors:
         log_p = log_probabilities(head, np.asarray(part)).double()
-        entropy -= float((log_p.exp() * log_p).sum())
+        entropy += float(torch.special.entr(log_p.exp()).sum())
         pixels += len(part)
         if before is not None:
             earlier = log_probabilities(before, np.asarray(part)).argmax(1)

@@ -11,6 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+def widest(device: torch.device) -> torch.dtype:
+    """The widest float type that a device computes with: Apple's GPUs have no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     """``a [m, k] @ b [k, n]``, not differentiable; on other devices and for other types what torch makes of it."""
     return _product(a, b.T) if _suits(a, b) else a @ b

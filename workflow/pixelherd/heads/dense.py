@@ -30,7 +30,7 @@ def predict(
     """Logits of every pixel for each head: ``[classes, H, W]`` float32 each, on the heads' device.
 
     The heads share one reading of the maps, the norms and the first layer's products. Without dropout BatchNorm is
-    folded into the layer behind it. With dropout on (:func:`pixelherd.heads.network.sampling`) a head may stand several
+    folded into the layer behind it. With dropout on (:func:`pixelherd.heads.network.sampled`) a head may stand several
     times among the heads, and each time is another sample.
 
     Args:
@@ -73,6 +73,12 @@ def predict(
         for place, each in zip(places, tiles, strict=True):
             answers[place] = torch.cat(each).T.unflatten(1, size)
     return [answers[place] for place in range(len(heads))]
+
+
+def surest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the probability of the likeliest class and that class, ``[H, W]`` float32 and uint8, of ``[C, H, W]``."""
+    best, labels = logits.max(0)
+    return (logits - best).exp_().sum(0).reciprocal_(), labels.to(torch.uint8)
 
 
 def classes(maps: Maps, head: "Head", size: tuple[int, int]) -> np.ndarray:

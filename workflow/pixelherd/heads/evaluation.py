@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from pixelherd.datasets.classes import IGNORED
@@ -18,69 +17,87 @@ from pixelherd.datasets.prepare import ClassInfo
 from pixelherd.errors import UserError
 from pixelherd.features.maps import MapSource
 from pixelherd.heads import dense
-from pixelherd.heads.metrics import confusion, ious, mean_class_accuracy, miou, pixel_accuracy
+from pixelherd.heads.metrics import (
+    Tally,
+    calibration_error,
+    confusion,
+    ious,
+    mean_class_accuracy,
+    miou,
+    pixel_accuracy,
+    reliability,
+)
 from pixelherd.heads.network import Head, load, read_metadata
 from pixelherd.storage.files import digest_of, write_bytes, write_csv
+
+BINS_OF = " bins"
 
 HEADS_AT_ONCE = 32
 """Heads whose logits of an image are held at a time."""
 
 
-class Confusions:
-    """Confusion matrices of heads over one shard of test images, kept in a file between evaluations.
+class Tallies:
+    """Counts of heads over one shard of test images, kept in a file between evaluations.
 
     Where the network has to run again for every evaluation, pending runs share a pass over the test images, and what a
-    pass has found is never computed again: matrices are kept by the content of the head.
+    pass has found is never computed again: counts are kept by the content of the head.
 
     Args:
         path: the file; need not exist.
-        key: what the matrices depend on besides head and images; a file with another key counts as empty.
+        key: what the counts depend on besides head and images; a file with another key counts as empty.
     """
 
     def __init__(self, path: Path | str, key: str):
         self._path, self._key = Path(path), key
-        self._matrices: dict[str, np.ndarray] = {}
+        self._kept: dict[str, Tally] = {}
         try:
             with np.load(self._path) as file:
                 if str(file["key"]) == key:
-                    self._matrices = {name: file[name] for name in file.files if name != "key"}
+                    found = [name.removesuffix(BINS_OF) for name in file.files if name.endswith(BINS_OF)]
+                    self._kept = {name: Tally(file[name], file[name + BINS_OF]) for name in found}
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
             pass  # missing or damaged: computed again
 
     def __contains__(self, head: Path | str) -> bool:
-        return digest_of(Path(head)) in self._matrices
+        return digest_of(Path(head)) in self._kept
 
-    def __getitem__(self, head: Path | str) -> np.ndarray:
-        """The matrix ``[C, C]`` int64 of a head's file.
+    def __getitem__(self, head: Path | str) -> Tally:
+        """The counts of a head's file.
 
         Raises:
-            UserError: there is none.
+            UserError: there are none.
         """
         return self.of(head, digest_of(Path(head)))
 
-    def of(self, head: Path | str, digest: str) -> np.ndarray:
-        """:meth:`__getitem__` of a head whose digest is known, for many shards hold matrices of the same heads."""
-        if digest not in self._matrices:
+    def of(self, head: Path | str, digest: str) -> Tally:
+        """:meth:`__getitem__` of a head whose digest is known, for many shards hold counts of the same heads."""
+        if digest not in self._kept:
             raise UserError(f"{self._path} lacks {head}", remedy="delete the cache's folder `passes`, and run again")
-        return self._matrices[digest]
+        return self._kept[digest]
 
-    def add(self, found: Mapping[Path | str, np.ndarray]) -> None:
-        """Keep matrices by the files of their heads; the file is replaced whole."""
-        self._matrices |= {digest_of(Path(head)): matrix for head, matrix in found.items()}
+    def add(self, found: Mapping[Path | str, Tally]) -> None:
+        """Keep counts by the files of their heads; the file is replaced whole."""
+        self._kept |= {digest_of(Path(head)): tally for head, tally in found.items()}
         content = io.BytesIO()
-        arrays: dict[str, Any] = {"key": np.array(self._key), **self._matrices}
+        arrays: dict[str, Any] = {"key": np.array(self._key)}
+        for name, tally in self._kept.items():
+            arrays |= {name: tally.matrix, name + BINS_OF: tally.bins}
         np.savez_compressed(content, **arrays)
         write_bytes(self._path, content.getvalue())
 
 
-def added_up(shards: Iterable[Confusions], heads: Sequence[str]) -> np.ndarray:
-    """Return the confusion matrices of heads over all shards, ``[heads, C, C]`` int64.
+def added_up(shards: Iterable[Tallies], heads: Sequence[str]) -> Tally:
+    """Return the counts of heads over all shards.
 
     Raises:
         UserError: a shard lacks a head.
     """
     shards, digests = list(shards), {head: digest_of(Path(head)) for head in heads}
-    return np.stack([np.sum([shard.of(*each) for shard in shards], axis=0) for each in digests.items()])
+    found = []
+    for head, digest in digests.items():
+        first, *others = (shard.of(head, digest) for shard in shards)
+        found.append(sum(others, first))
+    return Tally.stack(found)
 
 
 def load_heads(paths: Sequence[Path | str], identity: str) -> list[Head]:
@@ -101,7 +118,7 @@ def load_heads(paths: Sequence[Path | str], identity: str) -> list[Head]:
     return [load(path) for path in paths]
 
 
-def confusions(
+def tally(
     heads: Sequence[Head],
     images: Iterable[int],
     maps_of: MapSource,
@@ -110,8 +127,8 @@ def confusions(
     *,
     workers: int = 1,
     progress: Callable[[], object] = lambda: None,
-) -> np.ndarray:
-    """Confusion matrices of every head over the images: ``[heads, C, C]`` int64, rows are the ground truth.
+) -> Tally:
+    """Count the pixels of the images by how every head predicts them.
 
     Counts add up whatever the order, so ``workers`` do not change them.
 
@@ -126,73 +143,78 @@ def confusions(
         progress: called after each image.
     """
 
-    def of_image(image: int) -> np.ndarray:
+    def of_image(image: int) -> Tally:
         target, maps, found = truth[image], maps_of(image), []
         for start in range(0, len(heads), HEADS_AT_ONCE):
             for logits in dense.predict(maps, heads[start : start + HEADS_AT_ONCE], target.shape):
-                found.append(confusion(target, logits.argmax(0).to(torch.uint8).cpu().numpy(), classes))
-        return np.stack(found)
+                confidence, predicted = (each.cpu().numpy() for each in dense.surest(logits))
+                bins = reliability(target, predicted, confidence)
+                found.append(Tally(confusion(target, predicted, classes), bins))
+        return Tally.stack(found)
 
-    total = np.zeros((len(heads), classes, classes), dtype=np.int64)
+    total = Tally.nothing(len(heads), classes)
     with ThreadPool(workers) as pool:
-        for matrices in pool.imap_unordered(of_image, images):
-            total += matrices
+        for each in pool.imap_unordered(of_image, images):
+            total += each
             progress()
     return total
 
 
-def run_confusions(
+def tally_run(
     heads: Sequence[Head],
     test: Split,
     maps_of: MapSource | None,
     truth: Any,
     classes: int,
     workers: int,
-) -> np.ndarray:
-    """Return :func:`confusions` over the whole test split, with a bar that shows how far they are.
+) -> Tally:
+    """Return :func:`tally` over the whole test split, with a bar that shows how far it is.
 
-    A split without images has no maps, and matrices of zeros.
+    A split without images has no maps, and counts of zero.
     """
     if maps_of is None:
-        return np.zeros((len(heads), classes, classes), dtype=np.int64)
+        return Tally.nothing(len(heads), classes)
     with tqdm(total=len(test), desc="evaluate", unit="image", disable=None) as bar:
-        return confusions(heads, range(len(test)), maps_of, truth, classes, workers=workers, progress=bar.update)
+        return tally(heads, range(len(test)), maps_of, truth, classes, workers=workers, progress=bar.update)
 
 
-def write_metrics(
-    path: Path | str, matrices: np.ndarray, labelled: Sequence[int], classes: Sequence[ClassInfo]
-) -> None:
+def write_metrics(path: Path | str, counts: Tally, labelled: Sequence[int], classes: Sequence[ClassInfo]) -> None:
     """Write ``metrics.csv``: one row a round, values in [0, 1], empty for a class absent from target and prediction.
 
-    Where there are no test images the matrices are 0, and all values empty.
+    Where there are no test images the counts are 0, and all values empty.
 
     Args:
         path: the file.
-        matrices: ``[rounds, C, C]`` confusion matrices.
+        counts: of the heads of all rounds.
         labelled: labelled pixels so far, by round.
         classes: names for the columns ``iou_<slug>``.
     """
-    columns = ["round", "labelled_pixels", "miou", "pixel_accuracy", "mean_class_accuracy"]
+    columns = ["round", "labelled_pixels", "miou", "pixel_accuracy", "mean_class_accuracy", "calibration_error"]
     rows = []
-    for number, (matrix, pixels) in enumerate(zip(matrices, labelled, strict=True)):
-        values = [miou(matrix), pixel_accuracy(matrix), mean_class_accuracy(matrix), *ious(matrix)]
+    for number, pixels in zip(range(len(counts)), labelled, strict=True):
+        matrix, bins = counts[number].matrix, counts[number].bins
+        values = [miou(matrix), pixel_accuracy(matrix), mean_class_accuracy(matrix), calibration_error(bins)]
+        values += [*ious(matrix)]
         rows.append([number, pixels, *("" if np.isnan(value) else f"{value:.6f}" for value in values)])
     write_csv(path, columns + [f"iou_{each.slug}" for each in classes], rows)
 
 
-def labelled_pixels(labels: Sequence[Pixels], truth: np.ndarray | None) -> list[int]:
+def labelled_pixels(labels: Sequence[Pixels], heads: Sequence[Path | str]) -> list[int]:
     """Pixels with a class, "cannot tell" left out, up to each round.
 
     Args:
-        labels: the answers of each round; none at all for the reference, which labels every pixel.
-        truth: ``[N, H, W]`` labels of the training images; only the reference needs them.
+        labels: the answers of each round; none at all for the reference, whose head says how many pixels it learnt.
+        heads: the files of the heads.
 
     Raises:
-        ValueError: there are neither answers nor labels.
+        UserError: the reference's head does not say it.
     """
-    if not labels:
-        if truth is None:
-            raise ValueError("without answers the labels of the training images are counted, and there are none")
-        counts = [int(np.count_nonzero(np.asarray(truth[image]) != IGNORED)) for image in range(truth.shape[0])]
-        return [sum(counts)]
-    return np.cumsum([int((each.values != IGNORED).sum()) for each in labels]).tolist()
+    if labels:
+        return np.cumsum([int((each.values != IGNORED).sum()) for each in labels]).tolist()
+    counts = [read_metadata(head).get("labelled_pixels") for head in heads]
+    if None in counts:
+        raise UserError(
+            f"{heads[0]} does not say how many pixels it learnt, so an older pixelherd made it",
+            remedy=f"delete {Path(heads[0]).parents[1]} and run again",
+        )
+    return [int(str(count)) for count in counts]

@@ -1,13 +1,57 @@
-"""Segmentation metrics from a confusion matrix; all in [0, 1], NumPy only.
+"""Segmentation metrics from counts of pixels; all in [0, 1], NumPy only.
 
 A class that occurs in neither the targets nor the predictions says nothing about a model: it is left out of means.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from pixelherd.datasets.classes import IGNORED
 from pixelherd.errors import UserError
+
+BINS = 15
+"""Of confidence, equally wide."""
+
+STEPS = 2**20
+"""Confidence is added up in integers of this many steps, so that sums do not depend on their order."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counted pixels of one head, or of several along a first axis.
+
+    Attributes:
+        matrix: int64 ``[…, C, C]`` of :func:`confusion`.
+        bins: int64 ``[…, BINS, 3]`` of :func:`reliability`.
+    """
+
+    matrix: np.ndarray
+    bins: np.ndarray
+
+    @classmethod
+    def nothing(cls, heads: int, classes: int) -> "Tally":
+        """Return counts of 0."""
+        return cls(np.zeros((heads, classes, classes), np.int64), np.zeros((heads, BINS, 3), np.int64))
+
+    @classmethod
+    def stack(cls, tallies: "Sequence[Tally]") -> "Tally":
+        """Return the counts of several heads, each of which has its own."""
+        return cls(np.stack([each.matrix for each in tallies]), np.stack([each.bins for each in tallies]))
+
+    def __add__(self, other: "Tally") -> "Tally":
+        """Return the counts of both."""
+        return Tally(self.matrix + other.matrix, self.bins + other.bins)
+
+    def __getitem__(self, head: int) -> "Tally":
+        """Return the counts of one head."""
+        return Tally(self.matrix[head], self.bins[head])
+
+    def __len__(self) -> int:
+        """Return how many heads there are."""
+        return len(self.matrix)
 
 
 def confusion(target: ArrayLike, prediction: ArrayLike, classes: int) -> np.ndarray:
@@ -43,6 +87,37 @@ def confusion(target: ArrayLike, prediction: ArrayLike, classes: int) -> np.ndar
     if (outside := predicted[(predicted < 0) | (predicted >= classes)]).size:
         raise ValueError(f"predicted class {outside[0]} is outside 0 to {classes - 1}")
     return np.bincount(true * classes + predicted, minlength=classes**2).reshape(classes, classes)
+
+
+def reliability(target: ArrayLike, prediction: ArrayLike, confidence: ArrayLike) -> np.ndarray:
+    """Count pixels by how sure the prediction is; counts of several images add up.
+
+    Args:
+        target: labels of any shape, 255 = ignored.
+        prediction: labels of the same shape.
+        confidence: probability of the predicted class, in [0, 1], of the same shape.
+
+    Returns:
+        int64 [BINS, 3], a row for each bin of confidence: pixels, those predicted correctly, and the sum of their
+        confidences in units of 1 / STEPS.
+    """
+    counted = np.asarray(target) != IGNORED
+    right = np.asarray(target)[counted] == np.asarray(prediction)[counted]
+    steps = np.rint(np.asarray(confidence, np.float64)[counted] * STEPS).astype(np.int64)
+    place = np.minimum(steps * BINS // STEPS, BINS - 1)
+    sums = np.zeros(BINS, np.int64)
+    np.add.at(sums, place, steps)
+    return np.stack([np.bincount(place, minlength=BINS), np.bincount(place[right], minlength=BINS), sums], axis=1)
+
+
+def calibration_error(bins: np.ndarray) -> float:
+    """Expected calibration error (Guo et al., ICML 2017): mean distance of confidence from accuracy; NaN if no pixel.
+
+    Args:
+        bins: of :func:`reliability`.
+    """
+    distance = np.abs(bins[:, 1] - bins[:, 2] / STEPS)
+    return float(_ratio(distance.sum(), bins[:, 0].sum()))
 
 
 def ious(confusion: np.ndarray) -> np.ndarray:

@@ -1,19 +1,21 @@
-"""The segmentation head: a small per-pixel network on frozen features, and its file."""
+"""Segmentation heads: small per-pixel networks on frozen features, and their files."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors
 from torch import Tensor, nn
 
 from pixelherd.compute.matmul import Linear
 from pixelherd.errors import UserError
-from pixelherd.storage.files import write_bytes
+from pixelherd.storage.files import write_bytes, write_csv
 
 MANY_CLASSES = 30
 
@@ -44,10 +46,72 @@ class Dropout(nn.Module):
 
 
 class Head(nn.Module):
-    """Linear-ReLU-BatchNorm-Dropout twice, then Linear: features [n, D] to logits [n, C].
+    """Features [n, D] to logits [n, C].
 
     The first layer is apart because it is linear: dense prediction applies it to native feature maps, before the
-    up-sampling, and only the ``rest`` to every pixel.
+    up-sampling, and only the ``rest`` to every pixel. A class that has no label is never predicted: its logit is -∞.
+
+    Attributes:
+        kind: as in :mod:`pixelherd.heads.settings`.
+        dim: feature length D.
+        classes: number of classes C.
+        first: the first layer.
+        rest: what follows it.
+    """
+
+    kind: str
+    dim: int
+    classes: int
+    first: Linear
+    rest: nn.Module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits ``[n, C]`` of vectors ``x [n, D]`` float32."""
+        return self.rest(self.first(x))
+
+    @property
+    def last(self) -> Linear:
+        """The layer whose outputs are the logits."""
+        raise NotImplementedError
+
+    @property
+    def known(self) -> Tensor:
+        """Classes that may be predicted, bool ``[C]``."""
+        return self.last.bias.isfinite()
+
+    @torch.no_grad()
+    def know(self, labels: ArrayLike) -> None:
+        """Never predict classes that are not among ``labels``, integers of any shape; 255 is no class."""
+        present = np.isin(np.arange(self.classes), np.asarray(labels))
+        self.last.bias[torch.from_numpy(~present).to(self.last.bias.device)] = -torch.inf
+
+    def inference_layers(self) -> nn.Module:
+        """Return what follows the first layer when it predicts: [n, h] to logits [n, C]."""
+        return self.rest
+
+    def architecture(self) -> dict[str, Any]:
+        """Return what :func:`load` builds the head from, besides its weights."""
+        return {"kind": self.kind, "dim": self.dim, "classes": self.classes}
+
+
+class LinearHead(Head):
+    """One layer, which is softmax regression: features [n, D] to logits [n, C]."""
+
+    kind = "linear"
+
+    def __init__(self, dim: int, classes: int):
+        super().__init__()
+        self.dim, self.classes = dim, classes
+        self.first, self.rest = Linear(dim, classes), nn.Identity()
+
+    @property
+    def last(self) -> Linear:
+        """The layer whose outputs are the logits."""
+        return self.first
+
+
+class MlpHead(Head):
+    """Linear-ReLU-BatchNorm-Dropout twice, then Linear: features [n, D] to logits [n, C].
 
     Args:
         dim: feature length D.
@@ -56,6 +120,9 @@ class Head(nn.Module):
         dropout: probability p of dropping a hidden feature, in [0, 1).
         generator: CPU generator for the weights, N(0, 0.02²), and afterwards for the dropout masks. Biases are 0.
     """
+
+    kind = "mlp"
+    rest: nn.Sequential
 
     def __init__(
         self,
@@ -92,12 +159,17 @@ class Head(nn.Module):
         nn.init.zeros_(layer.bias)
         return layer
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits ``[n, C]`` of vectors ``x [n, D]`` float32."""
-        return self.rest(self.first(x))
+    @property
+    def last(self) -> Linear:
+        """The layer whose outputs are the logits."""
+        return cast(Linear, self.rest[-1])
 
-    def inference_layers(self) -> nn.Sequential:
-        """What follows the first layer, [n, hidden] to logits [n, C], with BatchNorm folded into the linear layers.
+    def architecture(self) -> dict[str, Any]:
+        """Return what :func:`load` builds the head from, besides its weights."""
+        return super().architecture() | {"hidden": list(self.hidden), "dropout": self.dropout}
+
+    def inference_layers(self) -> nn.Module:
+        """Return what follows the first layer, with BatchNorm folded into the linear layers.
 
         While dropout is on BatchNorm stays, since dropout stands between the two, and each call of this method is a
         sample with streams of masks of its own: a row's mask depends on the rows before it, and not on how many of
@@ -135,19 +207,52 @@ def _folded(norm: nn.BatchNorm1d, linear: nn.Linear) -> Linear:
     return folded
 
 
-@contextmanager
-def sampling(head: Head, generator: torch.Generator) -> Iterator[Head]:
-    """Within the block ``head`` is in evaluation mode but its dropout is on, with masks from ``generator``.
+class SampledHead(nn.Module):
+    """M linear heads that are samples of one, from the posterior of its weights.
 
-    Each forward pass is one sample of MC dropout (Gal & Ghahramani 2016).
+    Args:
+        dim: feature length D.
+        classes: number of classes C.
+        samples: M.
     """
+
+    kind = "posterior"
+
+    def __init__(self, dim: int, classes: int, samples: int):
+        super().__init__()
+        self.dim, self.classes = dim, classes
+        self.heads = nn.ModuleList(LinearHead(dim, classes) for _ in range(samples))
+
+    def architecture(self) -> dict[str, Any]:
+        """Return what :func:`load` builds the heads from, besides their weights."""
+        return {"kind": self.kind, "dim": self.dim, "classes": self.classes, "samples": len(self.heads)}
+
+
+@contextmanager
+def sampled(head: nn.Module, samples: int, generator: torch.Generator) -> Iterator[list[Head]]:
+    """Within the block, heads of which each is a sample of what was learnt, M altogether.
+
+    Those of a :class:`SampledHead` are there already. An :class:`MlpHead` stands there M times, in evaluation mode but
+    with its dropout on, and masks from ``generator``: each forward pass is a sample of MC dropout (Gal & Ghahramani
+    2016).
+
+    Raises:
+        ValueError: there are fewer samples.
+    """
+    if isinstance(head, SampledHead):
+        if len(head.heads) < samples:
+            raise ValueError(f"there are {len(head.heads)} samples of the head, not {samples}")
+        yield [cast(Head, each) for each in head.heads[:samples]]
+        return
+    if not isinstance(head, MlpHead):
+        raise ValueError(f"a head of kind {head.kind!r} has no samples")
     layers = [module for module in head.modules() if isinstance(module, Dropout)]
     head.eval()
     for layer in layers:
         layer.generator = generator
         layer.train()
     try:
-        yield head
+        yield [head] * samples
     finally:
         for layer in layers:
             layer.generator = head.generator
@@ -163,15 +268,12 @@ def log_probabilities(head: Head, vectors: np.ndarray | Tensor) -> Tensor:
     return _log_probabilities(head, vectors)
 
 
-def dropout_log_probabilities(
-    head: Head, vectors: np.ndarray | Tensor, samples: int, *, generator: torch.Generator
+def sampled_log_probabilities(
+    head: nn.Module, vectors: np.ndarray | Tensor, samples: int, *, generator: torch.Generator
 ) -> Tensor:
-    """Log-probabilities, float32 [n, ``samples``, C] on the CPU, with dropout on and BatchNorm in evaluation mode.
-
-    Leaves the head in evaluation mode.
-    """
-    with sampling(head, generator):
-        return torch.stack([_log_probabilities(head, vectors) for _ in range(samples)], dim=1)
+    """Log-probabilities, float32 [n, ``samples``, C] on the CPU, of samples of a head: see :func:`sampled`."""
+    with sampled(head, samples, generator) as heads:
+        return torch.stack([_log_probabilities(each, vectors) for each in heads], dim=1)
 
 
 @torch.inference_mode()
@@ -194,19 +296,26 @@ def _floats(values: np.ndarray | Tensor, device: torch.device | str) -> Tensor:
 # Its file
 
 
-def save(head: Head, path: Path | str, metadata: dict[str, str]) -> None:
+def save(head: Head | SampledHead, path: Path | str, metadata: Mapping[str, Any]) -> None:
     """Write weights and ``metadata`` to a safetensors file, whole or not at all; the same head gives the same bytes.
 
-    The keys ``dim``, ``classes``, ``hidden`` and ``dropout`` of the metadata are set from the head.
+    Values of the metadata that are no strings are written as JSON, and keys that say how the head is built are set from
+    the head.
     """
-    own = {"dim": head.dim, "classes": head.classes, "hidden": list(head.hidden), "dropout": head.dropout}
-    metadata = metadata | {key: json.dumps(value) for key, value in own.items()}
-    content = safetensors.save({key: value.cpu() for key, value in head.state_dict().items()}, metadata)
+    noted = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
+    noted |= {key: json.dumps(value) for key, value in head.architecture().items()}
+    content = safetensors.save({key: value.cpu() for key, value in head.state_dict().items()}, noted)
     # safetensors writes metadata in the random order of a hash map, so the header is written anew.
     length = int.from_bytes(content[:8], "little")
     header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
     write_bytes(path, len(header).to_bytes(8, "little") + header + content[8 + length :])
+
+
+def write_log(path: Path | str, log: Sequence[dict]) -> None:
+    """Write ``training.csv``, a row per epoch, or per iteration of :mod:`pixelherd.heads.linear`."""
+    rows = [[f"{value:.9g}" if isinstance(value, float) else value for value in row.values()] for row in log]
+    write_csv(path, log[0], rows)
 
 
 def load(path: Path | str) -> Head:
@@ -215,10 +324,17 @@ def load(path: Path | str) -> Head:
     Raises:
         UserError: no such file, a damaged one, or one that holds no head.
     """
+    head = load_any(path)
+    if not isinstance(head, Head):
+        raise UserError(f"{path} holds samples of a head", remedy="give a head.safetensors of a run")
+    return head
+
+
+def load_any(path: Path | str) -> Head | SampledHead:
+    """Read a head or samples of one; else as :func:`load`."""
     metadata = read_metadata(path)
     try:
-        dim, classes, hidden, dropout = (json.loads(metadata[key]) for key in ("dim", "classes", "hidden", "dropout"))
-        head = Head(dim, classes, hidden=hidden, dropout=dropout, generator=torch.Generator())
+        head = _built(metadata)
         head.load_state_dict(safetensors.load_file(path))
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
@@ -226,6 +342,19 @@ def load(path: Path | str) -> Head:
             f"{path} holds no head of pixelherd ({reason})", remedy="give a head.safetensors of a run"
         ) from None
     return head.eval()
+
+
+def _built(metadata: Mapping[str, str]) -> Head | SampledHead:
+    # heads of pixelherd 0.1 name no kind
+    known = ("dim", "classes", "hidden", "dropout", "samples")
+    kind, given = (
+        json.loads(metadata.get("kind", '"mlp"')),
+        {key: json.loads(metadata[key]) for key in known if key in metadata},
+    )
+    if kind == "mlp":
+        return MlpHead(**given, generator=torch.Generator())
+    kinds: dict[str, type[LinearHead | SampledHead]] = {each.kind: each for each in (LinearHead, SampledHead)}
+    return kinds[kind](**given)
 
 
 def read_metadata(path: Path | str) -> dict[str, str]:

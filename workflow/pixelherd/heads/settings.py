@@ -1,15 +1,54 @@
 """Settings of the head and its training; light, so that a study is checked without importing torch."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    Discriminator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    model_validator,
+)
 
 from pixelherd.settings import Settings
 
+Balance = Literal["none", "balanced", "sqrt"]
 
-class HeadSettings(Settings):
-    """How a head is built and trained; the defaults are those of the paper."""
 
+class LinearSettings(Settings):
+    """Softmax regression on the labelled pixels: deterministic, without a seed, batches or a stop rule."""
+
+    kind: Literal["linear"] = Field(default="linear", description="Softmax regression.")
+    l2: PositiveFloat = Field(
+        default=0.05,
+        description="λ of the penalty λ/2·‖W‖² beside the sum of the labelled pixels' losses: the precision of the "
+        "weights' Gaussian prior, which does not change with the number of labels.",
+    )
+    class_balance: Balance = Field(
+        default="balanced",
+        description="Weight of a labelled pixel in the loss: all alike (`none`), by the inverse of its class's number "
+        "of labelled pixels (`balanced`), or of that number's square root (`sqrt`).",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_no_network(cls, values: Any) -> Any:
+        foreign = set(MlpSettings.model_fields) - set(cls.model_fields)
+        if isinstance(values, dict) and (found := sorted(foreign & set(values))):
+            raise ValueError(
+                f"`{found[0]}` is a setting of the paper's head; write `kind: mlp` beside it, or delete it for the "
+                "linear head"
+            )
+        return values
+
+
+class MlpSettings(Settings):
+    """The paper's network of three layers and its training; the defaults are those of the paper."""
+
+    kind: Literal["mlp"] = Field(description="The paper's network of three layers.")
     hidden: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)] | None = Field(
         default=None,
         description="Widths of the two hidden layers; null means 128 and 32, or 256 and 128 from 30 classes on.",
@@ -29,7 +68,9 @@ class HeadSettings(Settings):
         default=0.95,
         description="Training stops early only after a batch whose labelled pixels are right more often than this.",
     )
-    minimum_epochs: PositiveInt = Field(default=5, description="First epoch in which training may stop early.")
+    minimum_epochs: PositiveInt = Field(
+        default=5, description="First epoch whose losses count for `patience`, and in which training may stop early."
+    )
     context: Literal["kept", "all"] = Field(
         default="kept",
         description="Pixels of a batch's images whose statistics BatchNorm sees: the `kept` context pixels of the "
@@ -37,8 +78,32 @@ class HeadSettings(Settings):
     )
 
 
-class TrainingSettings(HeadSettings):
+def _kind(settings: Any) -> str | None:
+    """Which kind of head is meant; linear where none is named."""
+    if isinstance(settings, dict):
+        kind = settings.get("kind", "linear")
+        return kind if kind in ("linear", "mlp") else None
+    return getattr(settings, "kind", None)
+
+
+HeadSettings = Annotated[
+    Annotated[LinearSettings, Tag("linear")] | Annotated[MlpSettings, Tag("mlp")],
+    Discriminator(
+        _kind,
+        custom_error_type="head",
+        custom_error_message="give a mapping whose `kind` is `linear` (the default) or `mlp`",
+    ),
+]
+
+
+class TrainingSettings(Settings):
     """What a run's heads depend on besides its features and labels."""
 
+    head: HeadSettings = Field(description="Of the head.")
     seed: NonNegativeInt = Field(description="Seed of the run: of the weights, and of the order of images.")
     threads: PositiveInt = Field(description="Numerical threads, since sums differ with them.")
+
+    def identity(self) -> dict[str, Any]:
+        """Return what results depend on, as JSON; seals without a kind are older than it, and of the paper's head."""
+        head = self.head.model_dump(mode="json", exclude={"kind"} if self.head.kind == "mlp" else None)
+        return head | {"seed": self.seed, "threads": self.threads}

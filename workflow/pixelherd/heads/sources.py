@@ -4,7 +4,8 @@ Only a handful of pixels are labelled, too few for batch statistics. So a batch 
 labelled or not: the unlabelled ones (label 255) count in BatchNorm and not in the loss.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -37,11 +38,59 @@ class PixelSource(Protocol):
     images: int
     """Number of images N."""
 
+    counts: np.ndarray
+    """Pixels of each label, ``[255]``."""
+
     def labelled(self, image: int) -> bool:
         """Whether the image has a pixel whose label counts."""
 
     def batch(self, images: Sequence[int]) -> Batch:
         """All pixels known of these images."""
+
+
+def counts_of(labels: np.ndarray) -> np.ndarray:
+    """Return the pixels of each label, int64 ``[255]``."""
+    return np.bincount(np.asarray(labels).ravel(), minlength=IGNORED + 1)[:IGNORED]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Labelled pixels and their vectors.
+
+    Attributes:
+        vectors: ``[L, D]``, any float type; or ``[N, P, D]`` read where it is indexed by images, where every context
+            pixel is labelled, and L = N·P.
+        images: ``[L]`` the image of each, in [0, N).
+        labels: ``[L]`` int64 the class of each; 255 = cannot tell.
+    """
+
+    vectors: np.ndarray | LazyArray
+    images: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def dim(self) -> int:
+        """Return the feature length D."""
+        return (self.vectors if isinstance(self.vectors, np.ndarray) else self.vectors[[0]]).shape[-1]
+
+    @property
+    def count(self) -> int:
+        """Return how many pixels have a class."""
+        return int((self.labels != IGNORED).sum())
+
+    def blocks(self, rows: int = 4096) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield where about so many rows begin and end, and their vectors ``[n, D]``."""
+        count = len(self.labels)
+        if isinstance(self.vectors, np.ndarray):
+            for start in range(0, count, rows):
+                part = slice(start, min(start + rows, count))
+                yield part, self.vectors[part]
+            return
+        of_an_image = count // len(self.vectors)
+        step = max(rows // of_an_image, 1)
+        for first in range(0, len(self.vectors), step):
+            images = range(first, min(first + step, len(self.vectors)))
+            yield slice(first * of_an_image, images.stop * of_an_image), np.concatenate(self.vectors[images])
 
 
 class VectorBatch:
@@ -84,6 +133,7 @@ class VectorSource:
         if images.size and not 0 <= images.min() <= images.max() < self.images:
             raise ValueError(f"images of labelled pixels must be in [0, {self.images})")
         self._context, self._vectors, self._labels, self._device = context, vectors, labels, device
+        self.counts = counts_of(labels)
         self._buffer = torch.empty(0, 0, device=device)
         order = np.argsort(images, kind="stable")
         self._rows = np.split(order, np.searchsorted(images[order], np.arange(1, self.images)))
@@ -146,6 +196,7 @@ class DenseSource:
         if tuple(labels.shape[1:]) != tuple(size):
             raise ValueError(f"labels have size {tuple(labels.shape[1:])}, not {tuple(size)}")
         self.images = len(labels)
+        self.counts = sum((counts_of(each) for each in labels), np.zeros(IGNORED, np.int64))
         self._maps, self._labels, self._size, self._device = maps, labels, (size[0], size[1]), device
         self._norms: dict[int, Tensor] = {}
 

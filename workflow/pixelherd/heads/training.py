@@ -1,26 +1,30 @@
-"""Training of a head on the labels so far."""
+"""Training of the paper's head on the labels so far."""
 
 import io
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
+from pixelherd.compute.matmul import widest
 from pixelherd.datasets.classes import IGNORED
 from pixelherd.errors import UserError
-from pixelherd.heads.network import Head
-from pixelherd.heads.settings import HeadSettings
+from pixelherd.heads.network import Dropout, MlpHead
+from pixelherd.heads.settings import MlpSettings
 from pixelherd.heads.sources import PixelSource
-from pixelherd.storage.files import write_bytes, write_csv
+from pixelherd.storage.files import write_bytes
+
+IMAGES_AT_ONCE = 5
 
 
 def train(
     source: PixelSource,
-    head: Head,
-    settings: HeadSettings,
+    head: MlpHead,
+    settings: MlpSettings,
     *,
     order_generator: torch.Generator,
     progress: Callable[[dict], None] | None = None,
@@ -29,8 +33,10 @@ def train(
     """Train ``head`` in place with Adam on the cross-entropy of the labelled pixels.
 
     Batches are ``settings.batch_images`` images in an order shuffled once; those without a label are not even read.
-    From epoch ``settings.minimum_epochs`` on, training stops at a batch whose labelled pixels are right more often
-    than ``settings.accuracy``, once ``settings.patience`` batches in a row have brought no new lowest loss.
+    From epoch ``settings.minimum_epochs`` on losses count: training stops at a batch whose labelled pixels are right
+    more often than ``settings.accuracy``, once ``settings.patience`` batches in a row have brought no new lowest loss.
+    Afterwards BatchNorm's statistics are made exact (:func:`exact_statistics`), and classes without a label are never
+    predicted.
 
     Args:
         source: the training pixels, on the head's device.
@@ -61,8 +67,8 @@ def train(
     log: list[dict] = []
     lowest, since_lowest, stopped = math.inf, 0, False
     identity = {
-        "format": 2,
-        "settings": settings.model_dump(mode="json", include=set(HeadSettings.model_fields)),
+        "format": 3,
+        "settings": settings.model_dump(mode="json", exclude={"kind"}),
         "head": [head.dim, head.classes, *head.hidden, head.dropout],
         "batches": batches,
     }
@@ -98,11 +104,11 @@ def train(
             correct = int((logits.argmax(dim=1) == batch.labels)[labelled].sum())
             pixels = int(labelled.sum())
             right, labelled_pixels = right + correct, labelled_pixels + pixels
-            lowest, since_lowest = (losses[-1], 0) if losses[-1] < lowest else (lowest, since_lowest + 1)
-            stalled = since_lowest >= settings.patience and correct / pixels > settings.accuracy
-            if stalled and epoch >= settings.minimum_epochs:
-                stopped = True
-                break
+            if epoch >= settings.minimum_epochs:
+                lowest, since_lowest = (losses[-1], 0) if losses[-1] < lowest else (lowest, since_lowest + 1)
+                if since_lowest >= settings.patience and correct / pixels > settings.accuracy:
+                    stopped = True
+                    break
         log.append(
             {
                 "epoch": epoch,
@@ -128,11 +134,42 @@ def train(
             write_bytes(checkpoint, content.getvalue())
         if progress is not None:
             progress(log[-1])
-    head.eval()
+    exact_statistics(source, head)
+    head.know(np.flatnonzero(source.counts))
     return log
 
 
-def learning_rate(settings: HeadSettings, epoch: int) -> float:
+@torch.inference_mode()
+def exact_statistics(source: PixelSource, head: MlpHead) -> None:
+    """Store in a head's BatchNorms the mean and the variance of what they are given over all pixels of all images.
+
+    Training leaves running averages there, which a few dozen steps do not take far from the variance 1 that they start
+    with; the true one is thousands of times smaller, and evaluation would be almost uniform. Dropout is on, as in
+    training and sampling. Leaves the head in evaluation mode.
+    """
+    layers = list(head.rest)
+    for place, norm in enumerate(layers):
+        if not isinstance(norm, nn.BatchNorm1d):
+            continue
+        count, mean, squares = 0, torch.zeros(()), torch.zeros(())
+        for layer in layers:
+            layer.train(isinstance(layer, Dropout))
+        for first in range(0, source.images, IMAGES_AT_ONCE):
+            values = source.batch(range(first, min(first + IMAGES_AT_ONCE, source.images))).project(head.first)
+            for layer in layers[:place]:
+                values = layer(values)
+            values = values.to(widest(values.device))
+            # parts of mean and squared deviation go together (Chan et al. 1979)
+            own, total = values.mean(0), count + len(values)
+            shift = own - mean
+            squares = squares + (values - own).square().sum(0) + shift.square() * (count * len(values) / total)
+            mean, count = mean + shift * (len(values) / total), total
+        norm.get_buffer("running_mean").copy_(mean)
+        norm.get_buffer("running_var").copy_(squares / count)
+    head.eval()
+
+
+def learning_rate(settings: MlpSettings, epoch: int) -> float:
     """The cosine schedule at an epoch, from 1: at its minimum after ``settings.period`` epochs, and then up again."""
     above = settings.learning_rate - settings.minimum_learning_rate
     cosine = math.cos(math.pi * (epoch - 1) / settings.period)
@@ -209,9 +246,3 @@ class Adam:
         for own, kept in ((self._means, "means"), (self._squares, "squares"), (self._steps, "steps")):
             for tensor, value in zip(own, state[kept], strict=True):
                 tensor.copy_(value)
-
-
-def write_log(path: Path | str, log: Sequence[dict]) -> None:
-    """Write the log of :func:`pixelherd.heads.training.train` as ``training.csv``, a row per epoch."""
-    rows = [[f"{value:.9g}" if isinstance(value, float) else value for value in row.values()] for row in log]
-    write_csv(path, log[0], rows)

@@ -30,6 +30,7 @@ RUN_STAGES = (
     "score",
     "vectors",
     "train",
+    "fit",
     "test_pass",
     "evaluate",
 )

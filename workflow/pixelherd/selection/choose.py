@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from pixelherd.compute.randomness import numpy_generator, seed_of, torch_generator
 from pixelherd.datasets.classes import IGNORED
 from pixelherd.datasets.pixels import Pixels
 from pixelherd.errors import UserError
-from pixelherd.heads.network import Head, dropout_log_probabilities, log_probabilities
+from pixelherd.heads.network import Head, log_probabilities, sampled_log_probabilities
 from pixelherd.selection import acquisition
 from pixelherd.selection.baselines import farthest_first, typical
 from pixelherd.selection.coverage.union import Union
@@ -111,9 +112,9 @@ def by_score(
     rows: np.ndarray,
     current: Round,
     head: Head,
+    sampled_head: nn.Module | None = None,
     *,
     draws: Shards | None = None,
-    dropout_head: Head | None = None,
 ) -> tuple[Pixels, Ranking]:
     """Stage 2 of a round: the best of the pool by the method's score, ties to the first herded.
 
@@ -124,8 +125,8 @@ def by_score(
         rows: the pool.
         current: the round.
         head: the head of the round before.
+        sampled_head: what :func:`pixelherd.heads.network.sampled` takes, where the score compares samples of a head.
         draws: vectors of draws 1…M at the listed pixels, ``draws [images, listed, M, D]``, where the score needs them.
-        dropout_head: a head trained with dropout, which scores that need dropout sample.
 
     Raises:
         UserError: the pool holds fewer pixels than the budget.
@@ -143,10 +144,10 @@ def by_score(
         )
         samples = log_probabilities(head, vectors.reshape(-1, vectors.shape[-1]))
         disagreement = samples.reshape(*vectors.shape[:2], -1)
-    elif dropout_head is not None:
+    elif sampled_head is not None:
         generator = torch_generator(settings.seed, "dropout", current.number)
         vectors = np.asarray(union.vectors[rows])
-        disagreement = dropout_log_probabilities(dropout_head, vectors, used(settings.samples), generator=generator)
+        disagreement = sampled_log_probabilities(sampled_head, vectors, used(settings.samples), generator=generator)
     scores = {
         name: acquisition.score(
             name,

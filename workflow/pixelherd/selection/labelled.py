@@ -10,38 +10,37 @@ from pixelherd.datasets.dataset import Dataset
 from pixelherd.datasets.pixels import LABEL_COLUMNS, read_pixels
 from pixelherd.errors import UserError
 from pixelherd.features.maps import MapSource, vectors_at
-from pixelherd.heads.sources import VectorSource
+from pixelherd.heads.sources import Labelled, VectorSource
 from pixelherd.selection.coverage.union import read_union
 from pixelherd.storage.shards import Shards
 
 
-def vector_source(
+def labelled_pixels(
     dataset: Dataset,
     labels: Sequence[Path | str],
     context_index: Path | str,
     union_manifest: Path | str | None,
-    device: torch.device,
     vectors_of: Sequence[Path | str] = (),
-) -> tuple[VectorSource, int]:
-    """Gathered vectors: the context pixels of every training image, and the labelled pixels.
+) -> Labelled:
+    """Labelled pixels with their vectors.
 
     Args:
         dataset: the prepared dataset.
-        labels: the ``labels.csv`` of the rounds so far.
+        labels: the ``labels.csv`` of the rounds so far; without any, every context pixel is labelled by the ground
+            truth.
         context_index: index of the training shards.
         union_manifest: the union whose pixels were labelled; None if context pixels were (random selection).
-        device: where batches are put.
         vectors_of: for each round the vectors of its labelled pixels, from :func:`labelled_vectors`, where any pixel
             may be labelled.
 
-    Returns:
-        the source, and D.
-
     Raises:
         UserError: a labelled pixel is not among those that vectors were kept of.
+        ValueError: there are neither labels nor a ground truth.
     """
-    answered = read_pixels(labels, LABEL_COLUMNS, dataset.train.ids, dataset.size[1])
     shards = Shards.open(context_index)
+    if not labels:
+        return _context_pixels(dataset, shards)
+    answered = read_pixels(labels, LABEL_COLUMNS, dataset.train.ids, dataset.size[1])
     if vectors_of:
         vectors = np.concatenate([np.load(path) for path in vectors_of])
     elif union_manifest:
@@ -50,9 +49,24 @@ def vector_source(
     else:
         places = zip(answered.images.tolist(), answered.flat.tolist(), strict=True)
         vectors = np.stack([_context_vector(shards, image, flat) for image, flat in places])
-    context = shards.lazily("context")
-    source = VectorSource(context, vectors, answered.images, answered.values.astype(np.int64), device)
-    return source, vectors.shape[1]
+    return Labelled(vectors, answered.images, answered.values.astype(np.int64))
+
+
+def _context_pixels(dataset: Dataset, shards: Shards) -> Labelled:
+    if dataset.train.labels is None:
+        raise ValueError("without labels the ground truth of the training images is learnt, and there is none")
+    pixels = shards.all("context_pixels")
+    truth = [np.asarray(dataset.train.labels[image]).reshape(-1)[flat] for image, flat in enumerate(pixels)]
+    images = np.repeat(np.arange(len(pixels)), pixels.shape[1])
+    return Labelled(shards.lazily("context"), images, np.concatenate(truth).astype(np.int64))
+
+
+def vector_source(labelled: Labelled, context_index: Path | str, device: torch.device) -> VectorSource:
+    """Gathered vectors: the context pixels of every training image, and the labelled pixels, in batches on a device."""
+    context = Shards.open(context_index).lazily("context")
+    if not isinstance(labelled.vectors, np.ndarray):
+        raise ValueError("where every context pixel is labelled, none of them is without a label")
+    return VectorSource(context, labelled.vectors, labelled.images, labelled.labels, device)
 
 
 def labelled_vectors(dataset: Dataset, labels: Path | str, maps_of: MapSource) -> np.ndarray:

@@ -20,7 +20,7 @@ class Score:
     Attributes:
         name: what a study calls it.
         needs_draws: takes the predictions of the noise draws 1…M.
-        needs_dropout: takes samples of a head that was trained with dropout.
+        needs_samples: compares samples of a head: by dropout, or from the posterior of its weights.
         needs_generator: is (partly) random.
         takes_weight: weighs the entropy of the base prediction by λ.
         has_pole: takes values of thousands beside those of about one.
@@ -28,7 +28,7 @@ class Score:
 
     name: str
     needs_draws: bool = False
-    needs_dropout: bool = False
+    needs_samples: bool = False
     needs_generator: bool = False
     takes_weight: bool = False
     has_pole: bool = False
@@ -68,13 +68,13 @@ SCORES: dict[str, Score] = {
         Score("margin"),
         Score("least_confidence"),
         Score("random", needs_generator=True),
-        Score("bald", needs_dropout=True),
+        Score("bald", needs_samples=True),
         Score("dald", needs_draws=True),
-        Score("ebald", needs_dropout=True, takes_weight=True),
+        Score("ebald", needs_samples=True, takes_weight=True),
         Score("edald", needs_draws=True, takes_weight=True),
-        Score("power_bald", needs_dropout=True, needs_generator=True),
+        Score("power_bald", needs_samples=True, needs_generator=True),
         Score("power_dald", needs_draws=True, needs_generator=True),
-        Score("balentacq", needs_dropout=True, has_pole=True),
+        Score("balentacq", needs_samples=True, has_pole=True),
     )
 }
 
@@ -87,7 +87,7 @@ def comparable(name: str) -> list[str]:
         for score in SCORES.values()
         if not score.needs_generator
         and score.needs_draws <= made.needs_draws
-        and score.needs_dropout <= made.needs_dropout
+        and score.needs_samples <= made.needs_samples
     ]
 
 

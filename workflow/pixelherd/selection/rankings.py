@@ -56,6 +56,12 @@ def _mean_ranks(values: np.ndarray) -> np.ndarray:
     return (np.cumsum(counts) - (counts - 1) / 2)[places]
 
 
+def write(scores: Path | str, correlations: Path | str, round_number: int, ranking: Ranking) -> None:
+    """Write both tables of a round: :func:`write_scores` and :func:`write_correlations`."""
+    write_scores(scores, round_number, ranking)
+    write_correlations(correlations, round_number, ranking)
+
+
 def write_scores(path: Path | str, round_number: int, ranking: Ranking) -> None:
     """Write quantiles of each score over the pool and over the chosen pixels."""
     rows = []

@@ -56,8 +56,8 @@ class SelectionSettings(Settings):
         weight: λ of edald and ebald.
         avoid_ignored: leave out pixels that the ground truth ignores.
         draws: M.
-        dropout: probability in the head that is sampled.
-        samples: of that head.
+        dropout: probability in the head that is sampled by dropout.
+        samples: of a head, that the score compares.
     """
 
     score: str

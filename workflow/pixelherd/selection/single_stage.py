@@ -19,7 +19,7 @@ from pixelherd.datasets.pixels import Pixels
 from pixelherd.errors import UserError
 from pixelherd.features.maps import DrawSource, ImageMaps, MapSource
 from pixelherd.heads import dense
-from pixelherd.heads.network import Head, sampling
+from pixelherd.heads.network import Head, sampled
 from pixelherd.selection import acquisition
 from pixelherd.selection.methods import comparable
 from pixelherd.selection.rankings import Ranking
@@ -46,8 +46,9 @@ class Best:
     sample: dict[str, np.ndarray]
 
     @classmethod
-    def of(cls, parts: "Sequence[Best]", budget: int) -> "Best":
+    def of(cls, parts: "Iterable[Best]", budget: int) -> "Best":
         """The ``budget`` best of several parts, whatever their order; ties to the first image and pixel."""
+        parts = list(parts)
         images, flat = (np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "flat"))
         scores, sample = (
             {name: np.concatenate([getattr(part, kind)[name] for part in parts]) for name in parts[0].scores}
@@ -99,13 +100,13 @@ class Sources:
         maps_of: native maps of the base draw by position.
         head: the head of the round before.
         perturbed: native maps by position and draw 1…M; None if the score needs no draws.
-        dropout_head: a head trained with dropout, where the score samples it.
+        sampled_head: what :func:`pixelherd.heads.network.sampled` takes, where the score compares samples of a head.
     """
 
     maps_of: MapSource
     head: Head
     perturbed: DrawSource | None = None
-    dropout_head: Head | None = None
+    sampled_head: torch.nn.Module | None = None
 
 
 def rank(
@@ -162,15 +163,15 @@ def predictions(
     def of(heads: Sequence[Head], maps: ImageMaps, norms: torch.Tensor | None) -> list[torch.Tensor]:
         return dense.log_probabilities(maps, heads, size, norms)
 
-    head, perturbed, dropout_head = sources.head, sources.perturbed, sources.dropout_head
+    head, perturbed, sampled_head = sources.head, sources.perturbed, sources.sampled_head
     base = sources.maps_of(image), sources.maps_of.norms(image)
     samples: list[torch.Tensor] = []
     if perturbed is not None:
         for number in range(1, 1 + used(settings.draws)):
             samples += of([head], perturbed(image, number), perturbed.norms(image, number))
-    if dropout_head is not None:
-        with sampling(dropout_head, torch_generator("dropout", *key)):
-            samples = of([dropout_head] * used(settings.samples), *base)
+    if sampled_head is not None:
+        with sampled(sampled_head, used(settings.samples), torch_generator("dropout", *key)) as heads:
+            samples = of(heads, *base)
     return torch.stack(samples, dim=1) if samples else None, of([head], *base)[0]
 
 

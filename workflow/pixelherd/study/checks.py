@@ -80,8 +80,9 @@ def _readers(study: "Study", method: str) -> dict[str, bool]:
         "pool_fraction": study.is_two_stage(method),
         "stages": study.is_scored(method),
         "weight": study.is_scored(method) and SCORES[study.score(method)].takes_weight,
-        "dropout": study.needs_dropout(method),
-        "samples": study.needs_dropout(method),
+        "dropout": study.needs_samples(method) and study.head_of(method).kind == "mlp",
+        "samples": study.needs_samples(method),
+        "epochs": study.head_of(method).kind == "mlp",
         "draws": study.needs_draws(method),
         "candidates": study.needs_lists(method),
     }

@@ -64,7 +64,7 @@ class Paths:
         self.answered_labels = f"{results}/runs/{{answered}}/{LABELS}"
         self.scores, self.correlations = f"{step}/{SCORES}", f"{step}/{CORRELATIONS}"
         self.head, self.training_log = f"{step}/{HEAD}", f"{step}/{TRAINING_LOG}"
-        self.dropout_head, self.dropout_log = f"{step}/dropout_{HEAD}", f"{step}/dropout_{TRAINING_LOG}"
+        self.sampled_head, self.sampled_log = f"{step}/sampled_{HEAD}", f"{step}/sampled_{TRAINING_LOG}"
         self.stopping = f"{step}/{STOPPING}"
 
         # Results: a round that asks a person.

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from math import ceil
 
-from pixelherd.datasets.prepare import counts, is_labelled
+from pixelherd.datasets.prepare import classes_of, counts, is_labelled
 from pixelherd.errors import UserError
 from pixelherd.features.backbones.geometry import shapes
 from pixelherd.features.backbones.settings import Checkpoint
@@ -169,8 +169,8 @@ def _rounds(study: Study, runs: list[Run], images: dict[str, int]) -> list[Item]
         asked = [pixels_a_round(each.budget, images["train"]) for each in runs]
         if study.is_two_stage(method) and rounds > 1:
             found.append(Item("pool", len(runs) * (rounds - 1), 0, 0, (method,)))
-        if study.needs_dropout(method) and rounds > 1:
-            found.append(Item("train_dropout", *_training(study, runs, rounds - 1, images), (method,)))
+        if study.needs_samples(method) and rounds > 1:
+            found.append(_sampling(study, runs, rounds - 1, images))
         if study.is_single_stage(method):
             found += _single_stage(study, runs, rounds, asked, images["train"])
         found.append(Item("score", len(runs) * rounds, 0, 0, (method,)))
@@ -180,7 +180,8 @@ def _rounds(study: Study, runs: list[Run], images: dict[str, int]) -> list[Item]
             found.append(Item("annotate", len(runs) * rounds, again, 0, (method,)))
             found.append(Item("label", len(runs) * rounds, 0, 0, (method,)))
             found.append(Item("stopping", len(runs) * rounds, 0, 0, (method,)))
-    found.append(Item("train", *_training(study, runs, rounds, images), (method,)))
+    name = "fit" if study.head_of(method).kind == "linear" else "train"
+    found.append(Item(name, *_training(study, runs, rounds, images), (method,)))
     # pictures show training images, some more that were asked about, and test images
     pictures = min((2 if asks else 1) * study.pictures, images["train"]) + min(study.pictures, images["test"])
     again = len(runs) * steps * pictures if recomputes else 0
@@ -210,12 +211,23 @@ def _single_stage(study: Study, runs: list[Run], rounds: int, asked: list[int], 
 def _training(study: Study, runs: list[Run], heads: int, images: dict[str, int]) -> tuple[int, int, int]:
     """Jobs, forwards at most and bytes of so many heads in each run."""
     run, jobs = runs[0], len(runs) * heads
-    settings, training = study.features[run.features], stages.training(study, run)
+    settings, head = study.features[run.features], study.head_of(run.method)
     _, dimension = geometry_of(study, run.dataset, run.features)
-    size = dimension * (training.hidden or [128, 32])[0] * FLOAT32
+    if head.kind == "linear":
+        return jobs, 0, jobs * dimension * len(classes_of(study.datasets[run.dataset])) * FLOAT32
+    size = dimension * (head.hidden or [128, 32])[0] * FLOAT32
     dense = settings.maps == "recompute" and study.trains_densely(run.method)
-    forwards = (training.epochs * images["train"] + 1) * len(settings.timesteps) if dense else 0
+    # besides the epochs, two passes for the statistics of two BatchNorms
+    forwards = ((head.epochs + 2) * images["train"] + 1) * len(settings.timesteps) if dense else 0
     return jobs, jobs * forwards, jobs * size
+
+
+def _sampling(study: Study, runs: list[Run], heads: int, images: dict[str, int]) -> Item:
+    """What it takes to sample so many heads in each run of a method."""
+    method, (jobs, forwards, size) = runs[0].method, _training(study, runs, heads, images)
+    if study.head_of(method).kind == "linear":
+        return Item("sample", jobs, forwards, size * study.methods[method].samples, (method,))
+    return Item("train_dropout", jobs, forwards, size, (method,))
 
 
 def geometry_of(study: Study, dataset: str, features: str) -> tuple[int, int]:
@@ -336,9 +348,9 @@ def page(study: Study, images: Images, pending: Collection[Run]) -> str:
         lines.append(
             tabulate(rows, ["dataset", "runs", "jobs", "forwards", "disk"], "github", intfmt=",", stralign="right")
         )
-    if any(features.maps == "recompute" for features in study.features.values()):
-        bounds = ["`train` (it may stop early)", "`vectors`"] + ["`annotate`"] * (study.oracle == "csv")
-        lines += ["", f"`maps: recompute`: forwards of {' and '.join(bounds)} are upper bounds."]
+    bounds = {"train": " (it may stop early)", "train_dropout": "", "vectors": "", "annotate": ""}
+    if bounded := [f"`{item.stage}`{bounds[item.stage]}" for item in stages if item.stage in bounds and item.forwards]:
+        lines += ["", f"`maps: recompute`: forwards of {' and '.join(bounded)} are upper bounds."]
     again = [run for run in study.runs() if study.is_single_stage(run.method) and study.ranks_by_draws(run.method)]
     again = [run for run in again if not study.kept_draws(run.dataset, run.features)]
     if single := list(dict.fromkeys(run.method for run in again)):

@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from pixelherd.features.backbones.settings import Checkpoint, HubModel
+from pixelherd.heads.settings import HeadSettings
 from pixelherd.selection.settings import Kernel, ListSettings
 from pixelherd.settings import Settings
 
@@ -141,12 +142,20 @@ class MethodSettings(Settings):
         description="λ, the weight of the base prediction's entropy in edald and ebald; where they only stand beside "
         "the score of another method, it is 1.",
     )
-    dropout: float = Field(
-        default=0.2, gt=0, lt=1, description="Probability in the head that is sampled by scores that need dropout."
+    head: HeadSettings | None = Field(
+        default=None, description="Of this method's heads, instead of the study's `head`."
     )
-    samples: int = Field(default=5, ge=2, description="Samples of that head, with dropout on.")
+    dropout: float = Field(
+        default=0.2, gt=0, lt=1, description="Probability in the `mlp` head that scores sample by dropout."
+    )
+    samples: int = Field(
+        default=5,
+        ge=2,
+        description="Samples of a head that scores compare: of `mlp` with dropout on, of `linear` from the posterior "
+        "of its weights.",
+    )
     epochs: PositiveInt | None = Field(
-        default=None, description="Epochs of this method's heads, instead of `head.epochs`."
+        default=None, description="Epochs of this method's `mlp` heads, instead of `head.epochs`."
     )
     draws: PositiveInt | None = Field(
         default=None, description="M of this method: the first so many of the features' `draws`; by default all."

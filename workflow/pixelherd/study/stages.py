@@ -78,16 +78,16 @@ def selection(study: Study, run: Run) -> SelectionSettings:
         used["stages"] = 1
     if study.needs_draws(name):
         used["draws"] = study.draws_of(name, run.features)
-    if study.needs_dropout(name):
-        used |= {"dropout": method.dropout, "samples": method.samples}
+    if study.needs_samples(name):
+        used["samples"] = method.samples
+    if study.needs_samples(name) and study.head_of(name).kind == "mlp":
+        used["dropout"] = method.dropout
     return SelectionSettings(score=study.score(name), budget=run.budget, seed=run.seed, **used)
 
 
 def training(study: Study, run: Run) -> TrainingSettings:
     """Return what a run's heads depend on, besides its features and labels."""
-    epochs = study.methods[run.method].epochs
-    head = study.head.model_dump() | ({"epochs": epochs} if epochs else {})
-    return TrainingSettings(**head, seed=run.seed, threads=study.threads)
+    return TrainingSettings(head=study.head_of(run.method), seed=run.seed, threads=study.threads)
 
 
 def backbone(study: Study, features: str) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def result(study: Study, run: Run) -> dict[str, Any]:
         "backbone": backbone(study, run.features),
         "features": maps(study, run.dataset, run.features).model_dump(mode="json", exclude={"maps"}),
         "selection": selection(study, run).model_dump(mode="json", exclude_none=True),
-        "training": training(study, run).model_dump(mode="json"),
+        "training": training(study, run).identity(),
     }
     if study.needs_lists(run.method):
         candidates = lists(study, run.method).model_dump(mode="json") | {"key": study.candidate_seed(run.seed)}

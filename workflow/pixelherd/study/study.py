@@ -19,7 +19,7 @@ from pydantic import (
 from pixelherd.datasets.settings import DatasetSettings
 from pixelherd.errors import UserError, nearest
 from pixelherd.features.backbones.settings import PretrainingSettings
-from pixelherd.heads.settings import HeadSettings
+from pixelherd.heads.settings import HeadSettings, LinearSettings, MlpSettings
 from pixelherd.selection.methods import SCORES, SELECTIONS
 from pixelherd.settings import Settings, explain
 from pixelherd.study import checks
@@ -44,7 +44,7 @@ class Study(Settings):
     features: dict[Name, FeatureSettings] = Field(default={}, description="Pixel features by name.")
     candidates: CandidateSettings = Field(default=CandidateSettings(), description="Stage 1 within an image.")
     methods: dict[Name, Method] = Field(default={}, description="Selection methods by name.")
-    head: HeadSettings = Field(default=HeadSettings(), description="The segmentation head and its training.")
+    head: HeadSettings = Field(default=LinearSettings(), description="The segmentation head and its training.")
     budgets: list[Budget] = Field(
         default=[0.1],
         min_length=1,
@@ -149,13 +149,19 @@ class Study(Settings):
         """Whether the method needs vectors of draws 1…M at the listed pixels."""
         return self.is_two_stage(method) and self.ranks_by_draws(method)
 
-    def needs_dropout(self, method: str) -> bool:
-        """Whether the method's score needs samples of a head of its own, trained with dropout."""
-        return self.is_scored(method) and SCORES[self.score(method)].needs_dropout
+    def needs_samples(self, method: str) -> bool:
+        """Whether the method's score compares samples of a head: by dropout, or from the posterior of its weights."""
+        return self.is_scored(method) and SCORES[self.score(method)].needs_samples
+
+    def head_of(self, method: str) -> LinearSettings | MlpSettings:
+        """The settings of the method's heads."""
+        head, epochs = self.methods[method].head or self.head, self.methods[method].epochs
+        return head.model_copy(update={"epochs": epochs}) if epochs else head
 
     def trains_densely(self, method: str) -> bool:
         """Whether heads see every pixel of their batches' images, and so need native maps."""
-        return self.score(method) == "full" or self.head.context == "all"
+        head = self.head_of(method)
+        return head.kind == "mlp" and (self.score(method) == "full" or head.context == "all")
 
     def needs_context(self, method: str) -> bool:
         """Whether context pixels are chosen from, or seen by heads, or tell a person how far predictions settled."""

@@ -19,7 +19,8 @@ def test_final_is_the_last_round_over_seeds(study):
 
 def test_the_reference_is_explained_where_it_is(study):
     metrics = runs.read_metrics(study, 3, METHODS)
-    assert "*full* labels every training pixel" in evaluated_pages.final_page(evaluated.final(metrics)).note
+    note = evaluated_pages.final_page(evaluated.final(metrics)).note
+    assert "*full* learns so many pixels of all training images" in note
     assert "full" not in evaluated_pages.final_page(evaluated.final(metrics[metrics["method"] != "full"])).note
 
 

@@ -21,12 +21,12 @@ def made_again(work: Work, run: Run, number: int | None = None) -> Files:
 
 
 def heads_before(work: Work, run: Run, number: int) -> Files:
-    """Return the heads that a round asks: of the round before, and one trained with dropout on the same labels."""
+    """Return the heads that a round asks: of the round before, and one to sample that learnt the same labels."""
     needed: Files = {}
     if work.study.needs_head(run.method):
         needed["head"] = work.paths.of_round(work.paths.head, run, number - 1)
-    if work.study.needs_dropout(run.method):
-        needed["dropout_head"] = work.paths.of_round(work.paths.dropout_head, run, number)
+    if work.study.needs_samples(run.method):
+        needed["sampled_head"] = work.paths.of_round(work.paths.sampled_head, run, number)
     return needed
 
 
@@ -58,7 +58,9 @@ def score(work: Work, run: Run, number: int) -> Files:
     needed: Files = {"dataset": work.at(paths.dataset, run), "labels": labels, **made_again(work, run, number)}
     if study.is_single_stage(run.method) and number > 0:
         step, names = run.step(number), work.shards(run.dataset, "train")
-        return needed | {"ranks": [paths.ranks.format(step=step, shard=shard) for shard in names]}
+        union = work.at(paths.union, run)
+        ranks = [paths.ranks.format(step=step, shard=shard) for shard in names]
+        return needed | {"ranks": ranks, "union": union} | heads_before(work, run, number)
     if study.needs_lists(run.method):
         needed["union"] = work.at(paths.union, run)
     else:
@@ -92,8 +94,8 @@ def train(work: Work, run: Run, number: int) -> Files:
     return needed
 
 
-def train_dropout(work: Work, run: Run, number: int) -> Files:
-    """Return what the round before was trained on: the head with dropout ranks this round's pixels."""
+def train_sampled(work: Work, run: Run, number: int) -> Files:
+    """Return what the round before was trained on: the head that is sampled ranks this round's pixels."""
     return train(work, run, number - 1)
 
 
@@ -143,7 +145,7 @@ def checkpoint(work: Work, run: Run, number: int) -> str:
     return work.paths.checkpoint.format(step=run.step(number), identity=identity)
 
 
-def dropout_checkpoint(work: Work, run: Run, number: int) -> str:
-    """Return where a training with dropout notes how far it is."""
+def sampled_checkpoint(work: Work, run: Run, number: int) -> str:
+    """Return where the training of a head that is sampled notes how far it is."""
     identity = stages.identity(work.study, run)[:12]
-    return work.paths.checkpoint.format(step=run.step(number), identity=f"{identity}-dropout")
+    return work.paths.checkpoint.format(step=run.step(number), identity=f"{identity}-sampled")

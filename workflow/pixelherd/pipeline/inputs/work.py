@@ -85,6 +85,16 @@ class Work:
         """Return the rounds that pending runs lack."""
         return [run.step(number) for run, rounds in self.pending.items() for number in rounds]
 
+    def steps_with(self, kind: str) -> list[str]:
+        """Return the rounds that pending runs lack whose heads are of a kind."""
+        study = self.study
+        return [
+            run.step(number)
+            for run, rounds in self.pending.items()
+            if study.head_of(run.method).kind == kind
+            for number in rounds
+        ]
+
     def answered(self) -> list[str]:
         """Return the rounds that pending runs learn from; labels may be sealed, what the cache has of them not."""
         return [run.step(number) for run in self.pending for number in range(self.study.rounds_of(run.method))]

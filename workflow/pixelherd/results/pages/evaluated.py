@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pixelherd.results.pages.cells import columns, method_names, numbers, spread, wide
 from pixelherd.results.pages.format import Page, literal
 from pixelherd.results.setups import METHOD, by_setup
-from pixelherd.results.tables.runs import REFERENCE
+from pixelherd.results.tables.runs import CALIBRATION, REFERENCE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +17,9 @@ NOT_EVALUATED = f"No method besides *{REFERENCE}* is evaluated here."
 
 def final_page(table: "pd.DataFrame", source: str | None = None) -> Page:
     """Show where each method ends, and what others published; ``source`` says where, if ``table`` has it."""
-    published = {}
+    published, calibration = {}, {}
+    if f"{CALIBRATION}_mean" in table:
+        calibration = {"calibration error (%)": spread(table, CALIBRATION)}
     if source:
         published = {"published mIoU (%)": numbers(100 * table["published_miou"], ".2f")}
     sections = columns(
@@ -29,11 +31,12 @@ def final_page(table: "pd.DataFrame", source: str | None = None) -> Page:
             "mIoU (%)": spread(table, "miou"),
             "pixel accuracy (%)": spread(table, "pixel_accuracy"),
             "mean class accuracy (%)": spread(table, "mean_class_accuracy"),
+            **calibration,
             **published,
         },
     )
     note = "Test split, mean ± standard deviation over seeds."
-    note += f" *{REFERENCE}* labels every training pixel." if table["reference"].any() else ""
+    note += f" *{REFERENCE}* learns so many pixels of all training images." if table["reference"].any() else ""
     if source:
         note += (
             " The last column was *published* by others and is no result of this study. It holds for the budget and "

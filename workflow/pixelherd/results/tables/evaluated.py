@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pixelherd.results.setups import METHOD, RUN
-from pixelherd.results.tables.runs import MEASURES, REFERENCE
+from pixelherd.results.tables.runs import CALIBRATION, MEASURES, REFERENCE
 from pixelherd.results.tables.seeds import of_value, over_seeds, with_pixels
 
 if TYPE_CHECKING:
@@ -49,11 +49,12 @@ def final(metrics: "pd.DataFrame", published: dict[str, dict[str, float]] | None
 
     Returns:
         A row per dataset, features, budget and method; the reference closes every budget. Columns: those keys,
-        reference, seeds, labelled_pixels, ``_mean`` and ``_std`` of miou, pixel_accuracy and mean_class_accuracy; and
-        with ``published`` published_miou, NaN where there is none.
+        reference, seeds, labelled_pixels, ``_mean`` and ``_std`` of miou, pixel_accuracy, mean_class_accuracy and,
+        where any run has it, calibration_error; and with ``published`` published_miou, NaN where there is none.
     """
     rows, keys = with_reference(last_round(metrics)), [*METHOD, "reference"]
-    table = with_pixels(over_seeds(rows, keys, MEASURES), rows, keys)
+    measures = [*MEASURES, CALIBRATION] if CALIBRATION in rows and rows[CALIBRATION].notna().any() else MEASURES
+    table = with_pixels(over_seeds(rows, keys, measures), rows, keys)
     if published is not None:
         known = [published.get(row.dataset, {}).get(row.method, math.nan) / 100 for row in table.itertuples()]
         table["published_miou"] = known

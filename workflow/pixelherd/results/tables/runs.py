@@ -7,6 +7,7 @@ order, the reference last), seed, round.
 """
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,9 @@ CANNOT_TELL = "cannot tell"
 """What tables and figures call an ignored label that somebody was asked for."""
 
 MEASURES = ["miou", "pixel_accuracy", "mean_class_accuracy"]
+
+CALIBRATION = "calibration_error"
+"""Column of ``metrics.csv`` after the measures; runs of pixelherd 0.1 have none."""
 
 
 @dataclass(frozen=True)
@@ -153,8 +157,9 @@ def read_metrics(folders: Iterable[Path | str], rounds: int, methods: Sequence[s
 
     Returns:
         Columns dataset, features, budget (text), method, seed, round, labelled_pixels, miou, pixel_accuracy,
-        mean_class_accuracy, and ``iou_<class name>`` for the classes of all datasets; values in [0, 1], NaN where a
-        class is absent from target and prediction or is not of the dataset, all NaN where there are no test images.
+        mean_class_accuracy, calibration_error (NaN in runs of pixelherd 0.1), and ``iou_<class name>`` for the classes
+        of all datasets; values in [0, 1], NaN where a class is absent from target and prediction or is not of the
+        dataset, all NaN where there are no test images.
 
     Raises:
         UserError: a file is missing, has unexpected columns, values outside [0, 1], or too few rounds; or there are
@@ -175,7 +180,9 @@ def _metrics_of(run: FinishedRun) -> "pd.DataFrame":
     """The metrics of all rounds of a run, checked, in columns called by class names instead of slugs."""
     path = run.folder / METRICS
     table = read_csv(path, ["round", "labelled_pixels", *MEASURES])
-    iou = list(table.columns[2 + len(MEASURES) :])
+    if CALIBRATION not in table:
+        table.insert(2 + len(MEASURES), CALIBRATION, math.nan)
+    iou = list(table.columns[3 + len(MEASURES) :])
     if len(iou) != len(run.classes) or not all(column.startswith("iou_") for column in iou):
         raise UserError(
             f"{path} must have one iou_ column for each of the {len(run.classes)} classes after {MEASURES[-1]}, but "
@@ -183,10 +190,11 @@ def _metrics_of(run: FinishedRun) -> "pd.DataFrame":
             remedy="delete it and run the study again",
         )
     try:
-        table = table.astype(dict.fromkeys([*MEASURES, *iou], float)).astype({"round": int, "labelled_pixels": int})
+        table = table.astype(dict.fromkeys([*MEASURES, CALIBRATION, *iou], float))
+        table = table.astype({"round": int, "labelled_pixels": int})
     except ValueError:
         raise UserError(f"{path} holds text where numbers belong", remedy="delete it and run the study again") from None
-    values, tests = table[[*MEASURES, *iou]], run.test_images
+    values, tests = table[[*MEASURES, CALIBRATION, *iou]], run.test_images
     if tests and values.isna().all(axis=None):
         raise UserError(
             f"no pixel of the {tests} test masks of {run.run.dataset} has a class, so {path} holds no values",

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from pixelherd.compute.matmul import widest
 from pixelherd.compute.randomness import torch_generator
 from pixelherd.errors import UserError
-from pixelherd.selection.coverage.products import Products, VectorProducts, as_float32, widest
+from pixelherd.selection.coverage.products import Products, VectorProducts, as_float32
 from pixelherd.selection.coverage.similarities import BATCH, KERNELS, Pairs, Similarities
 
 TIE = 1e-6

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from pixelherd.compute.matmul import matmul
+from pixelherd.compute.matmul import matmul, widest
 from pixelherd.errors import UserError
 from pixelherd.features import interpolation
 
@@ -172,11 +172,6 @@ def slices(start: int, stop: int, size: int) -> list[slice]:
     pieces = max(-(-(stop - start) // size), 1)
     edges = [start + (stop - start) * piece // pieces for piece in range(pieces + 1)]
     return [slice(low, high) for low, high in itertools.pairwise(edges)]
-
-
-def widest(device: torch.device) -> torch.dtype:
-    """The widest float type that a device computes with: Apple's GPUs have no float64."""
-    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def as_float32(vectors: torch.Tensor | np.ndarray, name: str) -> torch.Tensor:

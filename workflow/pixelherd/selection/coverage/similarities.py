@@ -8,7 +8,8 @@ import numpy as np
 import psutil
 import torch
 
-from pixelherd.selection.coverage.products import Products, VectorProducts, slices, widest
+from pixelherd.compute.matmul import widest
+from pixelherd.selection.coverage.products import Products, VectorProducts, slices
 
 KERNELS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "rbf": lambda u: u.neg_().exp_(),

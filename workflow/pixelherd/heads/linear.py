@@ -1,0 +1,290 @@
+"""Softmax regression on the labelled pixels: a linear head that learns much from few labels.
+
+The loss of n labelled pixels is ``Σ w_i·CE_i + λ/2·‖W‖²``: the bias is not penalised, and the weights w_i, whose mean
+is 1, balance the classes. It is convex, so that there is nothing to seed, and L-BFGS finds its minimum (Liu & Nocedal
+1989).
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pixelherd.compute.matmul import matmul
+from pixelherd.datasets.classes import IGNORED
+from pixelherd.errors import UserError
+from pixelherd.heads.network import LinearHead
+from pixelherd.heads.settings import Balance, LinearSettings
+from pixelherd.heads.sources import Labelled
+
+ITERATIONS = 1000
+
+TOLERANCE = 1e-6
+"""Of the largest entry of the gradient of the mean loss."""
+
+FOLDS = 5
+"""Parts of the labelled images for cross-validation, each of images that follow each other: these are often alike."""
+
+FOLDED = 20_000
+"""Labelled pixels beyond which one fold tells the temperature: fits take long, and much is held out."""
+
+TEMPERATURES = 0.05, 20.0
+
+DOUBT = 0.25
+"""Standard deviation of the prior of log T: a few labels shall not move the temperature far from 1."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted head.
+
+    Attributes:
+        head: its logits are divided by the temperature.
+        temperature: T; 1 if there are too few labels to tell.
+        calibrated: whether T was estimated.
+        log: a row per iteration: ``iteration`` (from 1), ``loss`` (mean over the labelled pixels, with the penalty)
+            and ``gradient`` (its largest entry).
+    """
+
+    head: LinearHead
+    temperature: float
+    calibrated: bool
+    log: list[dict]
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the head's file says besides its weights."""
+        return {"temperature": self.temperature, "calibrated": self.calibrated}
+
+
+@dataclass(frozen=True)
+class Design:
+    """Labelled pixels as a fit takes them.
+
+    Attributes:
+        blocks: yields rows and their ``[n, r + 1]`` inputs, the last of which is 1 and has the bias as its weight.
+        width: r + 1.
+        targets: ``[L]`` in [0, k), for the k classes that have labels.
+        weights: ``[L]`` w_i, 0 where the class cannot be told.
+        precision: λ.
+        back: maps ``[…, k, r + 1]`` parameters to weights ``[…, k, D]`` and biases ``[…, k]`` of vectors.
+    """
+
+    blocks: Callable[[], Iterator[tuple[slice, Tensor]]]
+    width: int
+    targets: Tensor
+    weights: Tensor
+    precision: float
+    back: Callable[[Tensor], tuple[Tensor, Tensor]]
+
+    @property
+    def classes(self) -> int:
+        """Return k."""
+        return int(self.targets.max()) + 1
+
+    def logits(self, parameters: Tensor) -> Tensor:
+        """Return ``[L, k]`` float64 of ``[k, r + 1]`` parameters."""
+        found = torch.empty(len(self.targets), len(parameters), dtype=torch.float64)
+        for rows, inputs in self.blocks():
+            found[rows] = matmul(inputs, parameters.to(inputs).T).double().cpu()
+        return found
+
+    def objective(self, parameters: Tensor, counted: Tensor) -> tuple[float, Tensor]:
+        """Return the loss and its gradient ``[k, r + 1]`` float64, both divided by the sum of the weights.
+
+        Args:
+            parameters: ``[k, r + 1]`` float64.
+            counted: ``[L]`` the weights.
+        """
+        gradient, loss = torch.zeros_like(parameters), 0.0
+        for rows, inputs in self.blocks():
+            logits = matmul(inputs, parameters.to(inputs).T).double().cpu()
+            log_p, target, weight = logits.log_softmax(1), self.targets[rows, None], counted[rows, None]
+            loss -= float((weight * log_p.gather(1, target)).sum())
+            error = weight * log_p.exp().scatter_add(1, target, -torch.ones_like(weight))
+            gradient += matmul(error.to(inputs).T, inputs).double().cpu()
+        gradient[:, :-1] += self.precision * parameters[:, :-1]
+        loss += self.precision / 2 * float(parameters[:, :-1].square().sum())
+        total = float(counted.sum())
+        return loss / total, gradient / total
+
+
+def fit(labelled: Labelled, classes: int, settings: LinearSettings, device: torch.device | str = "cpu") -> Fit:
+    """Fit a linear head.
+
+    Raises:
+        UserError: no labelled pixel, a label outside the classes, or features that are not finite.
+    """
+    known = known_classes(labelled.labels, classes)
+    head = LinearHead(labelled.dim, classes).to(device).eval()
+    torch.nn.init.zeros_(head.first.weight)
+    torch.nn.init.zeros_(head.first.bias)
+    head.know(known)
+    if len(known) == 1:
+        return Fit(head, 1.0, False, [{"iteration": 1, "loss": 0.0, "gradient": 0.0}])
+    design = design_of(labelled, known, settings, device)
+    log: list[dict] = []
+    parameters = minimise(design, design.weights, None, log)
+    temperature = temperature_of(design, labelled.images, parameters)
+    weight, bias = design.back(parameters / (temperature or 1.0))
+    with torch.no_grad():
+        head.first.weight[known] = weight.to(head.first.weight)
+        head.first.bias[known] = bias.to(head.first.bias)
+    return Fit(head, temperature or 1.0, temperature is not None, log)
+
+
+def known_classes(labels: np.ndarray, classes: int) -> list[int]:
+    """Return the classes that have labels, ascending.
+
+    Raises:
+        UserError: there is none, or a label is outside the classes.
+    """
+    known = np.unique(labels[labels != IGNORED])
+    if not len(known):
+        raise UserError(
+            "there is no labelled pixel to train on", remedy="label at least one pixel with a class, not 255"
+        )
+    if known[0] < 0 or known[-1] >= classes:
+        outside = known[0] if known[0] < 0 else known[-1]
+        raise UserError(
+            f"label {outside} is outside the classes 0 to {classes - 1}", remedy="correct it or the classes"
+        )
+    return known.tolist()
+
+
+def design_of(
+    labelled: Labelled, known: Sequence[int], settings: LinearSettings, device: torch.device | str = "cpu"
+) -> Design:
+    """Return labelled pixels as a fit takes them.
+
+    Vectors are centred, which changes the bias alone and makes the problem easier. Where there are fewer of them than
+    dimensions they are also rotated into the space that they span, where the minimum lies, and kept in float64.
+
+    Raises:
+        UserError: features are not finite.
+    """
+    place = np.full(IGNORED + 1, 0)
+    place[list(known)] = np.arange(len(known))
+    counted = labelled.labels != IGNORED
+    targets = torch.from_numpy(np.where(counted, place[np.where(counted, labelled.labels, 0)], 0))
+    weights = torch.from_numpy(weights_of(targets.numpy(), counted, len(known), settings.class_balance))
+    total = sum(block[counted[rows]].sum(0, dtype=np.float64) for rows, block in labelled.blocks())
+    mean = torch.from_numpy(np.asarray(total) / counted.sum())
+    if not mean.isfinite().all():
+        raise UserError(
+            "the features of labelled pixels hold values that are not finite", remedy="check the backbone and its maps"
+        )
+    if len(targets) <= labelled.dim:
+        rows = np.concatenate([block for _, block in labelled.blocks()])
+        left, scale, axes = torch.linalg.svd(torch.from_numpy(rows).double() - mean, full_matrices=False)
+        inputs = torch.cat([left * scale, torch.ones(len(rows), 1, dtype=torch.float64)], dim=1)
+
+        def back(parameters: Tensor) -> tuple[Tensor, Tensor]:
+            weight = parameters[..., :-1] @ axes
+            return weight, parameters[..., -1] - weight @ mean
+
+        return Design(lambda: iter([(slice(None), inputs)]), inputs.shape[1], targets, weights, settings.l2, back)
+
+    def blocks() -> Iterator[tuple[slice, Tensor]]:
+        for rows, block in labelled.blocks():
+            inputs = torch.ones(len(block), block.shape[1] + 1, device=device)
+            inputs[:, :-1] = torch.from_numpy(np.ascontiguousarray(block)).to(device) - mean.to(inputs)
+            yield rows, inputs
+
+    def unrotated(parameters: Tensor) -> tuple[Tensor, Tensor]:
+        weight = parameters[..., :-1]
+        return weight, parameters[..., -1] - weight @ mean
+
+    return Design(blocks, labelled.dim + 1, targets, weights, settings.l2, unrotated)
+
+
+def weights_of(targets: np.ndarray, counted: np.ndarray, classes: int, balance: Balance) -> np.ndarray:
+    """Return the weight of each labelled pixel in the loss, float64; their mean over those that count is 1."""
+    power = {"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[balance]
+    pixels = np.bincount(targets[counted], minlength=classes)
+    weights = np.where(counted, np.maximum(pixels, 1)[targets] ** -power, 0.0)
+    return weights * (counted.sum() / weights.sum())
+
+
+def minimise(design: Design, counted: Tensor, start: Tensor | None = None, log: list[dict] | None = None) -> Tensor:
+    """Return the parameters ``[k, r + 1]`` float64 of least loss.
+
+    Args:
+        design: the labelled pixels.
+        counted: ``[L]`` their weights.
+        start: where to start; at 0 by default.
+        log: where a row is added for each iteration.
+
+    Raises:
+        UserError: the loss is not finite.
+    """
+    from scipy.optimize import minimize
+
+    shape = design.classes, design.width
+    latest = 0.0, 0.0
+
+    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        nonlocal latest
+        loss, gradient = design.objective(torch.from_numpy(flat).view(shape), counted)
+        if not math.isfinite(loss):
+            raise UserError(
+                "the loss of the labelled pixels is not finite, so their features are not either",
+                remedy="check the backbone and its maps",
+            )
+        latest = loss, float(gradient.abs().max())
+        return loss, gradient.numpy().ravel()
+
+    def note(_: np.ndarray) -> None:
+        if log is not None:
+            log.append({"iteration": len(log) + 1, "loss": latest[0], "gradient": latest[1]})
+
+    first = torch.zeros(shape, dtype=torch.float64) if start is None else start
+    options = {"maxiter": ITERATIONS, "maxfun": 2 * ITERATIONS, "maxcor": 20, "gtol": TOLERANCE, "ftol": 0.0}
+    found = minimize(objective, first.numpy().ravel(), jac=True, method="L-BFGS-B", callback=note, options=options)
+    return torch.from_numpy(found.x).view(shape)
+
+
+def temperature_of(design: Design, images: np.ndarray, parameters: Tensor) -> float | None:
+    """Return the temperature by which held-out labels are likeliest (Guo et al. 2017), by cross-validation.
+
+    Logits of labelled images come from a fit without them and the images near them. A class that has labels in them
+    alone cannot be known then, and its pixels say nothing.
+
+    Args:
+        design: the labelled pixels.
+        images: ``[L]`` the image of each.
+        parameters: where fits start.
+
+    Returns:
+        T; None where no fit knows two classes and has a pixel of them held out.
+    """
+    counts = design.weights > 0
+    labelled = np.unique(images[counts.numpy()])
+    fold_of = torch.from_numpy(FOLDS * np.searchsorted(labelled, images) // len(labelled))
+    logits, truth = [], []
+    for fold in range(1 if len(images) > FOLDED else FOLDS):
+        learnt = counts & (fold_of != fold)
+        known = torch.zeros(design.classes, dtype=torch.bool)
+        known[design.targets[learnt]] = True
+        held_out = counts & (fold_of == fold) & known[design.targets]
+        if known.sum() < 2 or not held_out.any():
+            continue
+        fitted = minimise(design, torch.where(learnt, design.weights, 0.0), parameters)
+        logits.append(design.logits(fitted)[held_out].masked_fill(~known, -torch.inf))
+        truth.append(design.targets[held_out])
+    return likeliest_temperature(torch.cat(logits), torch.cat(truth)) if truth else None
+
+
+def likeliest_temperature(logits: Tensor, truth: Tensor) -> float:
+    """Return T in :data:`TEMPERATURES` that labels ``[n]`` and the prior make likeliest, given ``[n, C]`` logits."""
+    from scipy.optimize import minimize_scalar
+
+    def loss(log_temperature: float) -> float:
+        surprise = torch.nn.functional.cross_entropy(logits / math.exp(log_temperature), truth, reduction="sum")
+        return float(surprise) + (log_temperature / DOUBT) ** 2 / 2
+
+    bounds = math.log(TEMPERATURES[0]), math.log(TEMPERATURES[1])
+    return math.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-3}).x)
