@@ -16,13 +16,12 @@ with job(snakemake):
     dataset, settings = Dataset.open(Path(files.dataset).parent), TrainingSettings(**params.settings)
     places = files.context, files.get("union"), files.get("vectors", ())
     labelled = labelled_pixels(dataset, files.get("labels", []), *places)
-    what = labelled, len(dataset.classes), settings.head, resolve(params.device)
-    fitted = linear.fit(*what)
+    fitted = linear.fit(labelled, len(dataset.classes), settings.head, resolve(params.device))
     facts = {"run": params.identity, "round": number, "labelled_pixels": labelled.count, **fitted.facts()}
     network.write_log(snakemake.output.log, fitted.log)
     if params.samples:
         generator = torch_generator(settings.seed, "posterior", number)
-        head = posterior.sample(*what, fitted, params.samples, generator)
+        head = posterior.sample(fitted, params.samples, generator)
     else:
         head = fitted.head
     network.save(head, snakemake.output.head, facts)

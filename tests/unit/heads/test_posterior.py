@@ -9,8 +9,6 @@ from pixelherd.heads.settings import LinearSettings
 from pixelherd.heads.sources import Labelled
 from unit.heads.test_linear import CLASSES, DIM, pixels
 
-CPU = torch.device("cpu")
-
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
@@ -105,8 +103,8 @@ def test_the_whole_hessian_agrees_with_markov_chains_better_than_its_diagonal():
 def test_samples_differ_where_labels_say_little_and_know_the_same_classes(tmp_path):
     labelled, settings = pixels(40), LinearSettings()
     fitted = linear.fit(labelled, CLASSES, settings)
-    drawn = posterior.sample(labelled, CLASSES, settings, CPU, fitted, 5, generator())
-    again = posterior.sample(labelled, CLASSES, settings, CPU, fitted, 5, generator())
+    drawn = posterior.sample(fitted, 5, generator())
+    again = posterior.sample(fitted, 5, generator())
     for name, one in (("a", drawn), ("b", again)):
         network.save(one, tmp_path / name, {"run": "r"})
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
@@ -131,6 +129,6 @@ def test_one_class_has_samples_that_are_sure_of_it():
     labelled = Labelled(np.ones((3, DIM), np.float16), np.arange(3), np.array([1, 1, 1]))
     settings = LinearSettings()
     fitted = linear.fit(labelled, CLASSES, settings)
-    drawn = posterior.sample(labelled, CLASSES, settings, CPU, fitted, 2, generator())
+    drawn = posterior.sample(fitted, 2, generator())
     samples = network.sampled_log_probabilities(drawn, labelled.vectors, 2, generator=generator())
     assert (samples[:, :, 1] == 0).all()

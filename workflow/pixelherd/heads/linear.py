@@ -39,28 +39,6 @@ DOUBT = 0.25
 
 
 @dataclass(frozen=True)
-class Fit:
-    """A fitted head.
-
-    Attributes:
-        head: its logits are divided by the temperature.
-        temperature: T; 1 if there are too few labels to tell.
-        calibrated: whether T was estimated.
-        log: a row per iteration: ``iteration`` (from 1), ``loss`` (mean over the labelled pixels, with the penalty)
-            and ``gradient`` (its largest entry).
-    """
-
-    head: LinearHead
-    temperature: float
-    calibrated: bool
-    log: list[dict]
-
-    def facts(self) -> dict[str, Any]:
-        """Return what the head's file says besides its weights."""
-        return {"temperature": self.temperature, "calibrated": self.calibrated}
-
-
-@dataclass(frozen=True)
 class Design:
     """Labelled pixels as a fit takes them.
 
@@ -70,7 +48,8 @@ class Design:
         targets: ``[L]`` in [0, k), for the k classes that have labels.
         weights: ``[L]`` w_i, 0 where the class cannot be told.
         precision: λ.
-        back: maps ``[…, k, r + 1]`` parameters to weights ``[…, k, D]`` and biases ``[…, k]`` of vectors.
+        mean: ``[D]`` float64 that vectors are centred by.
+        axes: ``[r, D]`` float64 that centred vectors are rotated into; None where they are not, and r = D.
     """
 
     blocks: Callable[[], Iterator[tuple[slice, Tensor]]]
@@ -78,12 +57,18 @@ class Design:
     targets: Tensor
     weights: Tensor
     precision: float
-    back: Callable[[Tensor], tuple[Tensor, Tensor]]
+    mean: Tensor
+    axes: Tensor | None = None
 
     @property
     def classes(self) -> int:
         """Return k."""
         return int(self.targets.max()) + 1
+
+    def back(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """Return weights ``[…, k, D]`` and biases ``[…, k]`` for vectors as they are, of parameters."""
+        weight = parameters[..., :-1] if self.axes is None else parameters[..., :-1] @ self.axes
+        return weight, parameters[..., -1] - weight @ self.mean
 
     def logits(self, parameters: Tensor) -> Tensor:
         """Return ``[L, k]`` float64 of ``[k, r + 1]`` parameters."""
@@ -112,6 +97,32 @@ class Design:
         return loss / total, gradient / total
 
 
+@dataclass(frozen=True)
+class Fit:
+    """A fitted head.
+
+    Attributes:
+        head: its logits are divided by the temperature.
+        temperature: T; 1 if there are too few labels to tell.
+        calibrated: whether T was estimated.
+        design: the labelled pixels; None where all are of one class, and nothing is to be fitted.
+        parameters: ``[k, r + 1]`` float64 of least loss, at temperature 1; None likewise.
+        log: a row per iteration: ``iteration`` (from 1), ``loss`` (mean over the labelled pixels, with the penalty)
+            and ``gradient`` (its largest entry).
+    """
+
+    head: LinearHead
+    temperature: float
+    calibrated: bool
+    log: list[dict]
+    design: Design | None = None
+    parameters: Tensor | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the head's file says besides its weights."""
+        return {"temperature": self.temperature, "calibrated": self.calibrated}
+
+
 def fit(labelled: Labelled, classes: int, settings: LinearSettings, device: torch.device | str = "cpu") -> Fit:
     """Fit a linear head.
 
@@ -129,11 +140,16 @@ def fit(labelled: Labelled, classes: int, settings: LinearSettings, device: torc
     log: list[dict] = []
     parameters = minimise(design, design.weights, None, log)
     temperature = temperature_of(design, labelled.images, parameters)
-    weight, bias = design.back(parameters / (temperature or 1.0))
-    with torch.no_grad():
-        head.first.weight[known] = weight.to(head.first.weight)
-        head.first.bias[known] = bias.to(head.first.bias)
-    return Fit(head, temperature or 1.0, temperature is not None, log)
+    put(head, *design.back(parameters / (temperature or 1.0)))
+    return Fit(head, temperature or 1.0, temperature is not None, log, design, parameters)
+
+
+@torch.no_grad()
+def put(head: LinearHead, weight: Tensor, bias: Tensor) -> None:
+    """Give a head the weights ``[k, D]`` and biases ``[k]`` of the classes that it knows."""
+    known = head.known
+    head.first.weight[known] = weight.to(head.first.weight)
+    head.first.bias[known] = bias.to(head.first.bias)
 
 
 def known_classes(labels: np.ndarray, classes: int) -> list[int]:
@@ -181,12 +197,8 @@ def design_of(
         rows = np.concatenate([block for _, block in labelled.blocks()])
         left, scale, axes = torch.linalg.svd(torch.from_numpy(rows).double() - mean, full_matrices=False)
         inputs = torch.cat([left * scale, torch.ones(len(rows), 1, dtype=torch.float64)], dim=1)
-
-        def back(parameters: Tensor) -> tuple[Tensor, Tensor]:
-            weight = parameters[..., :-1] @ axes
-            return weight, parameters[..., -1] - weight @ mean
-
-        return Design(lambda: iter([(slice(None), inputs)]), inputs.shape[1], targets, weights, settings.l2, back)
+        whole = [(slice(None), inputs)]
+        return Design(lambda: iter(whole), inputs.shape[1], targets, weights, settings.l2, mean, axes)
 
     def blocks() -> Iterator[tuple[slice, Tensor]]:
         for rows, block in labelled.blocks():
@@ -194,11 +206,7 @@ def design_of(
             inputs[:, :-1] = torch.from_numpy(np.ascontiguousarray(block)).to(device) - mean.to(inputs)
             yield rows, inputs
 
-    def unrotated(parameters: Tensor) -> tuple[Tensor, Tensor]:
-        weight = parameters[..., :-1]
-        return weight, parameters[..., -1] - weight @ mean
-
-    return Design(blocks, labelled.dim + 1, targets, weights, settings.l2, unrotated)
+    return Design(blocks, labelled.dim + 1, targets, weights, settings.l2, mean)
 
 
 def weights_of(targets: np.ndarray, counted: np.ndarray, classes: int, balance: Balance) -> np.ndarray:

@@ -14,10 +14,8 @@ from torch import Tensor
 
 from pixelherd.compute.matmul import matmul
 from pixelherd.errors import UserError
-from pixelherd.heads.linear import Design, Fit, design_of, known_classes, minimise
+from pixelherd.heads.linear import Design, Fit, put
 from pixelherd.heads.network import LinearHead, SampledHead
-from pixelherd.heads.settings import LinearSettings
-from pixelherd.heads.sources import Labelled
 
 STEPS = 1000
 
@@ -25,40 +23,24 @@ TOLERANCE = 1e-6
 """Of the residual's length, relative to that of the right-hand side."""
 
 
-def sample(
-    labelled: Labelled,
-    classes: int,
-    settings: LinearSettings,
-    device: torch.device | str,
-    fitted: Fit,
-    samples: int,
-    generator: torch.Generator,
-) -> SampledHead:
+def sample(fitted: Fit, samples: int, generator: torch.Generator) -> SampledHead:
     """Return samples of the head of a fit, with its temperature.
 
     Args:
-        labelled: the pixels that it was fitted to.
-        classes: C.
-        settings: of the fit.
-        device: where inputs are put.
         fitted: the fit.
         samples: M.
         generator: CPU generator.
     """
-    known = known_classes(labelled.labels, classes)
-    heads = SampledHead(labelled.dim, classes, samples).eval()
+    heads = SampledHead(fitted.head.dim, fitted.head.classes, samples).eval()
     own = [cast(LinearHead, head) for head in heads.heads]
     for head in own:
         head.load_state_dict({name: values.cpu() for name, values in fitted.head.state_dict().items()})
-    if len(known) == 1:
+    design, best = fitted.design, fitted.parameters
+    if design is None or best is None:  # one class, of which every sample is sure
         return heads
-    design = design_of(labelled, known, settings, device)
-    best = minimise(design, design.weights)
     weights, biases = design.back((best + deviations(design, best, samples, generator)) / fitted.temperature)
-    with torch.no_grad():
-        for head, weight, bias in zip(own, weights, biases, strict=True):
-            head.first.weight[known] = weight.to(head.first.weight)
-            head.first.bias[known] = bias.to(head.first.bias)
+    for head, weight, bias in zip(own, weights, biases, strict=True):
+        put(head, weight, bias)
     return heads
 
 
