@@ -146,11 +146,11 @@ def test_every_setting_has_a_description():
         {"methods": {"edald": {"wieght": 1}}},
         {"datasets": {"demo": {"kind": "dem"}}},
         {"candidates": {"pixels": "some"}},
-        {"head": {"epochs": 5}},
+        {"head": {"epochs": 5, "l2": 1}},
         {"head": {"kind": "mpl"}},
         {"head": {"kind": "linear", "epochs": 5}},
         {"head": {"kind": "mlp", "l2": 1}},
-        {"methods": {"edald": {"head": {"epochs": 5}}}},
+        {"methods": {"edald": {"head": {"kind": "linear", "epochs": 5}}}},
     ],
 )
 def test_the_schema_refuses_what_the_models_refuse(content, change):
@@ -270,14 +270,14 @@ FOLDER = {"kind": "folder", "root": "x", "train_list": "a", "test_list": "b"}
         ("head", {"l3": 3}, "unknown key `head.l3` (did you mean 'l2'?)"),
         ("head", {"l2": 0}, "study: head.l2: Input should be greater than 0"),
         ("head", {"class_balance": "some"}, "study: head.class_balance: Input should be 'none', 'balanced' or 'sqrt'"),
-        ("head", {"kind": "linear", "patience": 3}, "study: head: `patience` is a setting of the paper's head; write"),
+        ("head", {"kind": "linear", "patience": 3}, "unknown key `head.patience` (known: class_balance, "),
         ("head", MLP | {"l2": 1}, "unknown key `head.l2` (known: accuracy, "),
         ("head", {"kind": "mpl"}, "study: head: give a mapping whose `kind` is `linear` (the default) or `mlp`"),
         ("head", {"kind": ["mlp"]}, "study: head: give a mapping whose `kind` is `linear` (the default) or `mlp`"),
         ("head", "mlp", "study: head: give a mapping whose `kind` is `linear` (the default) or `mlp`"),
         ("head", None, "study: head: give a mapping whose `kind` is `linear` (the default) or `mlp`"),
         ("methods.edald", {"head": {"kind": "mpl"}}, "methods.edald.head: give a mapping whose `kind` is `linear` ("),
-        ("methods.edald", {"head": {"epochs": 3}}, "methods.edald.head: `epochs` is a setting of the paper's head"),
+        ("methods.edald", {"head": {"epochs": 3, "l2": 1}}, "unknown key `methods.edald.head.l2` (known: accuracy, "),
         ("methods.edald", {"head": MLP | {"epoch": 3}}, "`methods.edald.head.epoch` (did you mean 'epochs'?)"),
         ("methods.edald", {"epochs": 3}, "methods.edald.epochs: edald does not use it here; delete the line"),
         ("methods.full", {"epochs": 3}, "methods.full.epochs: full does not use it here; delete the line"),
@@ -378,13 +378,19 @@ def test_a_mistake_is_one_line_that_says_where(content, place, value, message):
     assert "\n" not in str(error.value) and "constrained-" not in str(error.value)
 
 
-@pytest.mark.parametrize("epochs", [{"epochs": 5}, {"epochs": 5, "context": "kept"}])
-def test_a_study_of_0_1_with_a_head_is_told_to_name_its_kind(content, epochs):
-    with pytest.raises(UserError) as error:
-        Study.read(content | {"head": epochs})
-    told = "is a setting of the paper's head; write `kind: mlp` beside it, or delete it for the linear head"
-    assert str(error.value) == f"study: head: `{min(epochs)}` {told}"
-    assert Study.read(content | {"head": MLP | epochs}).head.epochs == 5
+@pytest.mark.parametrize("keys", [{"epochs": 5}, {"hidden": None}, {"patience": 3, "context": "all"}])
+def test_a_head_without_a_kind_is_that_of_its_keys(content, keys):
+    """Studies of 0.1, which had no kinds, mean what they meant."""
+    content |= {"head": keys, "methods": {"edald": None, "mine": {"score": "edald", "head": keys}}}
+    study = Study.read(content)
+    assert study.head == study.head_of("mine") == Study.read(content | {"head": MLP | keys}).head
+    jsonschema.validate(content, schema(), jsonschema.Draft202012Validator)
+
+
+@pytest.mark.parametrize("keys", [{}, {"l2": 0.5}, {"class_balance": "sqrt"}])
+def test_a_head_without_keys_of_the_papers_is_linear(content, keys):
+    assert Study.read(content | {"head": keys}).head.kind == "linear"
+    jsonschema.validate(content | {"head": keys}, schema(), jsonschema.Draft202012Validator)
 
 
 def test_a_name_without_a_likeness_is_answered_by_each_known_one_once(content):

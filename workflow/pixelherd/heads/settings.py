@@ -10,7 +10,6 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     Tag,
-    model_validator,
 )
 
 from pixelherd.settings import Settings
@@ -33,22 +32,11 @@ class LinearSettings(Settings):
         "of labelled pixels (`balanced`), or of that number's square root (`sqrt`).",
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _is_no_network(cls, values: Any) -> Any:
-        foreign = set(MlpSettings.model_fields) - set(cls.model_fields)
-        if isinstance(values, dict) and (found := sorted(foreign & set(values))):
-            raise ValueError(
-                f"`{found[0]}` is a setting of the paper's head; write `kind: mlp` beside it, or delete it for the "
-                "linear head"
-            )
-        return values
-
 
 class MlpSettings(Settings):
     """The paper's network of three layers and its training; the defaults are those of the paper."""
 
-    kind: Literal["mlp"] = Field(description="The paper's network of three layers.")
+    kind: Literal["mlp"] = Field(default="mlp", description="The paper's network of three layers.")
     hidden: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)] | None = Field(
         default=None,
         description="Widths of the two hidden layers; null means 128 and 32, or 256 and 128 from 30 classes on.",
@@ -79,11 +67,12 @@ class MlpSettings(Settings):
 
 
 def _kind(settings: Any) -> str | None:
-    """Which kind of head is meant; linear where none is named."""
-    if isinstance(settings, dict):
-        kind = settings.get("kind", "linear")
-        return kind if kind in ("linear", "mlp") else None
-    return getattr(settings, "kind", None)
+    """Which kind of head is meant: the one named, else the one that the keys belong to, else linear."""
+    if not isinstance(settings, dict):
+        return getattr(settings, "kind", None)
+    alone = set(MlpSettings.model_fields) - set(LinearSettings.model_fields)
+    kind = settings.get("kind", "mlp" if alone & set(settings) else "linear")
+    return kind if kind in ("linear", "mlp") else None
 
 
 HeadSettings = Annotated[
@@ -93,6 +82,7 @@ HeadSettings = Annotated[
         custom_error_type="head",
         custom_error_message="give a mapping whose `kind` is `linear` (the default) or `mlp`",
     ),
+    Field(json_schema_extra=lambda schema: schema.update(anyOf=schema.pop("oneOf"))),  # `{}` is of both
 ]
 
 
