@@ -298,7 +298,7 @@ def round_of_union(kind: str, folder: Path) -> dict:
     from pixelherd.selection.coverage.products import VectorProducts
     from pixelherd.selection.coverage.similarities import Similarities
     from pixelherd.selection.coverage.union import POOL_MEMORY, Union
-    from pixelherd.storage.files import open_array, read_manifest
+    from pixelherd.storage.stores import open_array, read_manifest
 
     arrays = {name: open_array(folder, name) for name in ("vectors", "images", "pixels", "ranks")}
     bandwidth = read_manifest(folder)["bandwidth"]

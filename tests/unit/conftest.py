@@ -95,7 +95,7 @@ def cache(tmp_path_factory, settings) -> Cache:
     from pixelherd.features.backbones import manifest
     from pixelherd.selection.coverage import lists, union
     from pixelherd.storage import shards
-    from pixelherd.storage.files import writing
+    from pixelherd.storage.stores import writing
     from pixelherd.study import stages
     from pixelherd.study.study import Study
 

@@ -16,7 +16,7 @@ from conftest import REPOSITORY
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 from kill_soak import job_starts, soak
 
-from pixelherd.storage.files import read_manifest
+from pixelherd.storage.stores import read_manifest
 
 pytestmark = pytest.mark.slow
 

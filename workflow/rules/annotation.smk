@@ -51,6 +51,7 @@ rule label:
         **needs(1000, 10),
     params:
         round=lambda w: round_of(w.step),
+        classes=of(stages.class_names, STUDY),
         cost=noted_by("label", "{step}"),
     message:
         "Label {wildcards.step}"

@@ -4,7 +4,7 @@ rule pretrained:
     output:
         PATHS.pretrained,
     log:
-        "logs/pretrained/{name}.log",
+        "logs/pretrained/{name}-{address}.log",
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
@@ -27,7 +27,7 @@ rule backbone:
     output:
         PATHS.backbone,
     log:
-        "logs/backbone/{features}.log",
+        "logs/backbone/{features}-{address}.log",
     conda:
         "../../envs/pixelherd.yaml"
     resources:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pixelherd.errors import UserError
 from pixelherd.pipeline import source
 from pixelherd.pipeline.inputs import results, rounds, shared
-from pixelherd.pipeline.inputs.work import one_of
+from pixelherd.pipeline.inputs.work import Work, none_of, one_of
 from pixelherd.pipeline.session import Session
 from pixelherd.results.registry import TABLES as TABLE_NAMES
 from pixelherd.storage.files import hash_of
@@ -49,7 +49,8 @@ wildcard_constraints:
     features="[A-Za-z0-9_-]+",
     name="[A-Za-z0-9_-]+",
     split="train|test",
-    shard=r"\d+-\d+",
+    shard=r"\d+-\d+-" + none_of(WORK.made),
+    address=none_of(WORK.made),
     key=r"(\d+|shared)(-[0-9a-f]{8})?",
     listed=r"\d+",
     group="[0-9a-f]{12}",
@@ -58,6 +59,7 @@ wildcard_constraints:
     answered=one_of(WORK.answered()),
 
 
+ANY_SHARD = r"\d+-\d+-" + none_of([])  # of what is named after the images of maps
 run_at = functools.cache(Run.parse)
 
 

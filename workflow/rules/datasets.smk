@@ -2,7 +2,7 @@ rule prepare:
     output:
         PATHS.dataset,
     log:
-        "logs/prepare/{dataset}.log",
+        "logs/prepare/{dataset}-{address}.log",
     conda:
         "../../envs/pixelherd.yaml"
     resources:
@@ -10,6 +10,7 @@ rule prepare:
     params:
         **made_by("prepare", "{dataset}"),
         settings=of(stages.preparation, STUDY),
+        originals=PATHS.originals,
     message:
         "Prepare {wildcards.dataset}"
     script:
@@ -20,7 +21,7 @@ rule original_labels:
     output:
         PATHS.original_labels,
     log:
-        "logs/original_labels/{dataset}.log",
+        "logs/original_labels/{dataset}-{address}.log",
     conda:
         "../../envs/pixelherd.yaml"
     resources:
@@ -28,6 +29,7 @@ rule original_labels:
     params:
         **made_by("original_labels", "{dataset}"),
         settings=of(stages.preparation, STUDY),
+        originals=PATHS.originals,
     message:
         "Store the original labels of {wildcards.dataset}"
     script:

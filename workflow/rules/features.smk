@@ -1,7 +1,6 @@
 rule extract:
     input:
-        dataset=PATHS.dataset,
-        backbone=PATHS.backbone,
+        unpack(of(shared.extract)),
     output:
         PATHS.maps,
     log:
@@ -24,11 +23,11 @@ rule extract:
 
 rule index_features:
     input:
-        of(shared.shards_of_maps),
+        of(Work.maps),
     output:
         PATHS.maps_index,
     log:
-        "logs/index_features/{dataset}/{features}/{split}.log",
+        "logs/index_features/{dataset}/{features}/{split}-{address}.log",
     conda:
         "../../envs/pixelherd.yaml"
     resources:
@@ -44,8 +43,7 @@ rule index_features:
 # With `draw_maps: keep`, for scores that measure disagreement.
 rule extract_draws:
     input:
-        dataset=PATHS.dataset,
-        backbone=PATHS.backbone,
+        unpack(of(shared.extract)),
     output:
         PATHS.draw_maps,
     log:
@@ -69,12 +67,11 @@ rule extract_draws:
 
 rule picture:
     input:
-        dataset=PATHS.dataset,
-        backbone=PATHS.backbone,
+        unpack(of(shared.extract)),
     output:
         PATHS.pictures,
     log:
-        "logs/picture/{dataset}/{features}.log",
+        "logs/picture/{dataset}/{features}-{address}.log",
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads

@@ -56,5 +56,6 @@ def minutes_of_training(wildcards):
 
 def confusions_key(wildcards):
     """What a head's confusion matrix depends on besides the head."""
-    original = STUDY.evaluates_originals(asked(wildcards, "dataset"))
-    return hash_of({"source": source_of("test_pass"), "original": original})
+    dataset = asked(wildcards, "dataset")
+    original = STUDY.evaluates_originals(dataset)
+    return hash_of({"source": source_of("test_pass"), "original": original, "dataset": WORK.dataset(dataset)})

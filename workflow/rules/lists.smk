@@ -48,11 +48,11 @@ rule perturb:
 
 rule index_draws:
     input:
-        of(shared.shards_of_draws),
+        of(Work.draws),
     output:
         PATHS.draws_index,
     log:
-        "logs/index_draws/{dataset}/{features}/seed-{key}.log",
+        "logs/index_draws/{dataset}/{features}/seed-{key}-{address}.log",
     conda:
         "../../envs/pixelherd.yaml"
     resources:
@@ -67,11 +67,11 @@ rule index_draws:
 
 rule gather:
     input:
-        of(shared.shards_of_lists),
+        of(Work.lists),
     output:
         PATHS.union,
     log:
-        "logs/gather/{dataset}/{features}/seed-{key}-{listed}.log",
+        "logs/gather/{dataset}/{features}/seed-{key}-{listed}-{address}.log",
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads

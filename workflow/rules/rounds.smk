@@ -7,7 +7,7 @@ rule pool:
     output:
         PATHS.pool,
     log:
-        "logs/pool/{step}.log",
+        "logs/pool/{step}-{address}.log",
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
@@ -30,7 +30,9 @@ rule rank:
     output:
         PATHS.ranks,
     log:
-        "logs/rank/{step}/{shard}.log",
+        "logs/rank/{step}-{address}/{shard}.log",
+    wildcard_constraints:
+        shard=ANY_SHARD,
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
@@ -84,7 +86,7 @@ rule vectors:
     output:
         PATHS.vectors,
     log:
-        "logs/vectors/{answered}.log",
+        "logs/vectors/{answered}-{address}.log",
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
@@ -120,6 +122,7 @@ rule train:
         **made_by("train", "{step}"),
         settings=of(stages.training, STUDY),
         features=of(stages.maps, STUDY),
+        classes=of(results.classes),
         identity=of(stages.identity, STUDY),
         checkpoint=of(rounds.checkpoint),
         round=lambda w: round_of(w.step),
@@ -168,6 +171,7 @@ rule fit:
     params:
         **made_by("fit", "{step}"),
         settings=of(stages.training, STUDY),
+        classes=of(results.classes),
         identity=of(stages.identity, STUDY),
         round=lambda w: round_of(w.step),
         samples=0,
@@ -222,6 +226,8 @@ rule test_pass:
         PATHS.test_pass,
     log:
         "logs/test_pass/{dataset}/{features}/{group}/{shard}.log",
+    wildcard_constraints:
+        shard=ANY_SHARD,
     conda:
         "../../envs/pixelherd.yaml"
     threads: STUDY.threads
@@ -229,6 +235,7 @@ rule test_pass:
         **needs(8000, 30, per_image=(0, 6), gpu=True),
     params:
         settings=of(stages.maps, STUDY),
+        classes=of(results.classes),
         confusions=PATHS.confusions,
         key=confusions_key,
         threads=STUDY.threads,

@@ -11,6 +11,7 @@ with job(snakemake) as meter:
     from pixelherd.compute.devices import resolve
     from pixelherd.datasets.dataset import Dataset
     from pixelherd.datasets.pixels import LABEL_COLUMNS, read_pixels
+    from pixelherd.datasets.prepare import classes_of
     from pixelherd.datasets.settings import read_dataset
     from pixelherd.features.maps import open_maps
     from pixelherd.features.settings import MapSettings
@@ -18,6 +19,7 @@ with job(snakemake) as meter:
 
     files, params, step = snakemake.input, snakemake.params, Path(snakemake.wildcards.step)
     dataset = Dataset.open(Path(files.dataset).parent)
+    settings = read_dataset(params.dataset)
     train, size, asked, predict = dataset.train, dataset.size, oracle.read_asked(files.queries), None
     if files.get("head"):
         head, made = network.load(files.head).to(resolve(params.device)), MapSettings(**params.settings)
@@ -28,8 +30,8 @@ with job(snakemake) as meter:
 
     write_questions(
         Path(snakemake.output.page).parent,
-        Questions(str(step.parent), params.round, asked, size, dataset.classes, params.answers),
-        read_dataset(params.dataset),
+        Questions(str(step.parent), params.round, asked, size, classes_of(settings), params.answers),
+        settings,
         Path(files.template).read_text(),
         predict=predict,
         progress=stopping.read(files.get("stopping", [])),

@@ -8,7 +8,7 @@ with job(snakemake):
     from pixelherd.features.backbones.manifest import manifest
     from pixelherd.features.backbones.settings import read_source
     from pixelherd.features.backbones.sources.provide import provide
-    from pixelherd.storage.files import write_json
+    from pixelherd.storage.records import write_record
 
     settings = snakemake.params.settings
     if "path" in settings:
@@ -16,5 +16,6 @@ with job(snakemake):
     elif "pretrain" in settings:
         found = manifest(Path(snakemake.input[0]).parent)
     else:
-        found = provide(read_source(settings), Path(snakemake.output[0]).with_suffix(""))
-    write_json(snakemake.output[0], found)
+        source = read_source(settings)
+        settings, found = source.identity(), provide(source, Path(snakemake.output[0]).with_suffix(""))
+    write_record(snakemake.output[0], {"settings": settings, **found})

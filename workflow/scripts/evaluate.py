@@ -8,6 +8,7 @@ with job(snakemake) as meter:
     from pixelherd.compute.devices import resolve
     from pixelherd.datasets.dataset import Dataset, OriginalLabels
     from pixelherd.datasets.pixels import LABEL_COLUMNS, read_pixels
+    from pixelherd.datasets.prepare import read_classes
     from pixelherd.features.maps import open_maps
     from pixelherd.features.settings import MapSettings
     from pixelherd.heads import evaluation
@@ -17,8 +18,8 @@ with job(snakemake) as meter:
 
     files, params, made = snakemake.input, snakemake.params, snakemake.output
     dataset, settings = Dataset.open(Path(files.dataset).parent), MapSettings(**params.settings)
-    train, test, maps, device = dataset.train, dataset.test, {}, resolve(params.device)
-    heads = [head.to(device) for head in evaluation.load_heads(files.heads, params.identity)]
+    classes, train, test, maps = read_classes(params.result_settings["dataset"]), dataset.train, dataset.test, {}
+    heads = [head.to(resolve(params.device)) for head in evaluation.load_heads(files.heads, params.identity)]
     for name, split in (("train", train), ("test", test)):
         if len(split):  # a person's own images need no test split
             stored, backbone = files.get(f"{name}_maps"), files.get(f"{name}_backbone")
@@ -29,12 +30,12 @@ with job(snakemake) as meter:
     else:
         original, workers = files.get("original_labels"), max(snakemake.threads // params.threads, 1)
         truth = OriginalLabels.open(Path(original).parent) if original else test.labels
-        counts = evaluation.tally_run(heads, test, maps.get("test"), truth, len(dataset.classes), workers)
+        counts = evaluation.tally_run(heads, test, maps.get("test"), truth, len(classes), workers)
     labels = [read_pixels([path], LABEL_COLUMNS, train.ids, dataset.size[1]) for path in files.labels]
-    evaluation.write_metrics(made.metrics, counts, evaluation.labelled_pixels(labels, files.heads), dataset.classes)
+    evaluation.write_metrics(made.metrics, counts, evaluation.labelled_pixels(labels, files.heads), classes)
     perturbed = (Path(files.pictures).parent, *params.draws) if files.get("pictures") else None
     groups = pictured_groups(dataset, maps, labels, params.pictures)
     write_thumbnails(Path(made.thumbnails), heads[-1], groups, dataset.size, perturbed, params.weight)
     run, rounds = Run.parse(snakemake.wildcards.run), len(heads)
-    seals.seal(Path(made.seal).parent, run, params.result_settings, rounds, dataset.facts(), params.runs_source)
+    seals.seal(Path(made.seal).parent, run, params.result_settings, rounds, dataset.facts(classes), params.runs_source)
     meter.forwards = sum(source.forwards for source in maps.values())

@@ -13,8 +13,8 @@ with job(snakemake) as meter:
     from pixelherd.features.extract import write_features
     from pixelherd.features.maps import ComputedMaps
     from pixelherd.features.settings import MapSettings
-    from pixelherd.storage.files import writing
     from pixelherd.storage.shards import images_of
+    from pixelherd.storage.stores import writing
 
     dataset = Dataset.open(Path(snakemake.input.dataset).parent)
     backbone = open_manifest(snakemake.input.backbone, device=resolve(snakemake.params.device))

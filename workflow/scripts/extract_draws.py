@@ -13,8 +13,8 @@ with job(snakemake) as meter:
     from pixelherd.features.extract import store_draws
     from pixelherd.features.maps import ComputedMaps
     from pixelherd.features.settings import MapSettings
-    from pixelherd.storage.files import writing
     from pixelherd.storage.shards import images_of
+    from pixelherd.storage.stores import writing
 
     params = snakemake.params
     dataset = Dataset.open(Path(snakemake.input.dataset).parent)

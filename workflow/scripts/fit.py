@@ -16,7 +16,7 @@ with job(snakemake):
     dataset, settings = Dataset.open(Path(files.dataset).parent), TrainingSettings(**params.settings)
     places = files.context, files.get("union"), files.get("vectors", ())
     labelled = labelled_pixels(dataset, files.get("labels", []), *places)
-    fitted = linear.fit(labelled, len(dataset.classes), settings.head, resolve(params.device))
+    fitted = linear.fit(labelled, params.classes, settings.head, resolve(params.device))
     facts = {"run": params.identity, "round": number, "labelled_pixels": labelled.count, **fitted.facts()}
     network.write_log(snakemake.output.log, fitted.log)
     if params.samples:

@@ -7,8 +7,8 @@ from pixelherd.pipeline.job import job
 with job(snakemake):
     from pixelherd.selection.coverage.union import write_union
     from pixelherd.selection.settings import ListSettings
-    from pixelherd.storage.files import writing
     from pixelherd.storage.shards import Shards
+    from pixelherd.storage.stores import writing
 
     params = snakemake.params
     settings = ListSettings(**params.candidates)

@@ -12,8 +12,8 @@ with job(snakemake) as meter:
     from pixelherd.features.settings import MapSettings
     from pixelherd.selection.coverage.lists import write_lists
     from pixelherd.selection.settings import ListSettings
-    from pixelherd.storage.files import writing
     from pixelherd.storage.shards import images_of
+    from pixelherd.storage.stores import writing
 
     files, params = snakemake.input, snakemake.params
     split = Dataset.open(Path(files.dataset).parent).train

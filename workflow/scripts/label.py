@@ -14,6 +14,6 @@ with job(snakemake):
     ids, width = dataset.train.ids, dataset.size[1]
     asked = read_pixels([files.queries], QUERY_COLUMNS, ids, width)
     pixels = oracle.read_asked(files.queries)
-    labels = oracle.read_answers(files.answers, pixels, number, [each.name for each in dataset.classes])
+    labels = oracle.read_answers(files.answers, pixels, number, snakemake.params.classes)
     answered = answer_by(asked, labels, files.answers)
     write_pixels(snakemake.output[0], LABEL_COLUMNS, number, answered, ids, width)

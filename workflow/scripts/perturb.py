@@ -11,8 +11,8 @@ with job(snakemake) as meter:
     from pixelherd.features.extract import write_draws
     from pixelherd.features.maps import open_draws
     from pixelherd.features.settings import MapSettings
-    from pixelherd.storage.files import writing
     from pixelherd.storage.shards import Shards, images_of
+    from pixelherd.storage.stores import writing
 
     files, params = snakemake.input, snakemake.params
     dataset = Dataset.open(Path(files.dataset).parent)

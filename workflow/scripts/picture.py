@@ -12,7 +12,7 @@ with job(snakemake) as meter:
     from pixelherd.features.maps import ComputedMaps
     from pixelherd.features.settings import MapSettings
     from pixelherd.results.figures.thumbnails import pictured
-    from pixelherd.storage.files import writing
+    from pixelherd.storage.stores import writing
 
     dataset = Dataset.open(Path(snakemake.input.dataset).parent)
     backbone = open_manifest(snakemake.input.backbone, device=resolve(snakemake.params.device))

@@ -1,6 +1,5 @@
 """Class masks, overlays and confidence maps of a folder of new images."""
 
-import json
 from pathlib import Path
 
 from pixelherd.pipeline.job import job
@@ -13,6 +12,7 @@ with job(snakemake):
     from pixelherd.errors import UserError
     from pixelherd.features.settings import MapSettings
     from pixelherd.prediction import Predictor, new_images, predict_folder
+    from pixelherd.storage.records import read_record
 
     files, params, wanted = snakemake.input, snakemake.params, snakemake.params.predict
     if params.mistake:
@@ -22,7 +22,7 @@ with job(snakemake):
     dataset = read_dataset(params.settings["dataset"])
     predictor = Predictor.of(
         files.head,
-        json.loads(Path(files.backbone).read_text())["path"],
+        read_record(files.backbone)["path"],
         MapSettings(**params.settings["features"]),
         classes_of(dataset),
         dataset,

@@ -5,7 +5,10 @@ from pathlib import Path
 from pixelherd.pipeline.job import job
 
 with job(snakemake):
+    from pixelherd.datasets.originals import order_of
     from pixelherd.datasets.prepare import prepare
     from pixelherd.datasets.settings import read_dataset
 
-    prepare(read_dataset(snakemake.params.settings), Path(snakemake.output[0]).parent)
+    settings = read_dataset(snakemake.params.settings)
+    order = order_of(settings, Path(snakemake.params.originals.format(**snakemake.wildcards)))
+    prepare(settings, Path(snakemake.output[0]).parent, order=order)

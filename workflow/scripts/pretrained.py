@@ -10,10 +10,10 @@ with job(snakemake):
     from pixelherd.features.backbones.manifest import manifest
     from pixelherd.features.backbones.pretraining import pretrain
     from pixelherd.features.backbones.settings import PretrainingSettings
-    from pixelherd.storage.files import write_json
+    from pixelherd.storage.records import write_record
 
     folder = Path(snakemake.output[0]).parent
     dataset = Dataset.open(Path(snakemake.input.dataset).parent)
     settings = PretrainingSettings(**snakemake.params.settings)
     pretrain(dataset.train.images[:], settings, folder, device=resolve(snakemake.params.device))
-    write_json(snakemake.output[0], manifest(folder))
+    write_record(snakemake.output[0], manifest(folder), folder.name)

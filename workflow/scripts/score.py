@@ -5,8 +5,6 @@ from pathlib import Path
 from pixelherd.pipeline.job import job
 
 with job(snakemake):
-    import numpy as np
-
     from pixelherd.datasets.dataset import Dataset
     from pixelherd.datasets.pixels import LABEL_COLUMNS, QUERY_COLUMNS, answer, read_pixels, write_pixels
     from pixelherd.heads import network
@@ -15,6 +13,7 @@ with job(snakemake):
     from pixelherd.selection.settings import Round, SelectionSettings
     from pixelherd.selection.single_stage import Best
     from pixelherd.storage.shards import Shards
+    from pixelherd.storage.stores import load_arrays
 
     files, number = snakemake.input, snakemake.params.round
     settings, dataset = SelectionSettings(**snakemake.params.settings), Dataset.open(Path(files.dataset).parent)
@@ -31,7 +30,7 @@ with job(snakemake):
         chosen = choose.at_random(Shards.open(files.context), train.labels, current)
     elif files.get("pool"):
         draws = Shards.open(files.draws) if files.get("draws") else None
-        chosen, ranking = choose.by_score(union, np.load(files.pool), current, *heads, draws=draws)
+        chosen, ranking = choose.by_score(union, load_arrays(files.pool)["rows"], current, *heads, draws=draws)
     else:
         chosen = choose.together(union, current, heads[0])
     write_pixels(snakemake.output.queries, QUERY_COLUMNS, number, chosen, train.ids, width)

@@ -1,6 +1,5 @@
 """Evaluate the heads of all pending runs on a shard of the test images, which the network sees once for all of them."""
 
-import json
 from pathlib import Path
 
 from pixelherd.pipeline.job import job
@@ -14,11 +13,11 @@ with job(snakemake) as meter:
     from pixelherd.features.settings import MapSettings
     from pixelherd.heads.evaluation import Tallies, tally
     from pixelherd.heads.network import load
-    from pixelherd.storage.files import write_json
+    from pixelherd.storage.records import read_record, write_record
     from pixelherd.storage.shards import images_of
 
     files, params = snakemake.input, snakemake.params
-    kept, wanted = Tallies(params.confusions, params.key), json.loads(Path(files.heads).read_text())
+    kept, wanted = Tallies(params.confusions, params.key), read_record(files.heads)["files"]
     missing = [head for head in wanted if head not in kept]
     if missing:
         dataset, images = Dataset.open(Path(files.dataset).parent), images_of(snakemake.wildcards.shard)
@@ -28,7 +27,7 @@ with job(snakemake) as meter:
         maps_of = open_maps(None, files.backbone, dataset.test.images, settings, params.device)
         heads = [load(path).to(resolve(params.device)) for path in missing]
         with tqdm(total=len(images), desc="evaluate", unit="image", disable=None) as bar:
-            found = tally(heads, images, maps_of, truth, len(dataset.classes), progress=bar.update)
+            found = tally(heads, images, maps_of, truth, params.classes, progress=bar.update)
         kept.add(dict(zip(missing, found, strict=True)))
         meter.forwards = maps_of.forwards
-    write_json(snakemake.output[0], {"heads": len(wanted), "computed": len(missing)})
+    write_record(snakemake.output[0], {"heads": len(wanted), "computed": len(missing)})

@@ -28,7 +28,7 @@ with job(snakemake) as meter:
         source, dim = vector_source(labelled, files.context, device), labelled.dim
     wanted, generator = settings.head, torch_generator(settings.seed, "head", number)
     shape = {"hidden": wanted.hidden, "dropout": params.dropout, "generator": generator}
-    head, order = network.MlpHead(dim, len(dataset.classes), **shape), torch_generator(settings.seed, "image order")
+    head, order = network.MlpHead(dim, params.classes, **shape), torch_generator(settings.seed, "image order")
     with tqdm(total=wanted.epochs, desc="train", unit="epoch", disable=None) as bar:
         options = {"progress": lambda row: bar.update(), "checkpoint": checkpoint}
         log = training.train(source, head.to(device), wanted, order_generator=order, **options)

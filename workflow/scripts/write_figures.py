@@ -7,7 +7,7 @@ from pixelherd.pipeline.job import job
 with job(snakemake):
     from pixelherd.results.figures.write import write_figures
     from pixelherd.results.settings import TableSettings
-    from pixelherd.storage.files import writing
+    from pixelherd.storage.stores import writing
 
     runs, params = [Path(seal).parent for seal in snakemake.input], snakemake.params
     settings = TableSettings.model_validate(params.statistics)

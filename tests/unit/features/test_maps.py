@@ -13,8 +13,9 @@ from pixelherd.features.backbones import manifest
 from pixelherd.features.backbones.noise import draw
 from pixelherd.features.extract import context_pixels, store_draws, write_draws, write_features
 from pixelherd.features.maps import ComputedMaps, StoredMaps, compute, network_input, open_draws, open_maps, vectors_at
-from pixelherd.storage.files import create_array, write_json, writing
+from pixelherd.storage.files import write_json
 from pixelherd.storage.shards import Shards
+from pixelherd.storage.stores import create_array, writing
 
 
 @pytest.fixture(scope="module")

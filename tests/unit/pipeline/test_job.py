@@ -10,12 +10,12 @@ import pytest
 
 from pixelherd.errors import UserError
 from pixelherd.pipeline.job import job
-from pixelherd.storage.files import read_manifest
+from pixelherd.storage.stores import read_manifest
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from pixelherd.storage.files import writing
+from pixelherd.storage.stores import writing
 with writing(Path(sys.argv[1]), {"images": 2}) as folder:
     (folder / "first.npy").write_bytes(b"whole")
     os.kill(os.getpid(), signal.SIGKILL)

@@ -18,7 +18,7 @@ from pixelherd.results.pages.write import make_pages
 from pixelherd.results.registry import TABLES
 from pixelherd.results.report import PARTS, make_report
 from pixelherd.results.settings import TableSettings
-from pixelherd.storage.files import writing
+from pixelherd.storage.stores import writing
 from unit.places import REPOSITORY
 from unit.results.drawn import METHODS, write_run, write_study
 

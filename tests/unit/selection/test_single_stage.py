@@ -16,7 +16,7 @@ from pixelherd.selection import acquisition, rankings, single_stage
 from pixelherd.selection.labelled import labelled_pixels, labelled_vectors, vector_source
 from pixelherd.selection.settings import Round, SelectionSettings
 from pixelherd.selection.single_stage import SAMPLED, Best, Sources, rank
-from pixelherd.storage.files import writing
+from pixelherd.storage.stores import writing
 
 SIZE = (32, 32)
 LABELLED = Pixels(np.array([1, 1, 4]), np.array([7, 500, 1023]), np.array([0, 255, 2]))

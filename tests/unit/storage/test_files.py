@@ -6,17 +6,8 @@ import numpy as np
 import pytest
 
 from pixelherd.errors import UserError
-from pixelherd.storage.files import (
-    MANIFEST,
-    create_array,
-    digest_of,
-    open_array,
-    read_manifest,
-    write_csv,
-    write_json,
-    write_text,
-    writing,
-)
+from pixelherd.storage.files import digest_of, write_csv, write_json, write_text
+from pixelherd.storage.stores import MANIFEST, create_array, open_array, read_manifest, writing
 
 
 def test_tables_are_the_same_on_every_system(tmp_path):

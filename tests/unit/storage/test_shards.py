@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixelherd.errors import UserError
-from pixelherd.storage.files import create_array, writing
 from pixelherd.storage.shards import Shards, images_of, is_complete, ranges, write_index
+from pixelherd.storage.stores import create_array, writing
 
 VALUES = np.arange(7 * 2 * 3, dtype="int32").reshape(7, 2, 3)
 

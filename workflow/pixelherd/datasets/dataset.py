@@ -1,13 +1,13 @@
 """Prepared datasets: arrays of images and labels, opened when they are asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixelherd.datasets.classes import ClassInfo
-from pixelherd.storage.files import read_manifest
+from pixelherd.storage.stores import open_zarr, read_manifest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,15 +80,14 @@ def labels_of(split: Split, image: int) -> "np.ndarray":
 class Dataset:
     """A prepared dataset; ``size`` is (height, width)."""
 
-    classes: list[ClassInfo]
     size: tuple[int, int]
     train: Split
     test: Split
 
-    def facts(self) -> dict[str, Any]:
-        """Return what tables and figures of a finished run need of its dataset, as JSON."""
+    def facts(self, classes: Sequence[ClassInfo]) -> dict[str, Any]:
+        """Return what tables and figures of a finished run need of its dataset and its classes, as JSON."""
         return {
-            "classes": [{"name": each.name, "colour": list(each.colour)} for each in self.classes],
+            "classes": [{"name": each.name, "colour": list(each.colour)} for each in classes],
             "image_size": list(self.size),
             "images": {name: len(getattr(self, name)) for name in ("train", "test")},
             "masks": self.train.labels is not None,
@@ -103,14 +102,14 @@ class Dataset:
         """
         manifest = read_manifest(folder)
         splits = {
-            split: Split(facts["ids"], partial(_array, Path(folder) / ARRAYS / split))
+            split: Split(facts["ids"], partial(_array, Path(folder), split))
             for split, facts in manifest["splits"].items()
         }
-        classes = [ClassInfo(entry["name"], tuple(entry["colour"])) for entry in manifest["classes"]]
-        return cls(classes, tuple(manifest["size"]), **splits)
+        return cls(tuple(manifest["size"]), **splits)
 
 
-def _array(folder: Path, name: str) -> "zarr.Array | None":
+def _array(folder: Path, split: str, name: str) -> "zarr.Array | None":
     import zarr
 
-    return zarr.open_array(folder / name, mode="r") if (folder / name).is_dir() else None
+    found = open_zarr(folder, ARRAYS).get(f"{split}/{name}")
+    return found if isinstance(found, zarr.Array) else None

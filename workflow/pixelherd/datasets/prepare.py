@@ -7,18 +7,18 @@ add a dataset, write its settings in ``settings.py`` and its reader in ``readers
 :mod:`pixelherd.datasets.published`.
 """
 
-import json
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pixelherd.datasets.classes import IGNORED, ClassInfo
 from pixelherd.datasets.dataset import ARRAYS
 from pixelherd.datasets.published import published
-from pixelherd.datasets.settings import DatasetSettings
+from pixelherd.datasets.settings import DatasetSettings, read_dataset
 from pixelherd.errors import UserError
-from pixelherd.storage.files import MANIFEST, writing
+from pixelherd.storage.stores import writing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,25 +37,6 @@ READERS = {
 """The module that reads each kind of dataset, imported when it is needed."""
 
 
-def counts(settings: DatasetSettings, prepared: Path | None = None) -> dict[str, int]:
-    """Number of images per split (``train``, ``test``), without opening one.
-
-    Args:
-        settings: the dataset's settings.
-        prepared: where :func:`prepare` writes; what it wrote under the same settings is asked before the raw files, and
-            where there are neither, what is published about a benchmark.
-
-    Raises:
-        UserError: raw files are missing, or do not fit together.
-    """
-    if facts := _prepared_splits(settings, prepared):
-        return {split: len(each["ids"]) for split, each in facts.items()}
-    root = getattr(settings, "root", None)
-    if root and not Path(root).expanduser().exists() and (known := published_counts(settings)):
-        return known
-    return {split: len(found) for split, found in samples_of(settings).items()}
-
-
 def published_counts(settings: DatasetSettings) -> dict[str, int] | None:
     """Images per split that a benchmark is known to have, or that its settings tell; None for other datasets."""
     if told := getattr(settings, "images", None):
@@ -66,29 +47,14 @@ def published_counts(settings: DatasetSettings) -> dict[str, int] | None:
     return dict(known) if known else None
 
 
-def is_labelled(settings: DatasetSettings, prepared: Path | None = None) -> bool:
-    """Whether the training images have masks; ``prepared`` as in :func:`counts`."""
-    if facts := _prepared_splits(settings, prepared):
-        return facts["train"].get("labelled", True)
-    return settings.kind != "folder" or samples_of(settings)["train"][0].labelled
-
-
 def classes_of(settings: DatasetSettings) -> list[ClassInfo]:
     """The classes in label order."""
     return _reader(settings).classes(settings)
 
 
-def is_prepared(settings: DatasetSettings, prepared: Path) -> bool:
-    """Whether :func:`prepare` has written ``prepared`` under the same settings."""
-    return _prepared_splits(settings, prepared) is not None
-
-
-def _prepared_splits(settings: DatasetSettings, prepared: Path | None) -> dict[str, dict] | None:
-    """What the manifest tells of the splits, where :func:`prepare` has run under the same settings."""
-    if prepared is None or not (prepared / MANIFEST).is_file():
-        return None
-    manifest = json.loads((prepared / MANIFEST).read_text())
-    return manifest["splits"] if manifest["settings"] == settings.preparation() else None
+def read_classes(content: dict[str, Any]) -> list[ClassInfo]:
+    """Return the classes of a dataset by its settings as JSON, in label order."""
+    return classes_of(read_dataset(content))
 
 
 def samples_of(settings: DatasetSettings) -> "dict[str, list[Sample]]":
@@ -117,10 +83,21 @@ def samples_of(settings: DatasetSettings) -> "dict[str, list[Sample]]":
     return found_in
 
 
-def prepare(settings: DatasetSettings, folder: Path | str, progress: bool = True) -> None:
+def prepare(
+    settings: DatasetSettings,
+    folder: Path | str,
+    progress: bool = True,
+    order: Mapping[str, Sequence[str]] | None = None,
+) -> None:
     """Read, resize and store a dataset in ``folder``, for :meth:`Dataset.open`.
 
     Images are resized by Pillow's BILINEAR, which is antialiased, and labels by NEAREST.
+
+    Args:
+        settings: of the dataset.
+        folder: where it is stored.
+        progress: whether a bar is shown.
+        order: ids of the images of each split in the order to store them in; by default that of the reader.
 
     Raises:
         UserError: raw files are missing, unreadable, do not fit together, or hold labels outside the classes; or a
@@ -130,13 +107,11 @@ def prepare(settings: DatasetSettings, folder: Path | str, progress: bool = True
     from PIL import Image
     from tqdm import tqdm
 
-    found_in = samples_of(settings)
+    found_in = _in_order(samples_of(settings), order or {}, settings)
     labelled = {split: any(sample.labelled for sample in found) for split, found in found_in.items()}
     height, width = settings.size
     facts = {
-        "settings": settings.preparation(),
         "size": [height, width],
-        "classes": [{"name": info.name, "colour": list(info.colour)} for info in _reader(settings).classes(settings)],
         "splits": {
             split: {"ids": [sample.id for sample in found], "labelled": is_labelled}
             for (split, found), is_labelled in zip(found_in.items(), labelled.values(), strict=True)
@@ -174,17 +149,32 @@ def prepare(settings: DatasetSettings, folder: Path | str, progress: bool = True
                 )
 
 
-def write_original_labels(settings: DatasetSettings, folder: Path | str) -> None:
+def _in_order(
+    found_in: "dict[str, list[Sample]]", order: Mapping[str, Sequence[str]], settings: DatasetSettings
+) -> "dict[str, list[Sample]]":
+    """Samples in the order in which the session found them, which every address depends on."""
+    ordered = dict(found_in)
+    for split, ids in order.items():
+        by_id = {sample.id: sample for sample in found_in[split]}
+        if by_id.keys() != set(ids):
+            raise UserError(f"dataset {_place(settings)} is changing", remedy="wait, then run the same command again")
+        ordered[split] = [by_id[each] for each in ids]
+    return ordered
+
+
+def write_original_labels(
+    settings: DatasetSettings, folder: Path | str, order: Mapping[str, Sequence[str]] | None = None
+) -> None:
     """Store the test images' labels in the resolution of their files, for :meth:`OriginalLabels.open`.
 
-    Where preparation crops, they are cropped to the same part of the image.
+    Where preparation crops, they are cropped to the same part of the image. ``order`` is as of :func:`prepare`.
 
     Raises:
         UserError: as :func:`prepare`.
     """
     from PIL import Image
 
-    found = samples_of(settings)["test"]
+    found = _in_order(samples_of(settings), order or {}, settings)["test"]
     with writing(folder, {"images": len(found)}) as folder:
         for number, sample in enumerate(found):
             _, labels = sample.load()

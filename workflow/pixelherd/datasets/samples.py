@@ -26,12 +26,14 @@ class Sample:
         load: gives the image in RGB, and its labels [H, W] uint8 or None, both in their original size.
         labelled: whether ``load`` gives labels.
         path: the image's file, if it has one.
+        mask: the file of its mask, if it has one.
     """
 
     id: str
     load: Callable[[], tuple[Image.Image, np.ndarray | None]]
     labelled: bool = True
     path: Path | None = None
+    mask: Path | None = None
 
 
 def matched(

@@ -33,6 +33,14 @@ class _Settings(Settings):
         """What the prepared training images depend on; where it cannot be told apart, :meth:`preparation`."""
         return self.preparation()
 
+    def content(self) -> dict[str, Any]:
+        """What prepared images and labels depend on besides the content of the raw files."""
+        return {key: value for key, value in self.preparation().items() if key != "root"}
+
+    def pixels(self) -> dict[str, Any]:
+        """What a prepared image depends on besides the content of its raw file."""
+        return {key: value for key, value in self.content().items() if key in ("size", "resize")}
+
 
 class FileSettings(_Settings):
     """Datasets that are read from files."""
@@ -61,6 +69,10 @@ class DemoSettings(_Settings):
     test: int = Field(default=40, ge=1, le=1_000_000, description="number of test images")
     size: Size = Field(default=(96, 96), description="[height, width] of the images in pixels")
     seed: int = Field(default=0, ge=0, description="which scenes are drawn; not the seed of a run")
+
+    def pixels(self) -> dict[str, Any]:
+        """Return what a scene depends on besides its name."""
+        return self.content()
 
 
 class CamVidSettings(FileSettings):
@@ -220,6 +232,12 @@ class FolderSettings(FileSettings):
         """Return what the prepared training images depend on: neither masks, nor test images, nor names of classes."""
         masks = {"masks", "ignore", "unlisted", "train_masks", "test_images", "test_masks", "test_list", "evaluate_at"}
         return self.model_dump(mode="json", exclude=masks | {"classes"}) | {"classes": len(self.classes)}
+
+    def content(self) -> dict[str, Any]:
+        """Return what prepared images and labels depend on besides the files: no class by its name, no place."""
+        table = sorted((str(key), label) for key, label in self.label_table().items())
+        kept = self.model_dump(mode="json", include={"kind", "size", "resize", "masks", "unlisted"})
+        return kept | {"table": table}
 
     def label_table(self) -> dict[int | Colour, int]:
         """Label of every listed mask value or colour, with 255 for the ignored ones.

@@ -9,8 +9,8 @@ import numpy as np
 from pixelherd.compute.randomness import numpy_generator
 from pixelherd.features import interpolation
 from pixelherd.features.maps import ComputedMaps, DrawSource, ImageMaps, vectors_at
-from pixelherd.storage.files import create_array
 from pixelherd.storage.shards import Shards
+from pixelherd.storage.stores import create_array
 
 if TYPE_CHECKING:
     from pixelherd.datasets.dataset import Split

@@ -21,8 +21,8 @@ from pixelherd.errors import UserError
 from pixelherd.features import interpolation
 from pixelherd.features.backbones.manifest import open_manifest
 from pixelherd.features.backbones.noise import draw
-from pixelherd.storage.files import open_array, read_manifest
 from pixelherd.storage.shards import Shards
+from pixelherd.storage.stores import open_array, open_zarr, read_manifest
 
 if TYPE_CHECKING:
     from pixelherd.features.backbones.unet import Backbone
@@ -199,6 +199,4 @@ def _stored_norms(folder: Path, offset: int) -> torch.Tensor:
 
 @cache
 def _open_group(folder: Path) -> dict[str, Any]:
-    import zarr
-
-    return {name: array for name, array in zarr.open_group(folder / "maps.zarr", mode="r").arrays()}
+    return {name: array for name, array in open_zarr(folder, "maps.zarr").arrays()}

@@ -48,11 +48,11 @@ class Tallies:
     """
 
     def __init__(self, path: Path | str, key: str):
-        self._path, self._key = Path(path), key
+        self._path, self._key = Path(path), f"{key} {Path(path).stem}"
         self._kept: dict[str, Tally] = {}
         try:
             with np.load(self._path) as file:
-                if str(file["key"]) == key:
+                if str(file["key"]) == self._key:
                     found = [name.removesuffix(BINS_OF) for name in file.files if name.endswith(BINS_OF)]
                     self._kept = {name: Tally(file[name], file[name + BINS_OF]) for name in found}
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixelherd.storage.files import digest_of, hash_of, write_json
-from pixelherd.study.paths import HEAD, METRICS, SEAL, THUMBNAILS
+from pixelherd.storage.records import is_sound, read_record, write_record
+from pixelherd.study.paths import BEGUN, HEAD, METRICS, SEAL, THUMBNAILS
 from pixelherd.study.run import Run
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def seal(folder: Path, run: Run, settings: dict[str, Any], rounds: int, facts: d
             "files": {file.relative_to(folder).as_posix(): digest_of(file) for file in files},
         },
     )
+    (folder / BEGUN).unlink(missing_ok=True)
 
 
 def sealed_rounds(folder: Path, settings: dict[str, Any]) -> int:
@@ -104,10 +106,24 @@ def pending_runs(study: "Study", source: str) -> dict[Run, range]:
     return lacking
 
 
-def mark_outdated(study: "Study", pending: Mapping[Run, range], source: str, marks: Path = MARKS) -> None:
+def note_begun(study: "Study", begun: Mapping[Run, str]) -> None:
+    """Note beside the rounds of unfinished runs what they are made of: a copy elsewhere may have other settings.
+
+    Args:
+        study: the study.
+        begun: by pending run the address of all that it is made of.
+    """
+    for run, address in begun.items():
+        write_record(study.paths.run_folder(run) / BEGUN, {"run": run.path, "address": address}, run.path)
+
+
+def mark_outdated(
+    study: "Study", pending: Mapping[Run, range], source: str, begun: Mapping[Run, str], marks: Path = MARKS
+) -> None:
     """Mark pending runs that have a seal: of other settings, of another source, of fewer rounds, or of a missing file.
 
-    A mark stays until the run is sealed again, so an interrupted run goes on where it was.
+    So are marked those that were begun with other settings or images. A mark stays until the run is sealed again, so
+    an interrupted run goes on where it was.
     """
     from pixelherd.study import stages
 
@@ -118,17 +134,31 @@ def mark_outdated(study: "Study", pending: Mapping[Run, range], source: str, mar
             mark.unlink(missing_ok=True)
             continue
         if not (folder / SEAL).is_file():
+            if run in begun and _begun_otherwise(folder / BEGUN, run, begun[run]):
+                _make_older(folder, time.time())
+                write_json(mark, {"wanted": begun[run], "first_round": 0})
             continue
         wanted = {"settings_sha256": hash_of(stages.result(study, run)), "rounds": rounds, **refreshed}
         if mark.is_file() and json.loads(mark.read_text())["wanted"] == wanted:
             continue
-        now = time.time()
-        for path in folder.rglob("*"):  # a copy may come from a clock that is ahead
-            if path.stat().st_mtime >= now:
-                os.utime(path, (now - 1, now - 1))
+        _make_older(folder, time.time())
         content = read_seal(folder) or {}
         lacks_a_file = all(content.get(name) == value for name, value in wanted.items())
         write_json(mark, {"wanted": wanted, "first_round": rounds if lacks_a_file else pending[run].start})
+
+
+def _begun_otherwise(begun: Path, run: Run, address: str) -> bool:
+    """Whether an unfinished run was begun with other settings or images; a broken note says nothing for sure."""
+    if not begun.is_file():
+        return False
+    return not is_sound(begun, run.path) or read_record(begun, run.path)["address"] != address
+
+
+def _make_older(folder: Path, now: float) -> None:
+    """Have the files of a folder older than the mark that is about to be made: a copy's clock may be ahead."""
+    for path in folder.rglob("*"):
+        if path.stat().st_mtime >= now:
+            os.utime(path, (now - 1, now - 1))
 
 
 def mark_of(study: "Study", run: Run, marks: Path = MARKS) -> Path:

@@ -11,7 +11,8 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import chdir
-from functools import cached_property
+from dataclasses import replace
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ from filelock import FileLock, Timeout
 
 from pixelherd.annotation import oracle
 from pixelherd.compute import slurm
+from pixelherd.datasets.originals import Digests
 from pixelherd.errors import UserError, say
 from pixelherd.pipeline import seals, source
-from pixelherd.pipeline.inputs.work import Work, images_of
+from pixelherd.pipeline.inputs.work import Work
 from pixelherd.storage.files import hash_of, write_json
-from pixelherd.storage.shards import is_complete
-from pixelherd.study.run import Run
+from pixelherd.study import checks, plan
+from pixelherd.study.addresses import files_of_backbones
 from pixelherd.study.study import Study
 
 FOLDER = Path(".snakemake")
@@ -73,26 +75,42 @@ class Session:
         """
         session, study = cls(), Study.read(dict(config))
         session._scripts = dict(scripts)
-        told = None if main else session.told(study)
-        if told is not None:
-            lacking, waiting = told
-            images = images_of(study, lacking)
-        else:
-            if main:
-                session.claim()
-            lacking = seals.pending_runs(study, session.source)
-            if main:
-                seals.mark_outdated(study, lacking, session.source)
-            waiting = oracle.waiting(study, lacking)
-            images = {} if main and "doctor" in sys.argv else images_of(study, lacking)
-        again = {run: seals.first_round_again(study, run) for run in lacking}
-        session.work = Work(study, lacking, waiting, images, {run: n for run, n in again.items() if n is not None})
         if main:
+            session.claim()
+        told = None if main else session.told(study)
+        session.work = work = session.look(study, main) if told is None else session.work_of(study).as_told(told)
+        if main:
+            checks.budgets_fit(study, work.pending, work.images)
+            session.drop_incomplete_indices()
             session.tell()
             session.say_what_is_kept()
-            session.drop_incomplete_indices()
             atexit.register(session.ask, Path.cwd())
         return session
+
+    def work_of(self, study: Study) -> Work:
+        """Return the work of a study of which nothing is pending, and which looks at raw files when asked for them."""
+        digests = Digests(Path(study.paths.digests))
+        files = cache(partial(files_of_backbones, study, digests))
+        return Work(study, {}, {}, plan.Looked(study, digests), {}, self.source_of, files)
+
+    def look(self, study: Study, main: bool) -> Work:
+        """Find what a study has still to do, and what it will be made of.
+
+        Runs that were finished, or begun, under other settings are marked, so that what is made of them is made anew.
+        """
+        lacking, work = seals.pending_runs(study, self.source), self.work_of(study)
+        work = replace(work, pending=lacking, waiting=oracle.waiting(study, lacking))
+        if not (main and "doctor" in sys.argv):
+            for dataset in sorted({run.dataset for run in lacking}):
+                work.originals[dataset]  # raises what is wrong with them
+        if main:
+            seals.mark_outdated(study, lacking, self.source, work.begun())
+        again = {run: seals.first_round_again(study, run) for run in lacking}
+        return replace(work, again={run: number for run, number in again.items() if number is not None})
+
+    def source_of(self, stage: str) -> str:
+        """Return the hash of the source of a stage."""
+        return source.hash_of_script(self._scripts[stage])
 
     def claim(self) -> None:
         """Take the folder if nobody has it, and remove the locks of a killed Snakemake; else say that somebody has."""
@@ -120,18 +138,15 @@ class Session:
         try:
             write_json(
                 path,
-                {
-                    "pending": {run.path: [rounds.start, rounds.stop] for run, rounds in self.work.pending.items()},
-                    "waiting": {run.path: number for run, number in self.work.waiting.items()},
-                },
+                self.work.told(),
             )
         except OSError:
             return  # a folder that is read only, in which no job will run
         os.environ[variable] = str(path.absolute())
         atexit.register(path.absolute().unlink, missing_ok=True)
 
-    def told(self, study: Study) -> tuple[dict[Run, range], dict[Run, int]] | None:
-        """Return pending and waiting runs as the Snakemake that started this job found them; None if it told nothing.
+    def told(self, study: Study) -> dict[str, Any] | None:
+        """Return what there is to do as the Snakemake that started this job found it; None if it told nothing.
 
         Raises:
             UserError: the job does not see what its Snakemake wrote.
@@ -141,13 +156,11 @@ class Session:
         if path is None:
             return None
         try:
-            record = json.loads(Path(path).read_text())
+            return json.loads(Path(path).read_text())
         except FileNotFoundError:
             raise UserError(
                 f"{path} is not there for this job", remedy="work on a file system that all nodes share"
             ) from None
-        lacking = {run: range(*record["pending"][run.path]) for run in study.runs() if run.path in record["pending"]}
-        return lacking, {Run.parse(path): number for path, number in record["waiting"].items()}
 
     def say_what_is_kept(self) -> None:
         """Name finished runs that another version of the source made."""
@@ -159,9 +172,9 @@ class Session:
 
     def drop_incomplete_indices(self) -> None:
         """Delete indices of shards that are gone: Snakemake does not remake a shard behind an index that exists."""
-        for index in self.work.indices():
-            if not is_complete(index):
-                Path(index).unlink()
+        for index, shards in self.work.indices().items():
+            if not all(Path(shard).is_file() for shard in shards):
+                Path(index).unlink(missing_ok=True)
 
     def ask(self, folder: Path) -> None:
         """Say what waits for labels, and where; the last thing that a call of Snakemake prints."""
@@ -208,12 +221,16 @@ class Session:
         Raises:
             UserError: another Snakemake has the folder, or a killed one's jobs do not end.
         """
-        try:
-            self._lock.acquire(timeout=PATIENCE_SECONDS)  # a dry run may have had it
-        except Timeout:
-            raise UserError("another Snakemake works in this folder", remedy="let it end, or end it, first") from None
-        except (OSError, NotImplementedError):
-            pass
+        cache = self.work.study.paths.lock
+        for lock, what in ((self._lock, "in this folder"), (FileLock(cache, is_singleton=True), f"with {cache}")):
+            try:
+                Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+                lock.acquire(timeout=PATIENCE_SECONDS)  # a dry run may have had it
+            except Timeout:
+                raise UserError(f"another Snakemake works {what}", remedy="let it end, or end it, first") from None
+            except (OSError, NotImplementedError):
+                pass
+        seals.note_begun(self.work.study, self.work.begun())
         if self._lock.is_locked and (left := self._left().get("queue")):
             slurm.cancel(left)
         for path in self._told.glob("*.json"):  # of killed ones
@@ -226,7 +243,7 @@ class Session:
         """What the last Snakemake that made files left: the name of its jobs in SLURM, and where it told them what."""
         try:
             return json.loads((self._folder / QUEUE).read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):  # a power cut leaves empty files behind
             return {}
 
 

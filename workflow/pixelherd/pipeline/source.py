@@ -40,6 +40,7 @@ EXEMPT: Mapping[str, str] = {
     "pixelherd": "names that are exported, and the version",
     "pixelherd.errors": "what a mistake is called",
     "pixelherd.settings": "checks settings, which jobs and seals hold by value",
+    "pixelherd.datasets.originals": "which raw files there are; addresses hold their digests and order",
     "pixelherd.pipeline.job": "the frame of a job: threads, log and costs",
     "pixelherd.pipeline.costs": "what a job cost",
     "pixelherd.pipeline.gpus": "which GPU a job takes",

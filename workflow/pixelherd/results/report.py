@@ -17,7 +17,7 @@ from pixelherd.results.registry import REGISTRY
 from pixelherd.results.settings import DEFAULTS, TableSettings
 from pixelherd.results.setups import Setup, by_setup
 from pixelherd.results.tables.runs import in_order
-from pixelherd.storage.files import read_manifest
+from pixelherd.storage.stores import read_manifest
 from pixelherd.study.paths import THUMBNAILS
 
 if TYPE_CHECKING:

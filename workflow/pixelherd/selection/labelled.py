@@ -13,6 +13,7 @@ from pixelherd.features.maps import MapSource, vectors_at
 from pixelherd.heads.sources import Labelled, VectorSource
 from pixelherd.selection.coverage.union import read_union
 from pixelherd.storage.shards import Shards
+from pixelherd.storage.stores import load_arrays
 
 
 def labelled_pixels(
@@ -42,7 +43,7 @@ def labelled_pixels(
         return _context_pixels(dataset, shards)
     answered = read_pixels(labels, LABEL_COLUMNS, dataset.train.ids, dataset.size[1])
     if vectors_of:
-        vectors = np.concatenate([np.load(path) for path in vectors_of])
+        vectors = np.concatenate([load_arrays(path)["vectors"] for path in vectors_of])
     elif union_manifest:
         union = read_union(Path(union_manifest).parent)
         vectors = np.asarray(union.vectors[union.rows_of(answered.images, answered.flat)])

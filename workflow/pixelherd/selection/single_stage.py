@@ -24,6 +24,7 @@ from pixelherd.selection import acquisition
 from pixelherd.selection.methods import comparable
 from pixelherd.selection.rankings import Ranking
 from pixelherd.selection.settings import Round, SelectionSettings, used
+from pixelherd.storage.stores import load_arrays, save_arrays
 
 SAMPLED = 64
 """Pixels of each image whose scores are kept."""
@@ -60,19 +61,19 @@ class Best:
     @classmethod
     def read(cls, path: Path | str) -> "Best":
         """What :meth:`write` wrote."""
-        with np.load(path) as arrays:
-            scores, sample = (
-                {name.removeprefix(kind): arrays[name] for name in arrays if name.startswith(kind)}
-                for kind in ("score ", "sample ")
-            )
-            return cls(arrays["images"], arrays["flat"], scores, sample)
+        arrays = load_arrays(path)
+        scores, sample = (
+            {name.removeprefix(kind): arrays[name] for name in arrays if name.startswith(kind)}
+            for kind in ("score ", "sample ")
+        )
+        return cls(arrays["images"], arrays["flat"], scores, sample)
 
     def write(self, path: Path | str) -> None:
         """Write an ``.npz`` file."""
         arrays: dict[str, Any] = {"images": self.images, "flat": self.flat}
         arrays |= {f"score {name}": values for name, values in self.scores.items()}
         arrays |= {f"sample {name}": values for name, values in self.sample.items()}
-        np.savez(path, **arrays)
+        save_arrays(path, **arrays)
 
     def queries(self, budget: int) -> tuple[Pixels, Ranking]:
         """The pixels to ask for, and how all pixels were ranked.

@@ -1,13 +1,15 @@
 """Shards: consecutive images that one job handles, in one folder; an index makes a whole split of them."""
 
-import json
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from pixelherd.storage.files import MANIFEST, digest_of, open_array, read_manifest, write_json
+from pixelherd.errors import UserError
+from pixelherd.storage.files import digest_of
+from pixelherd.storage.records import read_record, write_record
+from pixelherd.storage.stores import MANIFEST, open_array, read_manifest
 
 
 def ranges(images: int, images_per_job: int) -> list[str]:
@@ -17,8 +19,8 @@ def ranges(images: int, images_per_job: int) -> list[str]:
 
 
 def images_of(shard: str) -> range:
-    """Positions in the split of a shard's images."""
-    first, last = shard.split("-")
+    """Positions in the split of a shard's images; what follows them in its name is no matter."""
+    first, last = shard.split("-")[:2]
     return range(int(first), int(last) + 1)
 
 
@@ -32,17 +34,7 @@ def write_index(path: Path | str, shards: list[Path | str]) -> None:
     for shard in map(Path, shards):
         read_manifest(shard)
         entries.append({"shard": shard.name, "manifest": digest_of(shard / MANIFEST)})
-    write_json(path, {"shards": entries})
-
-
-def is_complete(index: Path | str) -> bool:
-    """Whether every shard of an index has its manifest; an index that does not exist lacks nothing."""
-    index = Path(index)
-    if not index.is_file():
-        return True
-    return all(
-        (index.parent / entry["shard"] / MANIFEST).is_file() for entry in json.loads(index.read_text())["shards"]
-    )
+    write_record(path, {"shards": entries})
 
 
 class Shards:
@@ -65,12 +57,18 @@ class Shards:
         """The shards behind an index, or the one shard that a manifest belongs to.
 
         Raises:
-            UserError: a shard is incomplete.
+            UserError: a shard is incomplete, or another than the index names.
         """
         path = Path(path)
         if path.name == MANIFEST:
             return cls([path.parent])
-        return cls([path.parent / entry["shard"] for entry in json.loads(path.read_text())["shards"]])
+        folders = []
+        for entry in read_record(path)["shards"]:
+            folder = path.parent / entry["shard"]
+            if (folder / MANIFEST).is_file() and digest_of(folder / MANIFEST) != entry["manifest"]:
+                raise UserError(f"{folder} is not what {path} names", remedy="delete both and run again")
+            folders.append(folder)
+        return cls(folders)
 
     def __len__(self) -> int:
         """Number of images."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pixelherd.datasets.classes import IGNORED
-from pixelherd.datasets.dataset import Dataset
-from pixelherd.datasets.prepare import DatasetSettings, is_prepared, published_counts, samples_of
+from pixelherd.datasets.originals import remembered
+from pixelherd.datasets.prepare import DatasetSettings, published_counts, samples_of
 from pixelherd.errors import UserError
 from pixelherd.features.backbones.geometry import check_timesteps, decoder_blocks, read_scheduler
 from pixelherd.features.backbones.settings import Checkpoint, HubModel
@@ -68,14 +68,12 @@ def examine(study: Study) -> list[Check]:
 
 def check_dataset(study: Study, name: str) -> list[Check]:
     """Files found and counted; sizes and labels of a sample of them."""
-    settings, prepared = study.datasets[name], study.paths.prepared(name)
+    settings, record = study.datasets[name], Path(study.paths.originals.format(dataset=name))
     subject, root = f"datasets.{name}", getattr(settings, "root", None)
     checks: list[Check] = []
     try:
-        if is_prepared(settings, prepared):
-            Dataset.open(prepared)
-            if root and not Path(root).expanduser().exists() and not study.evaluates_originals(name):
-                return [Check(subject, "files", "note", f"prepared already; the raw folder {root} is gone")]
+        if remembered(settings, record) and root and not Path(root).expanduser().exists():
+            return [Check(subject, "files", "note", f"prepared already; the raw folder {root} is gone")]
         found = samples_of(settings)
         plan.images_of(study, [name])
         checks.append(_counted(subject, settings, {split: len(each) for split, each in found.items()}))
@@ -234,14 +232,14 @@ def _backbone(study: Study, name: str) -> Check:
     if isinstance(backbone, Checkpoint):
         return _checkpoint(study, name, backbone)
     if isinstance(backbone, HubModel):
-        blocks = decoder_blocks(unet_config(backbone, study.paths.backbone_folder(name)))
+        blocks = decoder_blocks(unet_config(backbone, plan.kept_backbone(study, name)))
         detail = f"{backbone.diffusers}: {blocks} decoder blocks; weights are read when the study runs"
         return Check(subject, "backbone", "note", detail)
     if isinstance(backbone, Pretrained):
-        folder = Path(study.paths.pretrained.format(name=backbone.pretrain)).parent
-        if not (folder / "manifest.json").is_file():
+        made = list(_named(study.paths.pretrained, name=backbone.pretrain))
+        if not made:
             return Check(subject, "backbone", "note", f"this study trains {backbone.pretrain} first")
-        backbone = str(folder)
+        backbone = str(made[-1])
     from pixelherd.features.backbones.manifest import load
 
     network = load(backbone)
@@ -253,7 +251,7 @@ def _checkpoint(study: Study, name: str, backbone: Checkpoint) -> Check:
     from pixelherd.features.backbones.sources import adm
 
     subject, path = f"features.{name}", Path(backbone.checkpoint)
-    if not path.is_file() and (study.paths.backbone_folder(name) / "unet" / "config.json").is_file():
+    if not path.is_file() and plan.kept_backbone(study, name):
         return Check(subject, "backbone", "note", f"converted already; checkpoint {path} is gone")
     if not path.is_file() and backbone.url:
         return Check(subject, "backbone", "note", f"checkpoint {path} will be downloaded from {backbone.url}")
@@ -274,8 +272,8 @@ def _schedule(study: Study, name: str) -> dict[str, Any] | None:
 
         return {"num_train_timesteps": TRAINING_TIMESTEPS}
     if isinstance(backbone, HubModel):
-        made = study.paths.backbone_folder(name)
-        return read_scheduler(made) if made.is_dir() else None
+        made = plan.kept_backbone(study, name)
+        return read_scheduler(made) if made else None
     return read_scheduler(backbone)
 
 
@@ -285,8 +283,14 @@ def _stores(study: Study) -> Iterator[Path]:
         for pattern in (study.paths.maps, study.paths.draw_maps, study.paths.lists, study.paths.draws):
             folder, _, _ = pattern.partition("{features}")
             yield Path(folder.format(dataset=dataset)) / features
-    yield from map(study.paths.prepared, study.datasets)
-    yield from map(study.paths.backbone_folder, study.features)
+    yield from (folder for name in study.datasets for folder in _named(study.paths.dataset, dataset=name))
+    yield from filter(None, (plan.kept_backbone(study, name) for name in study.features))
+
+
+def _named(pattern: str, **names: str) -> Iterator[Path]:
+    """Folders of stores of any address."""
+    manifest = Path(pattern.format(**names, address="*"))
+    yield from manifest.parents[1].glob(manifest.parent.name)
 
 
 def _size(folder: Path) -> int:

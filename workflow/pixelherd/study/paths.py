@@ -9,7 +9,7 @@ from pathlib import Path
 from pixelherd.study.run import Run
 
 # Files of a run's folder, of its rounds, and of the pages that ask a person.
-SEAL, METRICS, THUMBNAILS = "run.json", "metrics.csv", "thumbnails.npz"
+SEAL, METRICS, THUMBNAILS, BEGUN = "run.json", "metrics.csv", "thumbnails.npz", "begun.json"
 QUERIES, LABELS, SCORES, CORRELATIONS = "queries.csv", "labels.csv", "scores.csv", "correlations.csv"
 HEAD, TRAINING_LOG, STOPPING = "head.safetensors", "training.csv", "stopping.csv"
 PAGE, ASKED, COCO, TASKS, INTERFACE = "page.html", "asked.json", "coco.json", "label_studio.json", "label_studio.xml"
@@ -19,7 +19,8 @@ class Paths:
     """The paths of one study.
 
     Wildcards: ``dataset``, ``features`` and ``name`` (of a pretraining) are names in the study; ``split`` is train or
-    test; ``shard`` is ``first-last``; ``key`` names lists, ``listed`` is K; ``group`` names runs that are evaluated
+    test; ``shard`` is ``first-last`` with an address, ``address`` one of a store that is no shard
+    (:mod:`pixelherd.study.addresses`); ``key`` names lists, ``listed`` is K; ``group`` names runs that are evaluated
     together; ``run`` is :attr:`Run.path`, ``step`` a round of it (:meth:`Run.step`), and so is ``answered``.
 
     Args:
@@ -30,33 +31,36 @@ class Paths:
     def __init__(self, results: str, cache: str) -> None:
         self.results, self.cache = results, cache
 
-        # The cache: what runs share.
+        # The cache: what raw files there are, and what runs share.
+        self.lock = f"{cache}/lock"
+        self.originals, self.digests = f"{cache}/originals/{{dataset}}.json", f"{cache}/digests.json"
         features = f"{cache}/features/{{dataset}}/{{features}}"
         lists = f"{cache}/lists/{{dataset}}/{{features}}/seed-{{key}}"
         draws = f"{cache}/draws/{{dataset}}/{{features}}/seed-{{key}}"
         passes = f"{cache}/passes/{{dataset}}/{{features}}/{{group}}"
-        self.dataset = f"{cache}/datasets/{{dataset}}/manifest.json"
-        self.original_labels = f"{cache}/original_labels/{{dataset}}/manifest.json"
-        self.pretrained = f"{cache}/pretrained/{{name}}/manifest.json"
-        self.backbone = f"{cache}/backbones/{{features}}.json"
+        self.dataset = f"{cache}/datasets/{{dataset}}-{{address}}/manifest.json"
+        self.original_labels = f"{cache}/original_labels/{{dataset}}-{{address}}/manifest.json"
+        self.pretrained = f"{cache}/pretrained/{{name}}-{{address}}/manifest.json"
+        self.backbone = f"{cache}/backbones/{{features}}-{{address}}.json"
         self.maps = f"{features}/{{split}}/{{shard}}/manifest.json"
-        self.maps_index = f"{features}/{{split}}/index.json"
-        self.pictures = f"{features}/pictures/manifest.json"
+        self.maps_index = f"{features}/{{split}}/index-{{address}}.json"
+        self.pictures = f"{features}/pictures-{{address}}/manifest.json"
         self.draw_maps = f"{cache}/draw_maps/{{dataset}}/{{features}}/{{shard}}/manifest.json"
         self.lists = f"{lists}/{{shard}}/manifest.json"
-        self.union = f"{lists}/union-{{listed}}/manifest.json"
+        self.union = f"{lists}/union-{{listed}}-{{address}}/manifest.json"
         self.draws = f"{draws}/{{shard}}/manifest.json"
-        self.draws_index = f"{draws}/index.json"
+        self.draws_index = f"{draws}/index-{{address}}.json"
         self.pass_heads = f"{passes}/heads.json"
         self.test_pass = f"{passes}/{{shard}}.json"
         self.passes = f"{passes}/index.json"
         self.confusions = f"{cache}/confusions/{{dataset}}/{{features}}/{{shard}}.npz"
 
         # The cache: what a run's rounds leave for each other.
-        self.pool = f"{cache}/pools/{{step}}.npy"
-        self.ranks = f"{cache}/ranks/{{step}}/{{shard}}.npz"
-        self.vectors = f"{cache}/vectors/{{answered}}.npy"
-        self.checkpoint = f"{cache}/training/{{step}}-{{identity}}.checkpoint"
+        self.pool = f"{cache}/pools/{{step}}-{{address}}.npz"
+        self.ranks = f"{cache}/ranks/{{step}}-{{address}}/{{shard}}.npz"
+        self.vectors = f"{cache}/vectors/{{answered}}-{{address}}.npz"
+        self.checkpoint = f"{cache}/training/{{step}}-{{address}}.checkpoint"
+        self.sampled_checkpoint = f"{cache}/training/{{step}}-{{address}}-sampled.checkpoint"
 
         # Results: a round of a run.
         step = f"{results}/runs/{{step}}"
@@ -96,11 +100,3 @@ class Paths:
     def until(self, pattern: str, run: Run, last: int) -> list[str]:
         """Return :meth:`of_round` of rounds 0…last."""
         return [self.of_round(pattern, run, number) for number in range(last + 1)]
-
-    def prepared(self, dataset: str) -> Path:
-        """Return the folder of a prepared dataset."""
-        return Path(self.dataset.format(dataset=dataset)).parent
-
-    def backbone_folder(self, features: str) -> Path:
-        """Return the folder where a converted or fetched backbone is kept."""
-        return Path(self.backbone.format(features=features)).with_suffix("")

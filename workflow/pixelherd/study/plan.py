@@ -5,17 +5,20 @@ N · (T + T · M · seeds) + T · N_test of them, once for all methods, budgets 
 N · (T + T · M) + T · N_test for any number of seeds.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from math import ceil
+from pathlib import Path
 
-from pixelherd.datasets.prepare import classes_of, counts, is_labelled
-from pixelherd.errors import UserError
+from pixelherd.datasets.originals import Digests, Originals, look
+from pixelherd.datasets.prepare import classes_of
+from pixelherd.errors import UserError, say
 from pixelherd.features.backbones.geometry import shapes
 from pixelherd.features.backbones.settings import Checkpoint
 from pixelherd.features.backbones.sources.provide import unet_config
 from pixelherd.selection.coverage import NEIGHBOURS
 from pixelherd.selection.settings import pixels_a_round
+from pixelherd.storage.records import is_sound, read_record
 from pixelherd.study import stages
 from pixelherd.study.checks import Images
 from pixelherd.study.run import Run
@@ -44,18 +47,31 @@ class Item:
     methods: tuple[str, ...]
 
 
-def images_of(study: Study, datasets: Iterable[str]) -> Images:
-    """Images of datasets by split: from the prepared dataset, else from the raw files, else as published.
+class Looked(dict[str, Originals]):
+    """The raw images of a study's datasets by name, each looked at when it is first asked for.
 
-    Raises:
-        UserError: there is none of them; or the training images have no masks, and runs take answers from masks.
+    Args:
+        study: the study.
+        digests: of their files.
+        tell: is called with a line for a dataset that has changed since the last look.
     """
-    found: Images = {}
-    used = {run.dataset for run in study.runs() if study.needs_masks(run.method)}
-    for name in datasets:
-        settings, prepared = study.datasets[name], study.paths.prepared(name)
-        found[name] = counts(settings, prepared)
-        if name in used and not is_labelled(settings, prepared):
+
+    def __init__(self, study: Study, digests: Digests, tell: Callable[[str], object] = say) -> None:
+        super().__init__()
+        self._study, self._digests, self._tell = study, digests, tell
+
+    def __missing__(self, name: str) -> Originals:
+        """Look at a dataset: as its files are, else as they were, else as many images as were published.
+
+        Raises:
+            UserError: there is none of them; or the training images have no masks, and runs take answers from masks.
+        """
+        study, record = self._study, Path(self._study.paths.originals.format(dataset=name))
+        found, changes = look(study.datasets[name], record, self._digests)
+        if changes:
+            self._tell(f"dataset {name} has changed: {', '.join(changes)}; what depends on that is made anew")
+        takes_masks = any(run.dataset == name and study.needs_masks(run.method) for run in study.runs())
+        if takes_masks and not any(each.mask for each in found["train"]):
             raise UserError(
                 f"datasets.{name}: the training images have no masks, and runs take their answers from masks",
                 remedy=(
@@ -63,7 +79,18 @@ def images_of(study: Study, datasets: Iterable[str]) -> Images:
                     "a `train_list` with a mask in every line"
                 ),
             )
-    return found
+        self[name] = found
+        return found
+
+
+def images_of(study: Study, datasets: Iterable[str]) -> Images:
+    """Return how many images datasets have, by split.
+
+    Raises:
+        UserError: as :class:`Looked`.
+    """
+    looked = Looked(study, Digests(Path(study.paths.digests)))
+    return {name: {split: len(listed) for split, listed in looked[name].items()} for name in datasets}
 
 
 def items(study: Study, images: Images, runs: Collection[Run] | None = None) -> list[Item]:
@@ -244,7 +271,7 @@ def geometry_of(study: Study, dataset: str, features: str) -> tuple[int, int]:
         network = {"block_out_channels": trained.channels, "layers_per_block": trained.layers_per_block}
         where = f"pretraining.{name}"
     else:
-        network = unet_config(settings.backbone, study.paths.backbone_folder(features))
+        network = unet_config(settings.backbone, kept_backbone(study, features))
         where = settings.backbone if isinstance(settings.backbone, str) else f"of features.{features}"
     maps = shapes(network, size, settings.blocks, where=where).values()
     steps = len(settings.timesteps)
@@ -252,6 +279,15 @@ def geometry_of(study: Study, dataset: str, features: str) -> tuple[int, int]:
         sum(channels * height * width for channels, height, width in maps) * steps * FLOAT16,
         sum(channels for channels, _, _ in maps) * steps,
     )
+
+
+def kept_backbone(study: Study, features: str) -> Path | None:
+    """Return the folder of the cache in which a converted or fetched backbone of these settings is kept, if any is."""
+    records = Path(study.paths.backbone.format(features=features, address="*"))
+    for record in sorted(records.parent.glob(records.name)):
+        if is_sound(record) and read_record(record).get("settings") == stages.backbone(study, features):
+            return record.with_suffix("")
+    return None
 
 
 def _sum(stage: str, planned: Collection[Item]) -> Item:

@@ -6,6 +6,7 @@ models that these functions return.
 
 from typing import Any
 
+from pixelherd.datasets.prepare import classes_of
 from pixelherd.features.backbones.settings import PretrainingSettings
 from pixelherd.features.settings import MapSettings
 from pixelherd.heads.settings import TrainingSettings
@@ -19,6 +20,11 @@ from pixelherd.study.study import Study
 def preparation(study: Study, dataset: str) -> dict[str, Any]:
     """Return what the prepared dataset depends on."""
     return study.datasets[dataset].preparation()
+
+
+def class_names(study: Study, dataset: str) -> list[str]:
+    """Return the names of a dataset's classes in label order."""
+    return [each.name for each in classes_of(study.datasets[dataset])]
 
 
 def maps(study: Study, dataset: str, features: str) -> MapSettings:

@@ -12,7 +12,7 @@ from pixelherd.features.backbones import manifest
 from pixelherd.features.maps import StoredMaps
 from pixelherd.heads import dense
 from pixelherd.results.figures.thumbnails import edald_map, most_queried, pictured, write_thumbnails
-from pixelherd.storage.files import writing
+from pixelherd.storage.stores import writing
 
 SIZE = (32, 32)
 

@@ -16,8 +16,8 @@ from pixelherd.selection.coverage.herding import max_herding, median_bandwidth
 from pixelherd.selection.coverage.lists import candidate_pixels, local_list, write_lists
 from pixelherd.selection.coverage.union import Union, read_union, write_union
 from pixelherd.selection.settings import ListSettings
-from pixelherd.storage.files import writing
 from pixelherd.storage.shards import Shards
+from pixelherd.storage.stores import writing
 from pixelherd.study import stages
 
 SETTINGS = ListSettings(pixels=60, listed=4, reserve=3)

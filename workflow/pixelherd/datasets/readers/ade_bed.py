@@ -83,7 +83,7 @@ def _from_challenge(root: Path) -> dict[str, list[Sample]]:
 
 def _samples(pairs: list[tuple[str, Path, Path]], table: Mapping[int, int]) -> list[Sample]:
     read = partial(read_labels, table=table, mend=ADE_BED.mend)
-    return [Sample(name, partial(read_pair, image, mask, read), path=image) for name, image, mask in pairs]
+    return [Sample(name, partial(read_pair, image, mask, read), path=image, mask=mask) for name, image, mask in pairs]
 
 
 def _check_numbers(path: Path) -> None:

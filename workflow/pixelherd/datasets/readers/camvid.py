@@ -48,5 +48,5 @@ def _listed(root: Path, path: Path) -> list[Sample]:
         for file in (image, mask):
             if not file.is_file():
                 raise UserError(f"{file}, listed in {path}, line {number}, is missing", remedy=CAMVID.mend)
-        found.append(Sample(image.stem, partial(read_pair, image, mask, read), path=image))
+        found.append(Sample(image.stem, partial(read_pair, image, mask, read), path=image, mask=mask))
     return found

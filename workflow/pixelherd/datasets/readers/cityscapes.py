@@ -52,7 +52,8 @@ def samples(settings: CityscapesSettings) -> dict[str, list[Sample]]:
             partial(place, masks, suffix),
         )
         found[split] = [
-            Sample(Path(name).name, partial(read_pair, image, mask, read), path=image) for name, image, mask in pairs
+            Sample(Path(name).name, partial(read_pair, image, mask, read), path=image, mask=mask)
+            for name, image, mask in pairs
         ]
     return found
 

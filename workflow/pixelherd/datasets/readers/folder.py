@@ -43,7 +43,7 @@ def samples(settings: FolderSettings) -> dict[str, list[Sample]]:
         else:
             listed = [] if images is None else _from_folders(root, images, masks)
         found[split] = [
-            Sample(name, partial(read_pair, image, mask, read), labelled=mask is not None, path=image)
+            Sample(name, partial(read_pair, image, mask, read), labelled=mask is not None, path=image, mask=mask)
             for name, image, mask in listed
         ]
     if not all(sample.labelled for sample in found["test"]):

@@ -56,7 +56,9 @@ def samples(settings: PascalContextSettings) -> dict[str, list[Sample]]:
         lambda name: images / f"{name}.jpg",
         lambda name: maps / f"{name}.mat",
     )
-    sample_of = {name: Sample(name, partial(read_pair, image, mat, read), path=image) for name, image, mat in pairs}
+    sample_of = {
+        name: Sample(name, partial(read_pair, image, mat, read), path=image, mask=mat) for name, image, mat in pairs
+    }
     return {split: [sample_of[name] for name in names] for split, names in listed.items()}
 
 

@@ -4,13 +4,13 @@ Importing this package is cheap, so that planning can use :mod:`.geometry` and :
 imported when a network is loaded.
 """
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pixelherd.errors import UserError
 from pixelherd.features.backbones.geometry import located, read_scheduler, read_unet
 from pixelherd.storage.files import digest_of
+from pixelherd.storage.records import read_record
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +70,7 @@ def open_manifest(path: Path | str, *, device: "torch.device | str" = "cpu") -> 
     Raises:
         UserError: as :func:`load`, or the folder holds other files by now.
     """
-    recorded = json.loads(Path(path).read_text())
+    recorded = read_record(path)
     if "source" in recorded and not Path(recorded["path"]).is_dir():
         raise UserError(f"backbone {recorded['path']} was deleted", remedy=f"delete {path} too and run again")
     if manifest(recorded["path"])["files"] != recorded["files"]:

@@ -7,9 +7,10 @@ from typing import Any
 from pixelherd.errors import UserError
 from pixelherd.pipeline.inputs.rounds import labels_until, made_again, stopping_until
 from pixelherd.pipeline.inputs.shared import native_maps
-from pixelherd.pipeline.inputs.work import Files, Work
-from pixelherd.storage.files import hash_of
+from pixelherd.pipeline.inputs.stores import Files
+from pixelherd.pipeline.inputs.work import Work
 from pixelherd.study import stages
+from pixelherd.study.addresses import address
 from pixelherd.study.run import Run
 
 
@@ -32,47 +33,52 @@ def heads_evaluated_together(work: Work, dataset: str, features: str) -> list[st
 def shards_of_passes(work: Work, dataset: str, features: str, group: str) -> list[str]:
     """Return the shards of passes over the test images that an index names."""
     where = {"dataset": dataset, "features": features, "group": group}
-    return [work.paths.test_pass.format(**where, shard=shard) for shard in work.shards(dataset, "test")]
+    names = work.addresses.shards("maps", dataset, features, "test")
+    return [work.paths.test_pass.format(**where, shard=shard) for shard in names]
 
 
 def test_pass(work: Work, dataset: str, features: str, group: str) -> Files:
     """Return what a pass over a shard of test images reads: one file of heads, or edges were shards times heads."""
     where = {"dataset": dataset, "features": features, "group": group}
-    files = {"dataset": work.paths.dataset, "backbone": work.paths.backbone, "heads": work.paths.pass_heads}
+    files: Files = {"dataset": work.dataset(dataset), "backbone": work.backbone(features)}
     if work.study.evaluates_originals(dataset):
-        files["original_labels"] = work.paths.original_labels
-    return {name: pattern.format(**where) for name, pattern in files.items()}
+        files["original_labels"] = work.original_labels(dataset)
+    return files | {"heads": work.paths.pass_heads.format(**where)}
 
 
 def passes(work: Work, run: Run) -> str:
     """Return the index of the passes that a run's metrics are added up from."""
     together = sorted(each.path for each in evaluated_together(work, run.dataset, run.features))
-    group = hash_of({"runs": together, "rounds": work.study.rounds})[:12]
-    return work.at(work.paths.passes, run, group=group)
+    where = {"dataset": run.dataset, "features": run.features}
+    made_of = {"dataset": work.dataset(run.dataset), "backbone": work.backbone(run.features)}
+    group = address(runs=together, rounds=work.study.rounds, **made_of)
+    return work.paths.passes.format(**where, group=group)
 
 
 def confusions(work: Work, run: Run) -> list[str]:
     """Return the files that keep confusion matrices, where the network runs again for every evaluation."""
     if work.keeps_maps(run.features):
         return []
-    return [work.at(work.paths.confusions, run, shard=shard) for shard in work.shards(run.dataset, "test")]
+    where = {"dataset": run.dataset, "features": run.features}
+    names = work.addresses.shards("maps", **where, split="test")
+    return [work.paths.confusions.format(**where, shard=shard) for shard in names]
 
 
 def evaluate(work: Work, run: Run) -> Files:
     """Return what the evaluation of a run reads."""
-    study, paths, last = work.study, work.paths, work.study.rounds_of(run.method) - 1
+    study, last = work.study, work.study.rounds_of(run.method) - 1
     has_tests = bool(work.images[run.dataset]["test"])
-    needed: Files = {"dataset": work.at(paths.dataset, run), "heads": heads(work, run), **made_again(work, run)}
+    needed: Files = {"dataset": work.dataset(run.dataset), "heads": heads(work, run), **made_again(work, run)}
     needed |= {"labels": labels_until(work, run, last), "stopping": stopping_until(work, run, last)}
     if not work.keeps_maps(run.features) and has_tests:
         needed["passes"] = passes(work, run)
     elif study.evaluates_originals(run.dataset) and has_tests:
-        needed["original_labels"] = work.at(paths.original_labels, run)
+        needed["original_labels"] = work.original_labels(run.dataset)
     for split in work.splits(run.dataset):
         maps = native_maps(work, run.dataset, run.features, split)
         needed |= {f"{split}_{name}": path for name, path in maps.items()}
     if study.needs_draws(run.method) and study.pictures:
-        needed["pictures"] = work.at(paths.pictures, run)
+        needed["pictures"] = work.pictures(run)
     return needed
 
 
@@ -84,7 +90,7 @@ def every_seal(work: Work) -> list[str]:
 def every_page(work: Work) -> list[str]:
     """Return the pages that wait for a person, who waits for the network before the first answer and not after it."""
     pages = [work.paths.of_round(work.paths.page, run, number) for run, number in work.waiting.items()]
-    drawn = {work.at(work.paths.draws_index, run) for run in work.waiting if work.study.needs_listed_draws(run.method)}
+    drawn = {work.draws_index(run) for run in work.waiting if work.study.needs_listed_draws(run.method)}
     return pages + sorted(drawn)
 
 
@@ -127,7 +133,7 @@ def predict(work: Work) -> Files:
     if mistake(work):
         return {}
     run, number = predicting(work)
-    return {"head": work.paths.of_round(work.paths.head, run, number), "backbone": work.at(work.paths.backbone, run)}
+    return {"head": work.paths.of_round(work.paths.head, run, number), "backbone": work.backbone(run.features)}
 
 
 def prediction_settings(work: Work) -> dict[str, Any]:
@@ -137,6 +143,11 @@ def prediction_settings(work: Work) -> dict[str, Any]:
     run, _ = predicting(work)
     maps = stages.maps(work.study, run.dataset, run.features).model_dump(mode="json")
     return {"dataset": stages.preparation(work.study, run.dataset), "features": maps}
+
+
+def classes(work: Work, dataset: str) -> int:
+    """Return how many classes heads tell apart."""
+    return len(stages.class_names(work.study, dataset))
 
 
 def pictured_draws(work: Work, run: Run) -> list[int]:

@@ -1,9 +1,9 @@
 """Inputs of a run's rounds: pool, ranks, queries, answers, heads."""
 
 from pixelherd.pipeline import seals
-from pixelherd.pipeline.inputs.shared import native_maps
-from pixelherd.pipeline.inputs.work import Files, Work
-from pixelherd.study import stages
+from pixelherd.pipeline.inputs.shared import native_maps, same_images
+from pixelherd.pipeline.inputs.stores import Files
+from pixelherd.pipeline.inputs.work import Work
 from pixelherd.study.run import Run
 
 
@@ -32,22 +32,22 @@ def heads_before(work: Work, run: Run, number: int) -> Files:
 
 def pool(work: Work, run: Run, number: int) -> Files:
     """Return what stage 1 of a round reads."""
-    union, dataset = work.at(work.paths.union, run), work.at(work.paths.dataset, run)
+    union, dataset = work.union(run), work.dataset(run.dataset)
     return {"dataset": dataset, "union": union, "labels": labels_until(work, run, number - 1)}
 
 
 def rank(work: Work, run: Run, number: int, shard: str) -> Files:
     """Return what a single-stage score of a shard's pixels reads."""
-    study, paths = work.study, work.paths
+    study = work.study
     draws, kept = study.needs_draws(run.method), work.kept_draws[run.dataset, run.features] > 0
-    needed: Files = {"dataset": work.at(paths.dataset, run), "labels": labels_until(work, run, number - 1)}
+    needed: Files = {"dataset": work.dataset(run.dataset), "labels": labels_until(work, run, number - 1)}
     needed |= heads_before(work, run, number)
     if work.keeps_maps(run.features):
-        needed["maps"] = work.at(paths.maps, run, split="train", shard=shard)
+        needed["maps"] = same_images(work, work.maps(run.dataset, run.features, "train"), shard)
     if draws and kept:
-        needed["draw_maps"] = work.at(paths.draw_maps, run, shard=shard)
+        needed["draw_maps"] = same_images(work, work.draw_maps(run.dataset, run.features), shard)
     if not work.keeps_maps(run.features) or (draws and not kept):
-        needed["backbone"] = work.at(paths.backbone, run)
+        needed["backbone"] = work.backbone(run.features)
     return needed
 
 
@@ -55,42 +55,41 @@ def score(work: Work, run: Run, number: int) -> Files:
     """Return what the queries of a round are chosen from."""
     study, paths = work.study, work.paths
     labels = labels_until(work, run, number - 1)
-    needed: Files = {"dataset": work.at(paths.dataset, run), "labels": labels, **made_again(work, run, number)}
+    needed: Files = {"dataset": work.dataset(run.dataset), "labels": labels, **made_again(work, run, number)}
     if study.is_single_stage(run.method) and number > 0:
-        step, names = run.step(number), work.shards(run.dataset, "train")
-        union = work.at(paths.union, run)
-        ranks = [paths.ranks.format(step=step, shard=shard) for shard in names]
+        union, names = work.union(run), work.addresses.shards("maps", run.dataset, run.features, "train")
+        ranks = [work.left(paths.ranks, run, number, shard=shard) for shard in names]
         return needed | {"ranks": ranks, "union": union} | heads_before(work, run, number)
     if study.needs_lists(run.method):
-        needed["union"] = work.at(paths.union, run)
+        needed["union"] = work.union(run)
     else:
-        needed["context"] = work.at(paths.maps_index, run, split="train")
+        needed["context"] = work.maps_index(run.dataset, run.features, "train")
     if number == 0:
         return needed
     if study.is_two_stage(run.method):
-        needed["pool"] = paths.of_round(paths.pool, run, number)
+        needed["pool"] = work.left(paths.pool, run, number)
     if study.needs_listed_draws(run.method):
-        needed["draws"] = work.at(paths.draws_index, run)
+        needed["draws"] = work.draws_index(run)
     return needed | heads_before(work, run, number)
 
 
 def vectors(work: Work, run: Run) -> Files:
     """Return what the vectors of a round's labelled pixels are taken from, besides its labels."""
-    return {"dataset": work.at(work.paths.dataset, run)} | native_maps(work, run.dataset, run.features, "train")
+    return {"dataset": work.dataset(run.dataset)} | native_maps(work, run.dataset, run.features, "train")
 
 
 def train(work: Work, run: Run, number: int) -> Files:
     """Return labels of rounds 0…number, and the features of their pixels."""
-    study, paths = work.study, work.paths
+    study = work.study
     labels = labels_until(work, run, number)
-    needed: Files = {"dataset": work.at(paths.dataset, run), "labels": labels, **made_again(work, run, number)}
+    needed: Files = {"dataset": work.dataset(run.dataset), "labels": labels, **made_again(work, run, number)}
     if study.trains_densely(run.method):
         return needed | native_maps(work, run.dataset, run.features, "train")
-    needed["context"] = work.at(paths.maps_index, run, split="train")
+    needed["context"] = work.maps_index(run.dataset, run.features, "train")
     if study.is_single_stage(run.method):
-        needed["vectors"] = [paths.vectors.format(answered=run.step(each)) for each in range(number + 1)]
+        needed["vectors"] = [work.vectors(run, each) for each in range(number + 1)]
     elif study.needs_lists(run.method):
-        needed["union"] = work.at(paths.union, run)
+        needed["union"] = work.union(run)
     return needed
 
 
@@ -102,9 +101,9 @@ def train_sampled(work: Work, run: Run, number: int) -> Files:
 def stopping(work: Work, run: Run, number: int) -> Files:
     """Return what tells a person how far predictions have settled."""
     paths = work.paths
-    needed: Files = {"dataset": work.at(paths.dataset, run), "labels": labels_until(work, run, number)}
+    needed: Files = {"dataset": work.dataset(run.dataset), "labels": labels_until(work, run, number)}
     needed |= {
-        "context": work.at(paths.maps_index, run, split="train"),
+        "context": work.maps_index(run.dataset, run.features, "train"),
         "head": paths.of_round(paths.head, run, number),
     }
     return needed | ({"before": paths.of_round(paths.head, run, number - 1)} if number else {})
@@ -118,7 +117,7 @@ def stopping_until(work: Work, run: Run, last: int) -> list[str]:
 def annotate(work: Work, run: Run, number: int) -> Files:
     """Return what a page shows: queries, how the head of the round before sees their images, how it came about."""
     paths = work.paths
-    needed: Files = {"dataset": work.at(paths.dataset, run), "queries": paths.of_round(paths.queries, run, number)}
+    needed: Files = {"dataset": work.dataset(run.dataset), "queries": paths.of_round(paths.queries, run, number)}
     if number > 0:
         needed["head"] = paths.of_round(paths.head, run, number - 1)
         needed |= native_maps(work, run.dataset, run.features, "train")
@@ -131,7 +130,7 @@ def label(work: Work, run: Run, number: int) -> Files:
     """Return a round's queries and a person's answers."""
     paths = work.paths
     queries, answers = (paths.of_round(each, run, number) for each in (paths.queries, paths.answers))
-    return {"dataset": work.at(paths.dataset, run), "queries": queries, "answers": answers}
+    return {"dataset": work.dataset(run.dataset), "queries": queries, "answers": answers}
 
 
 def trains_densely(work: Work, run: Run) -> bool:
@@ -141,11 +140,9 @@ def trains_densely(work: Work, run: Run) -> bool:
 
 def checkpoint(work: Work, run: Run, number: int) -> str:
     """Return where a training notes how far it is."""
-    identity = stages.identity(work.study, run)[:12]
-    return work.paths.checkpoint.format(step=run.step(number), identity=identity)
+    return work.left(work.paths.checkpoint, run, number)
 
 
 def sampled_checkpoint(work: Work, run: Run, number: int) -> str:
     """Return where the training of a head that is sampled notes how far it is."""
-    identity = stages.identity(work.study, run)[:12]
-    return work.paths.checkpoint.format(step=run.step(number), identity=f"{identity}-sampled")
+    return work.left(work.paths.sampled_checkpoint, run, number)

@@ -1,7 +1,9 @@
 """Inputs of what runs share: backbones, maps, lists, draws."""
 
-from pixelherd.pipeline.inputs.work import Files, Work
+from pixelherd.pipeline.inputs.stores import Files
+from pixelherd.pipeline.inputs.work import Work
 from pixelherd.selection.settings import ListSettings
+from pixelherd.storage.shards import images_of
 from pixelherd.study import stages
 from pixelherd.study.settings import Pretrained
 
@@ -9,75 +11,70 @@ from pixelherd.study.settings import Pretrained
 def native_maps(work: Work, dataset: str, features: str, split: str) -> Files:
     """Return what native maps of a whole split need: the stored maps, or the backbone."""
     if work.keeps_maps(features):
-        return {"maps": work.paths.maps_index.format(dataset=dataset, features=features, split=split)}
-    return {"backbone": work.paths.backbone.format(features=features)}
-
-
-def shards_of_maps(work: Work, dataset: str, features: str, split: str) -> list[str]:
-    """Return the shards of maps that an index names."""
-    where = {"dataset": dataset, "features": features, "split": split}
-    return [work.paths.maps.format(**where, shard=shard) for shard in work.shards(dataset, split)]
-
-
-def shards_of_lists(work: Work, dataset: str, features: str, key: str) -> list[str]:
-    """Return the shards of lists that a union gathers."""
-    where = {"dataset": dataset, "features": features, "key": key}
-    return [work.paths.lists.format(**where, shard=shard) for shard in work.shards(dataset, "train")]
-
-
-def shards_of_draws(work: Work, dataset: str, features: str, key: str) -> list[str]:
-    """Return the shards of draws that an index names."""
-    where = {"dataset": dataset, "features": features, "key": key}
-    return [work.paths.draws.format(**where, shard=shard) for shard in work.shards(dataset, "train")]
+        return {"maps": work.maps_index(dataset, features, split)}
+    return {"backbone": work.backbone(features)}
 
 
 def pretraining(work: Work, name: str) -> str:
     """Return the dataset that a backbone is trained on."""
-    return work.paths.dataset.format(dataset=work.study.pretraining[name].dataset)
+    return work.dataset(work.study.pretraining[name].dataset)
 
 
 def backbone(work: Work, features: str) -> str | list[str]:
     """Return the manifest of the backbone that this study trains, where it trains one."""
     source = work.study.features[features].backbone
-    return work.paths.pretrained.format(name=source.pretrain) if isinstance(source, Pretrained) else []
+    return work.pretrained(source.pretrain) if isinstance(source, Pretrained) else []
+
+
+def extract(work: Work, dataset: str, features: str) -> Files:
+    """Return what maps are made of."""
+    return {"dataset": work.dataset(dataset), "backbone": work.backbone(features)}
 
 
 def herd(work: Work, dataset: str, features: str, shard: str) -> Files:
     """Return what lists of a shard are herded from."""
-    where = {"dataset": dataset, "features": features, "split": "train", "shard": shard}
-    maps = {"maps": work.paths.maps} if work.keeps_maps(features) else {"backbone": work.paths.backbone}
-    return {name: pattern.format(**where) for name, pattern in ({"dataset": work.paths.dataset} | maps).items()}
+    if work.keeps_maps(features):
+        return {
+            "dataset": work.dataset(dataset),
+            "maps": same_images(work, work.maps(dataset, features, "train"), shard),
+        }
+    return extract(work, dataset, features)
 
 
 def perturb(work: Work, dataset: str, features: str, key: str, shard: str) -> Files:
     """Return what the draws at listed pixels of a shard come from."""
-    where = {"dataset": dataset, "features": features, "key": key, "shard": shard}
-    kept = work.kept_draws[dataset, features]
-    maps = {"draw_maps": work.paths.draw_maps} if kept else {"backbone": work.paths.backbone}
-    files = {"dataset": work.paths.dataset, "lists": work.paths.lists} | maps
-    return {name: pattern.format(**where) for name, pattern in files.items()}
+    lists = same_images(work, work.lists(dataset, features, key), shard)
+    files: Files = {"dataset": work.dataset(dataset), "lists": lists}
+    if work.kept_draws[dataset, features]:
+        return files | {"draw_maps": same_images(work, work.draw_maps(dataset, features), shard)}
+    return files | {"backbone": work.backbone(features)}
+
+
+def same_images(work: Work, shards: list[str], shard: str) -> str:
+    """Return the one of all ``shards`` of a split that holds the images of ``shard``, of stores of another kind."""
+    return shards[images_of(shard).start // work.study.images_per_job]
 
 
 def every_index(work: Work) -> list[str]:
     """Return everything that a study computes once for all its runs."""
-    study, paths, wanted = work.study, work.paths, set()
+    study, wanted = work.study, set()
     for run in work.pending:
         if work.keeps_maps(run.features):
-            wanted |= {work.at(paths.maps_index, run, split=split) for split in work.splits(run.dataset)}
+            wanted |= {work.maps_index(run.dataset, run.features, split) for split in work.splits(run.dataset)}
         elif study.needs_context(run.method):
-            wanted.add(work.at(paths.maps_index, run, split="train"))
+            wanted.add(work.maps_index(run.dataset, run.features, "train"))
         if study.needs_lists(run.method):
-            wanted.add(work.at(paths.union, run))
+            wanted.add(work.union(run))
         if study.needs_listed_draws(run.method):
-            wanted.add(work.at(paths.draws_index, run))
+            wanted.add(work.draws_index(run))
         if study.ranks_by_draws(run.method) and work.kept_draws[run.dataset, run.features]:
-            wanted |= {work.at(paths.draw_maps, run, shard=shard) for shard in work.shards(run.dataset, "train")}
+            wanted |= set(work.draw_maps(run.dataset, run.features))
     return sorted(wanted)
 
 
 def every_pretrained(work: Work) -> list[str]:
     """Return every backbone that the study trains."""
-    return [work.paths.pretrained.format(name=name) for name in work.study.pretraining]
+    return [work.pretrained(name) for name in work.study.pretraining]
 
 
 def kept_draws(work: Work, dataset: str, features: str) -> int:

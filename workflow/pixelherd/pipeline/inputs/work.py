@@ -1,85 +1,107 @@
 """What a study has still to do, as a session finds it."""
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 from pixelherd.annotation import oracle
-from pixelherd.storage import shards
-from pixelherd.study import checks, plan, stages
+from pixelherd.datasets.originals import Original, Originals
+from pixelherd.pipeline.inputs.stores import Stores
+from pixelherd.study.addresses import LENGTH, STAGES, Addresses, FilesOfBackbones
 from pixelherd.study.checks import Images
 from pixelherd.study.paths import Paths
 from pixelherd.study.run import Run
 from pixelherd.study.study import Study
 
-SPLITS = ("train", "test")
-Files = dict[str, str | list[str]]
-"""Input files of a job by name."""
-
 
 @dataclass(frozen=True)
-class Work:
+class Work(Stores):
     """What a study has still to do, as a session finds it.
 
     Attributes:
         study: the study.
         pending: its unfinished runs, with the rounds that they lack.
         waiting: those of them that wait for a person, with the first round whose answers are incomplete.
-        images: images of the datasets that pending runs use, by split.
+        originals: raw images of the datasets that pending runs use.
         again: pending runs that other settings finished before, with the first round that is made again.
+        source_of: gives the hash of the source of a stage.
+        files: gives the digests of the files of local backbones, by features.
+        made_before: :attr:`made` as the call that started this job found it.
     """
 
     study: Study
     pending: Mapping[Run, range]
     waiting: Mapping[Run, int]
-    images: Images
+    originals: dict[str, Originals]
     again: Mapping[Run, int]
+    source_of: Callable[[str], str]
+    files: Callable[[], FilesOfBackbones]
+    made_before: frozenset[str] | None = None
+
+    @cached_property
+    def images(self) -> Images:
+        """How many images there are, by dataset and split."""
+        return counted(self.originals)
+
+    @cached_property
+    def addresses(self) -> Addresses:
+        """The addresses of the stores in the cache."""
+        return Addresses(self.study, self.originals, self.source_of, self.files)
+
+    @cached_property
+    def made(self) -> frozenset[str]:
+        """Addresses at which there is something already: it is what the study asks for, and never made again."""
+        if self.made_before is not None:
+            return self.made_before
+        return frozenset(name for name, path in self.stores().items() if Path(path).is_file())
+
+    def begun(self) -> dict[Run, str]:
+        """Return what names all that a pending run is made of."""
+        return {run: self.addresses.run(run) for run in self.pending if run.dataset in self.originals}
+
+    def told(self) -> dict[str, Any]:
+        """Return all that jobs have to know besides their study, as JSON: they find files that other jobs changed."""
+        return {
+            "pending": {run.path: [rounds.start, rounds.stop] for run, rounds in self.pending.items()},
+            "waiting": {run.path: number for run, number in self.waiting.items()},
+            "again": {run.path: number for run, number in self.again.items()},
+            "originals": self.originals,
+            "sources": {stage: self.source_of(stage) for stage in STAGES} if self.originals else {},
+            "files": self.files() if self.originals else None,
+            "made": sorted(self.made),
+        }
+
+    def as_told(self, told: dict[str, Any]) -> "Work":
+        """Return the work that was :meth:`told`; what was not is looked for as this one does."""
+        runs = {run.path: run for run in self.study.runs()}
+        self.originals.update(
+            {
+                dataset: {split: [Original(*each) for each in found] for split, found in splits.items()}
+                for dataset, splits in told["originals"].items()
+            }
+        )
+        files = told["files"]
+        return replace(
+            self,
+            pending={runs[path]: range(*rounds) for path, rounds in told["pending"].items()},
+            waiting={runs[path]: number for path, number in told["waiting"].items()},
+            again={runs[path]: number for path, number in told["again"].items()},
+            source_of=lambda stage: told["sources"].get(stage) or self.source_of(stage),
+            files=self.files if files is None else lambda: files,
+            made_before=frozenset(told["made"]),
+        )
 
     @cached_property
     def paths(self) -> Paths:
         """The paths of the study."""
         return self.study.paths
 
-    @cached_property
-    def listing(self) -> dict[str, str]:
-        """A method by the key of the lists that it chooses from: those with equal lists share them."""
-        return {key: method for (method, _), (key, _) in self._lists.items()}
-
-    @cached_property
-    def kept_draws(self) -> dict[tuple[str, str], int]:
-        """How many noise draws' maps are stored, by dataset and features."""
-        return {pair: self.study.kept_draws(*pair) for pair in self.study.pairs()}
-
-    @cached_property
-    def listed_draws(self) -> dict[tuple[str, str], dict[str, int]]:
-        """M by the key of lists, by dataset and features."""
-        return {pair: stages.listed_draws(self.study, *pair) for pair in self.study.pairs()}
-
-    @cached_property
-    def _lists(self) -> dict[tuple[str, int], tuple[str, int]]:
-        pairs = dict.fromkeys((run.method, run.seed) for run in self.study.runs())
-        return {
-            (method, seed): (stages.list_key(self.study, method, seed), self.study.candidates_of(method).listed)
-            for method, seed in pairs
-        }
-
-    def at(self, pattern: str, run: Run, **more: object) -> str:
-        """Return a path filled in for a run: its dataset and features, the key of its lists, and K."""
-        key, listed = self._lists[run.method, run.seed]
-        return pattern.format(dataset=run.dataset, features=run.features, key=key, listed=listed, **more)
-
     def keeps_maps(self, features: str) -> bool:
         """Return whether native maps are stored."""
         return self.study.features[features].maps == "keep"
-
-    def shards(self, dataset: str, split: str) -> list[str]:
-        """Return the names of a split's shards."""
-        return shards.ranges(self.images[dataset][split], self.study.images_per_job)
-
-    def splits(self, dataset: str) -> list[str]:
-        """Return the splits that have images: a person's own images need no test split."""
-        return [split for split in SPLITS if self.images[dataset][split]]
 
     def steps(self) -> list[str]:
         """Return the rounds that pending runs lack."""
@@ -110,11 +132,6 @@ class Work:
             if not oracle.has_asked(self.study, run, number)
         ]
 
-    def indices(self) -> set[str]:
-        """Return the indices of shards that pending runs may read."""
-        patterns = (self.paths.maps_index, self.paths.draws_index)
-        return {self.at(each, run, split=split) for run in self.pending for each in patterns for split in SPLITS}
-
 
 def one_of(paths: Iterable[str]) -> str:
     """Return a regular expression that matches these paths alone, for a wildcard that stands for pending runs only.
@@ -129,14 +146,15 @@ def one_of(paths: Iterable[str]) -> str:
     return f"(?:{'|'.join(branches)})" if below else "(?!)"
 
 
-def images_of(study: Study, runs: Mapping[Run, range]) -> Images:
-    """Return the images of the datasets that runs use, after checking that they can offer what the runs ask for.
+def none_of(addresses: Iterable[str]) -> str:
+    """Return a regular expression that matches addresses but these: no rule makes what is there already."""
+    below: dict[str, list[str]] = {}
+    for each in addresses:
+        below.setdefault(each[:2], []).append(each[2:])
+    branches = (f"{first}(?:{'|'.join(rest)})" for first, rest in below.items())
+    return (f"(?!{'|'.join(branches)})" if below else "") + f"[0-9a-f]{{{LENGTH}}}"
 
-    A finished study asks neither raw data nor cache.
 
-    Raises:
-        UserError: they cannot, or there are none.
-    """
-    images = plan.images_of(study, sorted({run.dataset for run in runs}))
-    checks.budgets_fit(study, runs, images)
-    return images
+def counted(originals: Mapping[str, Originals]) -> Images:
+    """Return how many images there are, by dataset and split."""
+    return {name: {split: len(found) for split, found in splits.items()} for name, splits in originals.items()}

@@ -16,7 +16,7 @@ from pixelherd.datasets.dataset import labels_of
 from pixelherd.features.maps import ImageMaps, MapSource, vectors_at
 from pixelherd.selection.coverage.herding import max_herding, median_bandwidth
 from pixelherd.selection.coverage.products import MapProducts
-from pixelherd.storage.files import create_array
+from pixelherd.storage.stores import create_array
 
 if TYPE_CHECKING:
     from pixelherd.datasets.dataset import Split

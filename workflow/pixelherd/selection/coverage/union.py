@@ -14,8 +14,8 @@ from pixelherd.selection.coverage.herding import Herding, herd, median_bandwidth
 from pixelherd.selection.coverage.products import VectorProducts
 from pixelherd.selection.coverage.similarities import Neighbours, Pairs, Similarities
 from pixelherd.selection.settings import ListSettings
-from pixelherd.storage.files import create_array, open_array, read_manifest
 from pixelherd.storage.shards import Shards
+from pixelherd.storage.stores import create_array, open_array, read_manifest
 
 POOL_MEMORY = 4 * 10**9
 """Bytes for kernel values of a union: fixed, so that results do not follow what is free."""

@@ -103,12 +103,12 @@ def provide(source: Checkpoint | HubModel, folder: Path | str) -> dict[str, Any]
     return {**manifest(folder), "source": facts}
 
 
-def unet_config(source: str | Checkpoint | HubModel, made: Path | str) -> dict[str, Any]:
+def unet_config(source: str | Checkpoint | HubModel, made: Path | str | None) -> dict[str, Any]:
     """The configuration of a backbone's U-Net, before the backbone is made too.
 
     Args:
         source: a diffusers folder, or what becomes one.
-        made: the folder that it becomes.
+        made: the folder that it has become, if it has.
 
     Raises:
         UserError: there is no usable configuration.
@@ -117,7 +117,7 @@ def unet_config(source: str | Checkpoint | HubModel, made: Path | str) -> dict[s
         return read_unet(source)
     if isinstance(source, Checkpoint):
         return source.network.unet_config()
-    if (Path(made) / "unet" / "config.json").is_file():
+    if made and (Path(made) / "unet" / "config.json").is_file():
         return read_unet(made)
     from pixelherd.features.backbones.sources import hub
 

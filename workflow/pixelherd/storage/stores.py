@@ -1,0 +1,208 @@
+"""Folders of arrays that are complete or absent: a manifest with a checksum of every file is written last.
+
+Zarr reads a missing chunk silently as its fill value, a killed job leaves half a folder behind, disks and copies make
+mistakes, and folders are renamed. So nothing in pixelherd opens an array before :func:`read_manifest` has found every
+file of the folder in its recorded size, and the folder in its place; and what is read is compared with its checksum:
+a chunk of a Zarr array as it is read, another file when it is opened.
+"""
+
+import io
+import os
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pixelherd.errors import UserError
+from pixelherd.storage.files import keep, write_bytes
+from pixelherd.storage.records import is_sound, read_record, write_record
+
+if TYPE_CHECKING:
+    import numpy as np
+    import zarr
+
+MANIFEST = "manifest.json"
+
+PLACE = "place"
+"""Array of a file of :func:`save_arrays` that says whose it is."""
+
+BLOCK = 1 << 24
+"""Bytes that are read at once for a checksum."""
+
+
+def checksum_of(path: Path) -> int:
+    """Return the CRC-32C (Castagnoli) of a file's content."""
+    import google_crc32c
+
+    checksum = 0
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK):
+            checksum = google_crc32c.extend(checksum, block)
+    return checksum
+
+
+@contextmanager
+def writing(folder: Path | str, facts: dict[str, Any]) -> Iterator[Path]:
+    """Fill ``folder`` from empty; on a clean exit write its manifest: ``facts`` plus size and checksum of every file.
+
+    ``facts`` may be added to inside the block. After an error the folder has no manifest, so nobody reads it. All is
+    on the disk before the manifest says so.
+    """
+    folder = Path(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    yield folder
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        keep(path)
+        if path.is_file():
+            name = path.relative_to(folder).as_posix()
+            files[name] = {"bytes": path.stat().st_size, "crc32c": checksum_of(path)}
+    keep(folder)
+    write_record(folder / MANIFEST, {**facts, "files": files}, folder.name)
+
+
+def is_whole(folder: Path | str) -> bool:
+    """Return whether a folder has its manifest, which is written last."""
+    return is_sound(Path(folder) / MANIFEST, Path(folder).name)
+
+
+def read_manifest(folder: Path | str) -> dict[str, Any]:
+    """Return the manifest of a complete folder.
+
+    Raises:
+        UserError: there is no manifest, or a damaged or another folder's; or a file that it lists is missing or has
+            another size.
+    """
+    folder = Path(folder)
+    if not (folder / MANIFEST).is_file():
+        raise UserError(f"{folder} is incomplete: it has no {MANIFEST}", remedy="delete the folder and run again")
+    try:
+        manifest = read_record(folder / MANIFEST, folder.name)
+    except UserError as error:
+        raise UserError(error.problem, remedy=f"delete {folder} and run the same command again") from None
+    for name, recorded in manifest["files"].items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != recorded["bytes"]:
+            raise UserError(f"{path} is missing or truncated", remedy=f"delete {folder} and run the same command again")
+    return manifest
+
+
+def create_array(folder: Path, name: str, shape: tuple[int, ...], dtype: str) -> "np.memmap":
+    """Create a memory-mapped ``.npy`` file of zeros in ``folder``; flush it before the manifest is written.
+
+    Raises:
+        OSError: there is no room for it on the disk.
+    """
+    import numpy as np
+
+    path = folder / f"{name}.npy"
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        # The file has holes, and to write into one on a full disk would end the process by a signal.
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
+
+
+def open_array(folder: Path | str, name: str) -> "np.ndarray":
+    """Memory-map an array that :func:`create_array` made, read-only.
+
+    Raises:
+        UserError: it is not what was written.
+    """
+    import numpy as np
+
+    path = Path(folder) / f"{name}.npy"
+    check(Path(folder), path.name)
+    return np.load(path, mmap_mode="r")
+
+
+def check(folder: Path, name: str) -> None:
+    """Compare a file of a folder with its checksum, unless this process has done so since the file changed.
+
+    Raises:
+        UserError: it is not what was written.
+    """
+    states = ((folder / each).stat() for each in (name, MANIFEST))
+    _checked(folder, name, *((state.st_ino, state.st_size, state.st_ctime_ns) for state in states))
+
+
+@cache
+def _checked(folder: Path, name: str, *states: tuple[int, int, int]) -> None:
+    if checksum_of(folder / name) != _checksums(folder, states[1])[name]:
+        raise _damaged(folder, name)
+
+
+@cache
+def _checksums(folder: Path, state: tuple[int, int, int]) -> dict[str, int]:
+    return {name: recorded["crc32c"] for name, recorded in read_manifest(folder)["files"].items()}
+
+
+def _damaged(folder: Path, name: str) -> UserError:
+    return UserError(f"{folder / name} is damaged", remedy=f"delete {folder} and run the same command again")
+
+
+def open_zarr(folder: Path | str, name: str) -> "zarr.Group":
+    """Open a Zarr group in ``folder``, read-only; what is read is compared with its checksum.
+
+    Raises:
+        UserError: now or on reading: a file is missing, or not what was written.
+    """
+    import google_crc32c
+    import zarr
+    from zarr.storage import LocalStore
+
+    place = Path(folder)
+    checksums = {
+        key.removeprefix(f"{name}/"): recorded["crc32c"]
+        for key, recorded in read_manifest(place)["files"].items()
+        if key.startswith(f"{name}/")
+    }
+
+    class CheckedStore(LocalStore):
+        async def get(self, key, prototype=None, byte_range=None):  # type: ignore[no-untyped-def]
+            found = await super().get(key, prototype, byte_range)
+            sound = found is not None and google_crc32c.value(found.to_bytes()) == checksums.get(key)
+            if key in checksums and byte_range is None and not sound:
+                raise _damaged(place, f"{name}/{key}")
+            return found
+
+    return zarr.open_group(CheckedStore(place / name, read_only=True), mode="r")
+
+
+def save_arrays(path: Path | str, **arrays: "np.ndarray") -> None:
+    """Write arrays into one ``.npz`` file, with its place, atomically; for :func:`load_arrays`."""
+    import numpy as np
+
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=False, **{PLACE: np.array(_place(Path(path)))}, **arrays)
+    write_bytes(path, content.getvalue())
+
+
+def load_arrays(path: Path | str) -> "dict[str, np.ndarray]":
+    """Return what :func:`save_arrays` wrote; the archive compares what is read with its checksums.
+
+    Raises:
+        UserError: the file is missing, damaged, or another's that was put in its place.
+    """
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        place = str(arrays.pop(PLACE))
+    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        what = "missing" if isinstance(error, FileNotFoundError) else "damaged"
+        raise UserError(f"{path} is {what}", remedy="delete it and run the same command again") from None
+    if place != _place(Path(path)):
+        raise UserError(f"{path} is {place} in the wrong place", remedy="delete it and run the same command again")
+    return arrays
+
+
+def _place(path: Path) -> str:
+    return "/".join(path.parts[-2:])
