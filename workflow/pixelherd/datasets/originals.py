@@ -113,17 +113,13 @@ def look(settings: DatasetSettings, record: Path, digests: Digests) -> tuple[Ori
         UserError: raw files are missing, cannot be read, or do not fit together.
     """
     before = remembered(settings, record)
-    root = getattr(settings, "root", None)
-    if root and not Path(root).expanduser().exists():
-        if before:
-            return before, []
-        if known := published_counts(settings):
-            return {
-                split: [Original(str(n), ABSENT, ABSENT) for n in range(count)] for split, count in known.items()
-            }, []
+    if not _is_here(settings):
+        found = before or _published(settings)
+        if found:
+            return found, []
     samples = samples_of(settings)
     files = [path for found in samples.values() for each in found for path in (each.path, each.mask) if path]
-    known_digests = digests.of(files, str(root))
+    known_digests = digests.of(files, getattr(settings, "root", settings.kind))
     found = {
         split: [
             Original(
@@ -141,6 +137,30 @@ def look(settings: DatasetSettings, record: Path, digests: Digests) -> tuple[Ori
         with suppress(OSError):
             write_record(record, {"settings": hash_of(settings.preparation()), "splits": found})
     return found, _changes(before, found)
+
+
+def counts(settings: DatasetSettings, record: Path) -> tuple[dict[str, int], bool]:
+    """Return the number of images of each split, and whether training images have masks; reads and writes no file.
+
+    Raises:
+        UserError: raw files are missing, or do not fit together.
+    """
+    found = {} if _is_here(settings) else remembered(settings, record) or _published(settings)
+    if found:
+        return {split: len(listed) for split, listed in found.items()}, any(each.mask for each in found["train"])
+    samples = samples_of(settings)
+    return {split: len(each) for split, each in samples.items()}, any(each.labelled for each in samples["train"])
+
+
+def _is_here(settings: DatasetSettings) -> bool:
+    root = getattr(settings, "root", None)
+    return root is None or Path(root).expanduser().exists()
+
+
+def _published(settings: DatasetSettings) -> Originals:
+    """So many unknown images as a benchmark is known to have."""
+    known = published_counts(settings) or {}
+    return {split: [Original(str(number), ABSENT, ABSENT) for number in range(count)] for split, count in known.items()}
 
 
 def remembered(settings: DatasetSettings, record: Path) -> Originals:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
-from pixelherd.datasets.originals import Digests, Originals, look
+from pixelherd.datasets.originals import Digests, Originals, counts, look
 from pixelherd.datasets.prepare import classes_of
 from pixelherd.errors import UserError, say
 from pixelherd.features.backbones.geometry import shapes
@@ -70,27 +70,34 @@ class Looked(dict[str, Originals]):
         found, changes = look(study.datasets[name], record, self._digests)
         if changes:
             self._tell(f"dataset {name} has changed: {', '.join(changes)}; what depends on that is made anew")
-        takes_masks = any(run.dataset == name and study.needs_masks(run.method) for run in study.runs())
-        if takes_masks and not any(each.mask for each in found["train"]):
-            raise UserError(
-                f"datasets.{name}: the training images have no masks, and runs take their answers from masks",
-                remedy=(
-                    "set `oracle: csv` to label yourself (and leave out the method `full`), or give `train_masks`, or "
-                    "a `train_list` with a mask in every line"
-                ),
-            )
+        _check_masks(study, name, any(each.mask for each in found["train"]))
         self[name] = found
         return found
 
 
 def images_of(study: Study, datasets: Iterable[str]) -> Images:
-    """Return how many images datasets have, by split.
+    """Return how many images datasets have, by split; reads and writes no file.
 
     Raises:
         UserError: as :class:`Looked`.
     """
-    looked = Looked(study, Digests(Path(study.paths.digests)))
-    return {name: {split: len(listed) for split, listed in looked[name].items()} for name in datasets}
+    images = {}
+    for name in datasets:
+        images[name], labelled = counts(study.datasets[name], Path(study.paths.originals.format(dataset=name)))
+        _check_masks(study, name, labelled)
+    return images
+
+
+def _check_masks(study: Study, dataset: str, labelled: bool) -> None:
+    takes_masks = any(run.dataset == dataset and study.needs_masks(run.method) for run in study.runs())
+    if takes_masks and not labelled:
+        raise UserError(
+            f"datasets.{dataset}: the training images have no masks, and runs take their answers from masks",
+            remedy=(
+                "set `oracle: csv` to label yourself (and leave out the method `full`), or give `train_masks`, or a "
+                "`train_list` with a mask in every line"
+            ),
+        )
 
 
 def items(study: Study, images: Images, runs: Collection[Run] | None = None) -> list[Item]:
