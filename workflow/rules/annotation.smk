@@ -40,7 +40,8 @@ rule label:
     input:
         unpack(of(rounds.label)),
     output:
-        PATHS.labels,
+        labels=PATHS.labels,
+        digests=PATHS.answered_digests,
     log:
         "logs/label/{step}.log",
     wildcard_constraints:

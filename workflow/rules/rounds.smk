@@ -59,6 +59,7 @@ rule score:
         queries=PATHS.queries,
         scores=PATHS.scores,
         correlations=PATHS.correlations,
+        digests=PATHS.asked_digests,
     log:
         "logs/score/{step}.log",
     wildcard_constraints:

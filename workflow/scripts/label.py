@@ -8,6 +8,7 @@ with job(snakemake):
     from pixelherd.annotation import oracle
     from pixelherd.datasets.dataset import Dataset
     from pixelherd.datasets.pixels import LABEL_COLUMNS, QUERY_COLUMNS, answer_by, read_pixels, write_pixels
+    from pixelherd.storage.records import write_digests
 
     files, number = snakemake.input, snakemake.params.round
     dataset = Dataset.open(Path(files.dataset).parent)
@@ -16,4 +17,5 @@ with job(snakemake):
     pixels = oracle.read_asked(files.queries)
     labels = oracle.read_answers(files.answers, pixels, number, snakemake.params.classes)
     answered = answer_by(asked, labels, files.answers)
-    write_pixels(snakemake.output[0], LABEL_COLUMNS, number, answered, ids, width)
+    write_pixels(snakemake.output.labels, LABEL_COLUMNS, number, answered, ids, width)
+    write_digests(snakemake.output.digests, [snakemake.output.labels])

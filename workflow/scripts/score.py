@@ -12,10 +12,11 @@ with job(snakemake):
     from pixelherd.selection.coverage.union import read_union
     from pixelherd.selection.settings import Round, SelectionSettings
     from pixelherd.selection.single_stage import Best
+    from pixelherd.storage.records import write_digests
     from pixelherd.storage.shards import Shards
     from pixelherd.storage.stores import load_arrays
 
-    files, number = snakemake.input, snakemake.params.round
+    files, made, number = snakemake.input, snakemake.output, snakemake.params.round
     settings, dataset = SelectionSettings(**snakemake.params.settings), Dataset.open(Path(files.dataset).parent)
     train, width = dataset.train, dataset.size[1]
     labelled = read_pixels(files.get("labels", []), LABEL_COLUMNS, train.ids, width)
@@ -33,7 +34,8 @@ with job(snakemake):
         chosen, ranking = choose.by_score(union, load_arrays(files.pool)["rows"], current, *heads, draws=draws)
     else:
         chosen = choose.together(union, current, heads[0])
-    write_pixels(snakemake.output.queries, QUERY_COLUMNS, number, chosen, train.ids, width)
-    if labels := snakemake.output.get("labels"):
+    write_pixels(made.queries, QUERY_COLUMNS, number, chosen, train.ids, width)
+    if labels := made.get("labels"):
         write_pixels(labels, LABEL_COLUMNS, number, answer(chosen, train.labels), train.ids, width)
-    rankings.write(snakemake.output.scores, snakemake.output.correlations, number, ranking)
+    rankings.write(made.scores, made.correlations, number, ranking)
+    write_digests(made.digests, [file for file in made if file != made.digests])

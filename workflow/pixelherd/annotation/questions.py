@@ -10,6 +10,7 @@ from pixelherd.annotation import exchange, page
 from pixelherd.datasets.pixels import CANNOT_TELL
 from pixelherd.datasets.prepare import extent, samples_of, shown
 from pixelherd.datasets.settings import DatasetSettings
+from pixelherd.errors import UserError
 from pixelherd.storage.files import write_json, write_text
 from pixelherd.study.paths import COCO, INTERFACE, PAGE, TASKS
 
@@ -41,6 +42,8 @@ def write_questions(
     def images() -> Iterator[page.Shown]:
         names = list(dict.fromkeys(image for image, _, _ in questions.asked))
         for name in tqdm(names, desc="annotate", unit="image", disable=None):
+            if name not in samples:
+                raise UserError(f"image {name!r}, which this round asks about, is gone", remedy="put it back")
             image, _ = samples[name].load()
             file = str(samples[name].path or name)
             described.append(exchange.ImageFile(name, file, *image.size, *extent(settings, image.size)))

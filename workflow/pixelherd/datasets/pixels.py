@@ -13,6 +13,7 @@ import numpy as np
 from pixelherd.datasets.classes import IGNORED
 from pixelherd.errors import UserError
 from pixelherd.storage.files import write_csv
+from pixelherd.storage.records import check_beside
 
 QUERY_COLUMNS = ("round", "image", "row", "column", "score")
 
@@ -54,7 +55,8 @@ def read_pixels(paths: Sequence[Path | str], columns: Sequence[str], ids: Sequen
     """
     position = {name: index for index, name in enumerate(ids)}
     images, flat, values = [], [], []
-    for path in paths:
+    for path in map(Path, paths):
+        check_beside(path)
         with open(path, newline="") as file:
             table = csv.DictReader(file)
             if tuple(table.fieldnames or ()) != tuple(columns):
@@ -63,7 +65,10 @@ def read_pixels(paths: Sequence[Path | str], columns: Sequence[str], ids: Sequen
                 )
             for line, entry in enumerate(table, start=2):
                 if entry["image"] not in position:
-                    raise UserError(f"{path}, line {line}: the dataset has no image {entry['image']!r}")
+                    raise UserError(
+                        f"{path}, line {line}: the dataset has no image {entry['image']!r}",
+                        remedy="put it back, or delete the run's folder",
+                    )
                 try:
                     row, column, value = int(entry["row"]), int(entry["column"]), float(entry[columns[-1]])
                 except (TypeError, ValueError):

@@ -110,10 +110,12 @@ def load_heads(paths: Sequence[Path | str], identity: str) -> list[Head]:
     Raises:
         UserError: a head is damaged, or was trained with other settings.
     """
-    for path in paths:
-        if read_metadata(path).get("run") != identity:
+    for number, path in enumerate(paths):
+        found = read_metadata(path)
+        if found.get("run") != identity or found.get("round", str(number)) != str(number):
             raise UserError(
-                f"{path} was trained with other settings", remedy=f"delete {Path(path).parents[1]} and run again"
+                f"{path} was trained with other settings, or in another round",
+                remedy=f"delete {Path(path).parents[1]} and run again",
             )
     return [load(path) for path in paths]
 

@@ -1,5 +1,6 @@
 """Segmentation heads: small per-pixel networks on frozen features, and their files."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 from pixelherd.compute.matmul import Linear
 from pixelherd.errors import UserError
 from pixelherd.storage.files import write_bytes, write_csv
+
+WEIGHTS_DIGEST = "weights_sha256"
 
 MANY_CLASSES = 30
 
@@ -304,12 +307,21 @@ def save(head: Head | SampledHead, path: Path | str, metadata: Mapping[str, Any]
     """
     noted = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
     noted |= {key: json.dumps(value) for key, value in head.architecture().items()}
-    content = safetensors.save({key: value.cpu() for key, value in head.state_dict().items()}, noted)
+    weights = {key: value.cpu().contiguous() for key, value in head.state_dict().items()}
+    noted[WEIGHTS_DIGEST] = _digest(weights)
+    content = safetensors.save(weights, noted)
     # safetensors writes metadata in the random order of a hash map, so the header is written anew.
     length = int.from_bytes(content[:8], "little")
     header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
     write_bytes(path, len(header).to_bytes(8, "little") + header + content[8 + length :])
+
+
+def _digest(weights: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, values in sorted(weights.items()):
+        digest.update(f"{name} {values.dtype} {list(values.shape)}".encode() + values.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def write_log(path: Path | str, log: Sequence[dict]) -> None:
@@ -334,8 +346,10 @@ def load_any(path: Path | str) -> Head | SampledHead:
     """Read a head or samples of one; else as :func:`load`."""
     metadata = read_metadata(path)
     try:
-        head = _built(metadata)
-        head.load_state_dict(safetensors.load_file(path))
+        head, weights = _built(metadata), safetensors.load_file(path)
+        if metadata.get(WEIGHTS_DIGEST, _digest(weights)) != _digest(weights):
+            raise ValueError("its weights are damaged")
+        head.load_state_dict(weights)
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(

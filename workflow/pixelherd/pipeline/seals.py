@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixelherd.storage.files import digest_of, hash_of, write_json
-from pixelherd.storage.records import is_sound, read_record, write_record
+from pixelherd.storage.records import (
+    SEAL_DIGEST,
+    check_digests,
+    is_own_digest,
+    is_sound,
+    read_record,
+    write_record,
+)
 from pixelherd.study.paths import BEGUN, HEAD, METRICS, SEAL, THUMBNAILS
 from pixelherd.study.run import Run
 
@@ -36,20 +43,21 @@ def seal(folder: Path, run: Run, settings: dict[str, Any], rounds: int, facts: d
         facts: what tables and figures need besides (classes, image size, image counts).
         source: hash of the source that made it.
     """
+    for number in range(rounds):
+        for record in sorted((folder / f"round-{number}").glob("*.json")):
+            check_digests(record)
     files = [folder / METRICS, folder / THUMBNAILS]
     files += [file for number in range(rounds) for file in sorted((folder / f"round-{number}").iterdir())]
-    write_json(
-        folder / SEAL,
-        {
-            "run": vars(run),
-            "rounds": rounds,
-            **facts,
-            "settings": settings,
-            "settings_sha256": hash_of(settings),
-            "source_sha256": source,
-            "files": {file.relative_to(folder).as_posix(): digest_of(file) for file in files},
-        },
-    )
+    content = {
+        "run": vars(run),
+        "rounds": rounds,
+        **facts,
+        "settings": settings,
+        "settings_sha256": hash_of(settings),
+        "source_sha256": source,
+        "files": {file.relative_to(folder).as_posix(): digest_of(file) for file in files},
+    }
+    write_json(folder / SEAL, content | {SEAL_DIGEST: hash_of(content)})
     (folder / BEGUN).unlink(missing_ok=True)
 
 
@@ -68,11 +76,11 @@ def sealed_rounds(folder: Path, settings: dict[str, Any]) -> int:
 def read_seal(folder: Path) -> dict[str, Any] | None:
     """The seal of a run's folder, or None where there is none (or a broken one, which seals nothing)."""
     try:
-        content = json.loads((folder / SEAL).read_text())
+        content = json.loads((folder / SEAL).read_bytes())
     except (FileNotFoundError, ValueError):
         return None
     needed = {"run", "rounds", "settings_sha256", "source_sha256", "files"}
-    return content if isinstance(content, dict) and needed <= content.keys() else None
+    return content if isinstance(content, dict) and needed <= content.keys() and is_own_digest(content) else None
 
 
 def break_seals(files: Iterable[str]) -> None:

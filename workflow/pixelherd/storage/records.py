@@ -1,13 +1,14 @@
 """Small JSON files that tell when they are damaged, or are another's: each holds its own name and digest."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pixelherd.errors import UserError
-from pixelherd.storage.files import hash_of, write_json
+from pixelherd.storage.files import digest_of, hash_of, write_json
 
-NAME, DIGEST = "name", "sha256"
+NAME, DIGEST, SEAL_DIGEST = "name", "sha256", "seal_sha256"
 
 
 def write_record(path: Path | str, content: dict[str, Any], name: str | None = None) -> None:
@@ -41,6 +42,52 @@ def read_record(path: Path | str, name: str | None = None) -> dict[str, Any]:
     if content[NAME] != (name or path.name):
         raise UserError(f"{path} is {content[NAME]} in the wrong place", remedy="delete it and run again")
     return {key: value for key, value in named.items() if key != NAME}
+
+
+def is_own_digest(content: dict[str, Any], key: str = SEAL_DIGEST) -> bool:
+    """Return whether JSON is that of its digest; older files hold none."""
+    rest = {name: value for name, value in content.items() if name != key}
+    return key not in content or content[key] == hash_of(rest)
+
+
+def write_digests(path: Path | str, files: Iterable[Path | str]) -> None:
+    """Write a record of the digests of files that lie beside it, for :func:`check_digests`."""
+    named = {Path(file).name: digest_of(Path(file)) for file in files}
+    write_record(path, {"files": named}, _beside(Path(path)))
+
+
+def check_digests(path: Path, names: Iterable[str] | None = None) -> None:
+    """Compare files with the digests that a record beside them holds; where there is no record, nothing is known.
+
+    Args:
+        path: the record.
+        names: of the files; by default all that it names.
+
+    Raises:
+        UserError: a file is not what was written, or the record is not.
+    """
+    if not path.is_file():
+        return
+    recorded = read_record(path, _beside(path))["files"]
+    for name in recorded if names is None else set(names) & recorded.keys():
+        file = path.with_name(name)
+        if not file.is_file() or digest_of(file) != recorded[name]:
+            what = "has changed since pixelherd wrote it" if file.is_file() else "is missing"
+            raise UserError(f"{file} {what}", remedy=f"delete {path.parent} and run the same command again")
+
+
+def check_beside(file: Path) -> None:
+    """Compare a file with what the records of digests beside it say of it.
+
+    Raises:
+        UserError: as :func:`check_digests`.
+    """
+    for record in sorted(file.parent.glob("*.json")):
+        check_digests(record, [file.name])
+
+
+def _beside(path: Path) -> str:
+    return "/".join(path.parts[-7:])
 
 
 def is_sound(path: Path | str, name: str | None = None) -> bool:

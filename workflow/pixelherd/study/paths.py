@@ -11,6 +11,8 @@ from pixelherd.study.run import Run
 # Files of a run's folder, of its rounds, and of the pages that ask a person.
 SEAL, METRICS, THUMBNAILS, BEGUN = "run.json", "metrics.csv", "thumbnails.npz", "begun.json"
 QUERIES, LABELS, SCORES, CORRELATIONS = "queries.csv", "labels.csv", "scores.csv", "correlations.csv"
+ASKED_DIGESTS, ANSWERED_DIGESTS = "queries.json", "labels.json"
+"""Records of what a round's CSV files hold: until the run is sealed, nothing else tells that one was changed."""
 HEAD, TRAINING_LOG, STOPPING = "head.safetensors", "training.csv", "stopping.csv"
 PAGE, ASKED, COCO, TASKS, INTERFACE = "page.html", "asked.json", "coco.json", "label_studio.json", "label_studio.xml"
 
@@ -65,6 +67,7 @@ class Paths:
         # Results: a round of a run.
         step = f"{results}/runs/{{step}}"
         self.queries, self.labels = f"{step}/{QUERIES}", f"{step}/{LABELS}"
+        self.asked_digests, self.answered_digests = f"{step}/{ASKED_DIGESTS}", f"{step}/{ANSWERED_DIGESTS}"
         self.answered_labels = f"{results}/runs/{{answered}}/{LABELS}"
         self.scores, self.correlations = f"{step}/{SCORES}", f"{step}/{CORRELATIONS}"
         self.head, self.training_log = f"{step}/{HEAD}", f"{step}/{TRAINING_LOG}"

@@ -17,6 +17,8 @@ from pixelherd.datasets.classes import IGNORED, ClassInfo
 from pixelherd.datasets.pixels import LABEL_COLUMNS
 from pixelherd.errors import UserError
 from pixelherd.results.setups import RUN, Setup
+from pixelherd.storage.files import digest_of
+from pixelherd.storage.records import is_own_digest
 from pixelherd.study.paths import LABELS, METRICS, SEAL
 from pixelherd.study.run import Run
 
@@ -81,7 +83,9 @@ def read_run(folder: Path | str) -> FinishedRun:
     """
     path = Path(folder) / SEAL
     try:
-        facts = json.loads(path.read_text())
+        facts = json.loads(path.read_bytes())
+        if not is_own_digest(facts):
+            raise ValueError
         run, images = Run(**{key: facts["run"][key] for key in RUN}), facts["images"]
         budget_key(run.budget)
         classes = tuple(ClassInfo(entry["name"], tuple(entry["colour"])) for entry in facts["classes"])
@@ -90,11 +94,23 @@ def read_run(folder: Path | str) -> FinishedRun:
             raise ValueError
         # what seals did not say once goes without saying: there are test images and masks
         tests, has_masks = images.get("test", 1), facts.get("masks", True)
+        _check(Path(folder), facts["files"])
         return FinishedRun(Path(folder), run, facts["rounds"], classes, (height, width), tests, has_masks)
     except FileNotFoundError:
         raise UserError(f"{path} is missing, so the run is not finished", remedy="run the study again") from None
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{path} does not describe a run", remedy=f"delete {folder} and run the study again") from None
+
+
+def _check(folder: Path, sealed: dict[str, str]) -> None:
+    """Compare the tables of a run with its seal; heads and thumbnails may be taken away."""
+    for name, digest in sealed.items():
+        path = folder / name
+        if name.endswith(".csv") and path.is_file() and digest_of(path) != digest:
+            raise UserError(
+                f"{path} has changed since the run was finished",
+                remedy=f"put back the file of then, or delete {folder / SEAL} and run the study again",
+            )
 
 
 def budget_key(budget: str) -> float:
