@@ -60,6 +60,48 @@ rule doctor:
         "../scripts/doctor.py"
 
 
+rule verify:
+    log:
+        "logs/verify.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    resources:
+        **needs(1000, 600),
+    params:
+        cache=STUDY.cache,
+        runs=[str(PATHS.run_folder(run)) for run in STUDY.runs()],
+    message:
+        "Compare cache and results with what was written"
+    script:
+        "../scripts/verify.py"
+
+
+rule unused:
+    log:
+        "logs/unused.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    resources:
+        **needs(1000, 60),
+    params:
+        cache=STUDY.cache,
+        used=lambda wildcards: in_one_line(WORK.used),
+        removes=False,
+    message:
+        "Look for what nothing uses of the cache"
+    script:
+        "../scripts/unused.py"
+
+
+use rule unused as clean with:
+    log:
+        "logs/clean.log",
+    params:
+        removes=True,
+    message:
+        "Remove what nothing uses of the cache"
+
+
 rule write_tables:
     input:
         of(results.every_seal),

@@ -55,15 +55,6 @@ def passes(work: Work, run: Run) -> str:
     return work.paths.passes.format(**where, group=group)
 
 
-def confusions(work: Work, run: Run) -> list[str]:
-    """Return the files that keep confusion matrices, where the network runs again for every evaluation."""
-    if work.keeps_maps(run.features):
-        return []
-    where = {"dataset": run.dataset, "features": run.features}
-    names = work.addresses.shards("maps", **where, split="test")
-    return [work.paths.confusions.format(**where, shard=shard) for shard in names]
-
-
 def evaluate(work: Work, run: Run) -> Files:
     """Return what the evaluation of a run reads."""
     study, last = work.study, work.study.rounds_of(run.method) - 1

@@ -34,6 +34,10 @@ class Stores:
     def addresses(self) -> Addresses:
         """The addresses of the stores."""
 
+    def keeps_maps(self, features: str) -> bool:
+        """Return whether native maps are stored."""
+        return self.study.features[features].maps == "keep"
+
     @cached_property
     def paths(self) -> Paths:
         """The paths of the study."""
@@ -125,6 +129,13 @@ class Stores:
         key, _ = self._lists[run.method, run.seed]
         address = self.addresses.index(*self._drawn(run.dataset, run.features, key))
         return self.paths.draws_index.format(dataset=run.dataset, features=run.features, key=key, address=address)
+
+    def confusions(self, run: Run) -> list[str]:
+        """Return the files that keep confusion matrices, where the network runs again for every evaluation."""
+        if self.keeps_maps(run.features):
+            return []
+        where = {"dataset": run.dataset, "features": run.features}
+        return self._filled(self.paths.confusions, self.addresses.shards("maps", **where, split="test"), **where)
 
     def left(self, pattern: str, run: Run, number: int, **more: str) -> str:
         """Return what a round leaves in the cache for others."""

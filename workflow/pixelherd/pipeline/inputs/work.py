@@ -10,6 +10,7 @@ from typing import Any
 from pixelherd.annotation import oracle
 from pixelherd.datasets.originals import Original, Originals
 from pixelherd.pipeline.inputs.stores import Stores
+from pixelherd.storage.stores import MANIFEST
 from pixelherd.study.addresses import LENGTH, STAGES, Addresses, FilesOfBackbones
 from pixelherd.study.checks import Images
 from pixelherd.study.paths import Paths
@@ -58,6 +59,17 @@ class Work(Stores):
             return self.made_before
         return frozenset(name for name, path in self.stores().items() if Path(path).is_file())
 
+    def used(self) -> tuple[list[str], list[str]]:
+        """Return what the study uses of its cache, whether runs are finished or not, and the addresses of its runs."""
+        whole = replace(self, pending={run: range(self.study.rounds_of(run.method)) for run in self.study.runs()})
+        manifests = [*whole.stores().values(), *map(whole.pretrained, self.study.pretraining)]
+        kept = {path.removesuffix(f"/{MANIFEST}").removesuffix(".json") for path in manifests}  # folders of backbones
+        kept |= {self.paths.lock, self.paths.digests, *manifests}
+        kept |= {self.paths.originals.format(dataset=name) for name in self.study.datasets}
+        for run in whole.pending:
+            kept |= set(whole.confusions(run))
+        return sorted(kept), list(whole.begun().values())
+
     def begun(self) -> dict[Run, str]:
         """Return what names all that a pending run is made of."""
         return {run: self.addresses.run(run) for run in self.pending if run.dataset in self.originals}
@@ -98,10 +110,6 @@ class Work(Stores):
     def paths(self) -> Paths:
         """The paths of the study."""
         return self.study.paths
-
-    def keeps_maps(self, features: str) -> bool:
-        """Return whether native maps are stored."""
-        return self.study.features[features].maps == "keep"
 
     def steps(self) -> list[str]:
         """Return the rounds that pending runs lack."""
