@@ -11,6 +11,8 @@ from pixelherd.errors import UserError
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
 
+_REMEDY = "name a JSON file, unpacked"
+
 
 def shortened(value: object) -> str:
     """Spell a value of a JSON file in one line, long ones with dots in the middle."""
@@ -28,14 +30,14 @@ def read_json(path: Path | str) -> Any:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist", remedy="check the name") from None
     except IsADirectoryError:
-        raise UserError(f"{path} is a folder", remedy="name a JSON file, unpacked") from None
+        raise UserError(f"{path} is a folder", remedy=_REMEDY) from None
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror})", remedy="name a JSON file, unpacked") from None
+        raise UserError(f"{path} cannot be read ({error.strerror})", remedy=_REMEDY) from None
     except RecursionError:
-        raise UserError(f"{path} is nested too deeply", remedy="name a JSON file, unpacked") from None
+        raise UserError(f"{path} is nested too deeply", remedy=_REMEDY) from None
     except ValueError as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
-        raise UserError(f"{path} is no JSON ({reason})", remedy="name a JSON file, unpacked") from None
+        raise UserError(f"{path} is no JSON ({reason})", remedy=_REMEDY) from None
 
 
 class Entry:
