@@ -1,244 +1,229 @@
-"""A round's queries for other labelling tools, and their answers back: Label Studio keypoints and COCO keypoints.
+"""Answers to a round's queries from what a labelling tool exports.
 
-Beside a round's page lie ``coco.json``, ``label_studio.json`` (tasks) and ``label_studio.xml`` (its labelling
-interface): a keypoint for every queried pixel, in the coordinates of the image files, of the class "unanswered". Give
-each keypoint its class, or "unknown", where it stands; then
+Beside a round's page lie its queries for tools, see :mod:`pixelherd.annotation.tasks`. Give each keypoint its class
+there, or "unknown", where it stands; then
 
     python -m pixelherd.annotation.exchange EXPORT results/annotation/…/round-0
 
-writes the round's ``labels.csv`` from what the tool exports.
+writes the round's ``labels.csv``. A pixel that people answered differently stays open, unless one of them is the ground
+truth; lines tell of it, and of what else in the export answers nothing.
 """
 
-import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
-from pixelherd.annotation.oracle import UNKNOWN, Pixel
-from pixelherd.datasets.classes import ClassInfo
+from pixelherd.annotation.exports import Keypoint, LeftOut, by_id, files_by_name, keypoints, referred
+from pixelherd.annotation.oracle import spelling
 from pixelherd.datasets.pixels import CANNOT_TELL, LABEL_COLUMNS
-from pixelherd.errors import UserError
+from pixelherd.errors import UserError, nearest, say
+from pixelherd.storage.entries import Entry, read_json, shortened
 from pixelherd.storage.files import write_csv
 from pixelherd.study.paths import COCO, LABELS
 
-UNANSWERED = "unanswered"
+Row = tuple[int, str, int, int, str]
+"""Round, image, row, column and label of an answer file."""
+
+EXAMPLES = 3
+"""So many places are named of a kind of things that answer nothing."""
 
 
 @dataclass(frozen=True)
-class ImageFile:
-    """An image that is asked about.
+class Query:
+    """A pixel that was asked.
 
     Attributes:
-        id: its name in the dataset.
-        file: its file, as other tools shall find it.
-        width, height: of the file, in pixels.
-        corner: x and y in the file of the upper left corner of what was prepared.
-        pixel: width and height in the file of a prepared pixel.
+        round_number, image, row, column: the pixel of the dataset.
+        file: of its image.
+        size: width and height of the file.
+        centre: x and y in the file.
+        box: left, top, width and height in the file.
     """
 
-    id: str
+    round_number: int
+    image: str
+    row: int
+    column: int
     file: str
-    width: int
-    height: int
-    corner: tuple[float, float]
-    pixel: tuple[float, float]
+    size: tuple[float, ...]
+    centre: tuple[float, ...]
+    box: tuple[float, ...]
 
-    def at(self, row: int, column: int) -> tuple[float, float]:
-        """x and y of the centre of a prepared pixel."""
-        (left, top), (across, down) = self.corner, self.pixel
-        return left + (column + 0.5) * across, top + (row + 0.5) * down
+    def at(self, point: Keypoint) -> tuple[float, ...]:
+        """x and y of a keypoint in the file."""
+        unit = [side / 100 for side in self.size] if point.percent else (1, 1)
+        return point.x * unit[0], point.y * unit[1]
 
+    def covers(self, point: Keypoint) -> bool:
+        """Return whether a keypoint stands on the pixel."""
+        # tools round coordinates, so half a pixel of the file is forgiven
+        sides = zip(self.box[:2], self.box[2:], self.at(point), strict=True)
+        return all(low - 0.5 <= value < low + side + 0.5 for low, side, value in sides)
 
-def coco_keypoints(
-    round_number: int, asked: Sequence[Pixel], images: Sequence[ImageFile], classes: Sequence[ClassInfo]
-) -> dict[str, Any]:
-    """A round's queries as COCO keypoints; each annotation's ``attributes`` name the pixel of the dataset."""
-    place = {image.id: number for number, image in enumerate(images)}
-    annotations = []
-    for number, (name, row, column) in enumerate(asked):
-        image = images[place[name]]
-        (x, y), (width, height) = image.at(row, column), image.pixel
-        annotations.append(
-            {
-                "id": number + 1,
-                "image_id": place[name] + 1,
-                "category_id": len(classes) + 2,
-                "keypoints": [round(x, 3), round(y, 3), 2],
-                "num_keypoints": 1,
-                "bbox": [round(x - width / 2, 3), round(y - height / 2, 3), round(width, 3), round(height, 3)],
-                "area": round(width * height, 3),
-                "iscrowd": 0,
-                "attributes": {"round": round_number, "image": name, "row": row, "column": column},
-            }
-        )
-    return {
-        "info": {"description": f"pixelherd, queries of round {round_number}"},
-        "images": [
-            {"id": number + 1, "file_name": each.file, "width": each.width, "height": each.height}
-            for number, each in enumerate(images)
-        ],
-        "annotations": annotations,
-        "categories": [
-            {"id": number + 1, "name": name, "supercategory": "", "keypoints": ["pixel"], "skeleton": []}
-            for number, name in enumerate(label_names(classes))
-        ],
-    }
+    def distance(self, point: Keypoint) -> float:
+        """Distance of a keypoint from the centre, in pixels of the file."""
+        return sum(abs(value - middle) for value, middle in zip(self.at(point), self.centre, strict=True))
 
 
-def label_names(classes: Sequence[ClassInfo]) -> list[str]:
-    """The classes' names, then those for "cannot tell" and for what has no answer yet; no two are the same."""
-    names = [each.name for each in classes]
-    for name in (UNKNOWN, UNANSWERED):
-        while name in names:
-            name += "?"
-        names.append(name)
-    return names
+@dataclass(frozen=True)
+class Answers:
+    """What an export answers.
 
-
-def label_studio_tasks(coco: dict[str, Any], prefix: str = "/data/local-files/?d=") -> list[dict[str, Any]]:
-    """The same queries as tasks of Label Studio, a task for every image, its keypoints as a prediction to correct.
-
-    Args:
-        coco: from :func:`coco_keypoints`.
-        prefix: what makes a URL of a file's name; by default that of Label Studio's local files.
+    Attributes:
+        rows: of an answer file.
+        notes: lines about what was left out, and about answers that disagree.
+        asked: how many pixels the round asks.
     """
-    names = {each["id"]: each["name"] for each in coco["categories"]}
-    tasks = []
-    for image in coco["images"]:
-        size = {"original_width": image["width"], "original_height": image["height"]}
-        regions = []
-        for each in coco["annotations"]:
-            if each["image_id"] == image["id"]:
-                x, y, _ = each["keypoints"]
-                value = {"x": 100 * x / image["width"], "y": 100 * y / image["height"], "width": 1}
-                value["keypointlabels"] = [names[each["category_id"]]]
-                kind = {"type": "keypointlabels", "from_name": "label", "to_name": "image"}
-                regions.append({"id": f"pixel-{each['id']}", **kind, **size, "value": value})
-        data = {"image": prefix + image["file_name"], "file_name": image["file_name"]}
-        tasks.append({"data": data, "predictions": [{"model_version": "pixelherd", "result": regions}]})
-    return tasks
+
+    rows: list[Row]
+    notes: list[str]
+    asked: int
 
 
-def label_studio_interface(classes: Sequence[ClassInfo]) -> str:
-    """The labelling interface of these tasks, as Label Studio's XML."""
-    view = ElementTree.Element("View")
-    ElementTree.SubElement(view, "Image", name="image", value="$image", zoom="true")
-    labels = ElementTree.SubElement(view, "KeyPointLabels", name="label", toName="image")
-    colours = [*(each.colour for each in classes), (160, 160, 160), (255, 255, 255)]
-    for name, colour in zip(label_names(classes), colours, strict=True):
-        ElementTree.SubElement(labels, "Label", value=name, background="#{:02x}{:02x}{:02x}".format(*colour))
-    ElementTree.indent(view)
-    return ElementTree.tostring(view, encoding="unicode") + "\n"
-
-
-def answers(export: Any, asked: dict[str, Any]) -> list[tuple[int, str, int, int, int]]:
-    """Rows of an answer file from what a tool exported; what it left "unanswered" is left out.
+def answers(export: Any, asked: Any, name: str = "export") -> Answers:
+    """The answers that an export holds; pixels left "unanswered" have none.
 
     Args:
-        export: COCO keypoints, or Label Studio's JSON; whatever ids the tool gave.
+        export: COCO keypoints, or Label Studio's JSON or JSON-MIN; whatever ids the tool gave.
         asked: the round's ``coco.json``.
+        name: how messages name the export.
 
     Raises:
-        UserError: the export is of neither kind, or a keypoint has an unknown image or class, stands on no queried
-            pixel, or answers one that another keypoint answers.
+        UserError: the export is of neither kind or malformed, or gives a pixel a class that is not known.
     """
-    names = [each["name"] for each in asked["categories"]]
-    files = {each["id"]: each["file_name"] for each in asked["images"]}
-    by_file: dict[str, list[dict[str, Any]]] = {name: [] for name in files.values()}
-    for each in asked["annotations"]:
-        by_file[files[each["image_id"]]].append(each)
-    found: dict[int, int] = {}
-    for file, x, y, name in _keypoints(export):
-        if file not in by_file:
-            raise UserError(
-                f"export: image {file!r} was not asked about", remedy="is this the export of another round?"
-            )
-        if name not in names:
-            raise UserError(f"export: {file}: unknown class {name!r}", remedy=f"known are {', '.join(names)}")
-        hits = [each for each in by_file[file] if _covers(each["bbox"], x, y)]
-        if not hits:
-            raise UserError(
-                f"export: {file}: the keypoint at {x:.1f}, {y:.1f} is on no queried pixel", remedy="do not move them"
-            )
-        nearest = min(hits, key=lambda each: abs(each["keypoints"][0] - x) + abs(each["keypoints"][1] - y))
-        number, label = nearest["id"], names.index(name)
-        if label == len(names) - 1:
-            continue
-        if number in found:
-            raise UserError(
-                f"export: {file}: two keypoints at {x:.1f}, {y:.1f} answer the same pixel", remedy="remove one"
-            )
-        found[number] = CANNOT_TELL if label == len(names) - 2 else label
-    rows = []
-    for each in asked["annotations"]:
-        if each["id"] in found:
-            at = each["attributes"]
-            rows.append((at["round"], at["image"], at["row"], at["column"], found[each["id"]]))
-    return rows
-
-
-def _covers(box: Sequence[float], x: float, y: float) -> bool:
-    # tools round coordinates, so half a pixel of the file is forgiven
-    return all(low - 0.5 <= value < low + side + 0.5 for low, side, value in zip(box[:2], box[2:], (x, y), strict=True))
-
-
-def _keypoints(export: Any) -> Iterable[tuple[str, float, float, str]]:
-    """File, x, y and class of every keypoint of an export."""
-    try:
-        if isinstance(export, dict):
-            files = {each["id"]: each["file_name"] for each in export["images"]}
-            names = {each["id"]: each["name"] for each in export["categories"]}
-            for each in export["annotations"]:
-                yield files[each["image_id"]], *each["keypoints"][:2], names[each["category_id"]]
+    labels, queries = _asked(asked)
+    found = list(keypoints(export, name))
+    points = [each for each in found if isinstance(each, Keypoint) and _position(each, labels) != len(labels) - 1]
+    given, astray = _on_queries(points, queries)
+    left_out = [each for each in found if isinstance(each, LeftOut)] + astray
+    rows, notes = [], list(_summaries(left_out))
+    for query, some in given.items():
+        meant = {_label(point, labels, name): point for point in _counting(some)}
+        if len(meant) > 1:
+            notes.append(_disagreement(query, meant.values()))
         else:
-            for task in export:
-                done = [each for each in task["annotations"] if not each.get("was_cancelled")]
-                for region in done[-1]["result"] if done else ():
-                    value, width, height = region["value"], region["original_width"], region["original_height"]
-                    x, y = value["x"] * width / 100, value["y"] * height / 100
-                    yield task["data"]["file_name"], x, y, value["keypointlabels"][0]
-    except (KeyError, TypeError, IndexError) as error:
-        raise UserError(
-            f"export: this is neither COCO keypoints nor Label Studio's JSON ({type(error).__name__}: {error})",
-            remedy=("export one of them"),
-        ) from None
+            texts = [spelling(label, labels[:-2]) for label in meant]
+            rows += [(query.round_number, query.image, query.row, query.column, text) for text in texts]
+    return Answers(rows, notes, len(queries))
 
 
-def write_answers(export: Path | str, folder: Path | str) -> int:
-    """Write a round's ``labels.csv`` from an export; returns how many pixels it answers.
+def _asked(content: Any) -> tuple[list[str], list[Query]]:
+    """Names of labels and queries of a round's ``coco.json``."""
+    coco = Entry(content, COCO)
+    labels = [each.text("name") for each in coco.entries("categories", "category")]
+    if len(labels) < 3:
+        raise coco.malformed("names of classes", labels, "categories")
+    images = by_id(coco.entries("images", "image"))
+    return labels, [_query(each, referred(images, each, "image_id")) for each in coco.entries("annotations", "query")]
+
+
+def _query(query: Entry, image: Entry) -> Query:
+    pixel, box, place = query.entry("attributes"), query.numbers("bbox"), query.numbers("keypoints")
+    if len(box) != 4 or len(place) != 3:
+        raise query.malformed("a box and a keypoint", [box, place])
+    return Query(
+        *(pixel.whole("round"), pixel.text("image"), pixel.whole("row"), pixel.whole("column")),
+        *(image.text("file_name"), (image.number("width"), image.number("height"))),
+        *(tuple(place[:2]), tuple(box)),
+    )
+
+
+def _on_queries(
+    points: Sequence[Keypoint], queries: Sequence[Query]
+) -> tuple[dict[Query, list[Keypoint]], list[LeftOut]]:
+    """The keypoints on each queried pixel, and those that are on none."""
+    files = files_by_name(dict.fromkeys(point.file for point in points), {query.file for query in queries})
+    given: dict[Query, list[Keypoint]] = {query: [] for query in queries}
+    astray = []
+    for point in points:
+        of_image = [query for query in queries if query.file == files.get(point.file)]
+        hits = [query for query in of_image if query.covers(point)]
+        if hits:
+            given[min(hits, key=lambda query: query.distance(point))].append(point)
+        else:
+            why = "on no queried pixel" if of_image else "of no image that was asked about, or not clearly of one"
+            astray.append(LeftOut(why, point.where))
+    return given, astray
+
+
+def _position(point: Keypoint, labels: Sequence[str]) -> int | None:
+    """Where the class of a keypoint stands among the labels; tools may write its name in other capitals."""
+    for spelt in (str, lambda name: name.casefold().strip()):
+        alike = [number for number, name in enumerate(labels) if spelt(name) == spelt(point.label)]
+        if len(alike) == 1:
+            return alike[0]
+    return None
+
+
+def _label(point: Keypoint, labels: Sequence[str], name: str) -> int:
+    """The label that a keypoint gives."""
+    label = _position(point, labels)
+    if label is None:
+        known = nearest(point.label, labels[:-1])
+        raise UserError(f"{name}: {point.where}: unknown class {shortened(point.label)}{known}")
+    return CANNOT_TELL if label == len(labels) - 2 else label
+
+
+def _counting(points: Sequence[Keypoint]) -> Sequence[Keypoint]:
+    """The keypoints of a pixel that count: those of the ground truth, if there are any."""
+    return [point for point in points if point.starred] or points
+
+
+def _disagreement(query: Query, points: Iterable[Keypoint]) -> str:
+    answered = " or ".join(f"{shortened(point.label)} ({point.where})" for point in points)
+    return f"row {query.row}, column {query.column} of {query.image!r} stays open, answers disagree: {answered}"
+
+
+def _summaries(left_out: Iterable[LeftOut]) -> Iterator[str]:
+    """A line for each reason."""
+    places: dict[str, list[str]] = {}
+    for each in left_out:
+        places.setdefault(each.why, []).append(each.where)
+    for why, some in places.items():
+        more = f"; and {len(some) - EXAMPLES} more" if len(some) > EXAMPLES else ""
+        yield f"left out, {why}: {'; '.join(some[:EXAMPLES])}{more}"
+
+
+def write_answers(export: Path | str, folder: Path | str) -> Answers:
+    """Write a round's ``labels.csv`` from an export, and tell what is left open or was left out.
 
     Args:
         export: the file that a tool exported.
         folder: of the round, with ``coco.json``.
 
     Raises:
-        UserError: a file is missing or malformed, or there are answers already.
+        UserError: a file is missing or malformed, the export answers nothing, or there are answers already.
     """
-    folder = Path(folder)
-    read = []
-    for path in (Path(export), folder / COCO):
-        try:
-            read.append(json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise UserError(
-                f"{path} does not exist", remedy="name an export and a round's folder in results/annotation"
-            ) from None
-        except ValueError:
-            raise UserError(f"{path} is no JSON", remedy="export the labels as JSON") from None
-    if (folder / LABELS).exists():
-        raise UserError(f"{folder / LABELS} is there already", remedy="move it away to write another")
-    rows = answers(*read)
-    write_csv(folder / LABELS, LABEL_COLUMNS, rows)
-    return len(rows)
+    content, asked, path = read_json(export), read_json(Path(folder) / COCO), Path(folder) / LABELS
+    if path.exists():
+        raise UserError(f"{path} is there already", remedy="move it away to write another")
+    found = answers(content, asked, str(export))
+    for note in found.notes:
+        say(note)
+    if not found.rows:
+        remedy = "give the keypoints of this round their classes in the tool, and submit them"
+        raise UserError(f"{export} answers no pixel of {folder}", remedy=remedy)
+    try:
+        write_csv(path, LABEL_COLUMNS, found.rows)
+    except (OSError, UnicodeEncodeError) as error:
+        raise UserError(f"{path} cannot be written ({error})", remedy="mend this, then do it again") from None
+    return found
+
+
+def _main(arguments: Sequence[str]) -> str:
+    """Write answers; returns the line that says so."""
+    if len(arguments) != 2:
+        raise UserError("usage: python -m pixelherd.annotation.exchange EXPORT results/annotation/…/round-0")
+    found, path = write_answers(*arguments), Path(arguments[1]) / LABELS
+    rest = found.asked - len(found.rows)
+    still = f"; {rest} of {found.asked} pixels stay open, add their lines to it" if rest else ""
+    return f"{len(found.rows)} answers written to {path}{still}"
 
 
 if __name__ == "__main__":
     try:
-        if len(sys.argv) != 3:
-            raise UserError("usage: python -m pixelherd.annotation.exchange EXPORT results/annotation/…/round-0")
-        print(f"{write_answers(*sys.argv[1:])} answers written to {Path(sys.argv[2]) / LABELS}")
+        print(_main(sys.argv[1:]))
     except UserError as mistake:
         sys.exit(f"pixelherd: {mistake}")

@@ -52,7 +52,7 @@ def read_answers(
             or an unknown class; the message names the line.
     """
     place = {pixel: number for number, pixel in enumerate(asked)}
-    names = {name.casefold().strip(): label for label, name in reversed(list(enumerate(classes)))}
+    names = _by_name(classes)
     labels: list[int | None] = [None] * len(asked)
     seen: dict[Pixel, int] = {}
     try:
@@ -101,6 +101,20 @@ def _numbered_rows(text: str, separator: str, path: Path | str) -> Iterator[tupl
             return
         except csv.Error as error:
             raise UserError(f"{path}, line {line}: is no CSV ({error})", remedy="mend its quotation marks") from None
+
+
+def spelling(label: int, classes: Sequence[str]) -> str:
+    """Spell a label for an answer file: by its class, or by its number where the name would be read as another one."""
+    name = UNKNOWN if label == CANNOT_TELL else classes[label]
+    try:
+        read = _label(name.strip(), _by_name(classes), classes, name)
+    except UserError:
+        read = None
+    return name if read == label else str(label)
+
+
+def _by_name(classes: Sequence[str]) -> dict[str, int]:
+    return {name.casefold().strip(): label for label, name in reversed(list(enumerate(classes)))}
 
 
 def _is_number(text: str) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from pixelherd.annotation import exchange, page
+from pixelherd.annotation import page, tasks
 from pixelherd.datasets.pixels import CANNOT_TELL
 from pixelherd.datasets.prepare import extent, samples_of, shown
 from pixelherd.datasets.settings import DatasetSettings
@@ -37,7 +37,7 @@ def write_questions(
         labels: ``[L]`` answers so far, 255 = cannot tell.
     """
     samples = {sample.id: sample for sample in samples_of(settings)["train"]}
-    described: list[exchange.ImageFile] = []
+    described: list[tasks.ImageFile] = []
 
     def images() -> Iterator[page.Shown]:
         names = list(dict.fromkeys(image for image, _, _ in questions.asked))
@@ -46,7 +46,7 @@ def write_questions(
                 raise UserError(f"image {name!r}, which this round asks about, is gone", remedy="put it back")
             image, _ = samples[name].load()
             file = str(samples[name].path or name)
-            described.append(exchange.ImageFile(name, file, *image.size, *extent(settings, image.size)))
+            described.append(tasks.ImageFile(name, file, *image.size, *extent(settings, image.size)))
             yield page.Shown(name, shown(settings, image, page.LONGEST), predict(name) if predict else None)
 
     counts: Sequence[int] = ()
@@ -55,7 +55,7 @@ def write_questions(
         counts = np.bincount(known, minlength=len(questions.classes)).tolist()
     text = page.page(template, questions, images(), progress=progress, counts=counts)
     write_text(folder / PAGE, text)
-    coco = exchange.coco_keypoints(questions.round_number, questions.asked, described, questions.classes)
+    coco = tasks.coco_keypoints(questions.round_number, questions.asked, described, questions.classes)
     write_json(folder / COCO, coco)
-    write_json(folder / TASKS, exchange.label_studio_tasks(coco))
-    write_text(folder / INTERFACE, exchange.label_studio_interface(questions.classes))
+    write_json(folder / TASKS, tasks.label_studio_tasks(coco))
+    write_text(folder / INTERFACE, tasks.label_studio_interface(questions.classes))
