@@ -68,8 +68,7 @@ rule verify:
     resources:
         **needs(1000, 600),
     params:
-        cache=STUDY.cache,
-        runs=[str(PATHS.run_folder(run)) for run in STUDY.runs()],
+        study=STUDY.content(),
     message:
         "Compare cache and results with what was written"
     script:
@@ -106,7 +105,8 @@ rule write_tables:
     input:
         of(results.every_seal),
     output:
-        TABLES,
+        tables=TABLES,
+        digests=PATHS.tables_digests,
     log:
         "logs/write_tables.log",
     conda:
@@ -148,7 +148,8 @@ rule write_report:
         seals=of(results.every_seal),
         figures=PATHS.figures,
     output:
-        PATHS.report,
+        report=PATHS.report,
+        digests=PATHS.report_digests,
     log:
         "logs/write_report.log",
     conda:

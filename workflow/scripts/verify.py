@@ -9,13 +9,14 @@ with job(snakemake):
 
     from pixelherd.errors import UserError, say
     from pixelherd.pipeline import upkeep
+    from pixelherd.study.study import Study
 
-    cache, runs = Path(snakemake.params.cache), [Path(run) for run in snakemake.params.runs if Path(run).is_dir()]
-    total = len(upkeep.stores(cache)) + len(runs)
+    study = Study.read(snakemake.params.study)
+    total = len(upkeep.stores(Path(study.cache)))
     with tqdm(total=total, desc="verify", unit="store", disable=None) as bar:
-        found = list(upkeep.damages(cache, runs, progress=bar.update))
+        found = list(upkeep.damages(study.paths, study.runs(), progress=bar.update))
     for error in found:
         say(str(error))
     if found:
-        raise UserError(f"{len(found)} of {total} stores and runs are damaged", remedy="do what the lines above say")
-    print(f"{total} stores and runs are as they were written", flush=True)
+        raise UserError(f"{len(found)} files are not as they were written", remedy="do what the lines above say")
+    print(f"all {total} stores of the cache, and all results, are as they were written", flush=True)

@@ -10,6 +10,7 @@ with job(snakemake):
     from pixelherd.results.report import make_report
     from pixelherd.results.settings import TableSettings
     from pixelherd.storage.files import write_text
+    from pixelherd.storage.records import write_digests
 
     files, params = snakemake.input, snakemake.params
     page = make_report(
@@ -21,4 +22,5 @@ with job(snakemake):
         params.methods,
         TableSettings.model_validate(params.statistics),
     )
-    write_text(snakemake.output[0], page)
+    write_text(snakemake.output.report, page)
+    write_digests(snakemake.output.digests, [snakemake.output.report])

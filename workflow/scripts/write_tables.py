@@ -7,7 +7,9 @@ from pixelherd.pipeline.job import job
 with job(snakemake):
     from pixelherd.results.pages.write import write_tables
     from pixelherd.results.settings import TableSettings
+    from pixelherd.storage.records import write_digests
 
-    runs, params = [Path(seal).parent for seal in snakemake.input], snakemake.params
+    runs, params, made = [Path(seal).parent for seal in snakemake.input], snakemake.params, snakemake.output
     settings = TableSettings.model_validate(params.statistics)
-    write_tables(runs, params.rounds, Path(snakemake.output[0]).parent, params.methods, settings)
+    write_tables(runs, params.rounds, Path(made.digests).parent, params.methods, settings)
+    write_digests(made.digests, made.tables)

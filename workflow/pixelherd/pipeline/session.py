@@ -22,7 +22,7 @@ from pixelherd.annotation import oracle
 from pixelherd.compute import slurm
 from pixelherd.datasets.originals import Digests
 from pixelherd.errors import UserError, say
-from pixelherd.pipeline import seals, source
+from pixelherd.pipeline import seals, source, upkeep
 from pixelherd.pipeline.inputs.work import Work
 from pixelherd.storage.files import hash_of, write_json
 from pixelherd.study import checks, plan
@@ -131,15 +131,12 @@ class Session:
     def tell(self) -> None:
         """Write what jobs have to know, where the environment that they inherit says.
 
-        A dry run, and a call that only prints, tell as well, since nobody knows yet what this one will do.
+        A dry run, and a call that only prints, tell as well: nobody knows yet what this one will do.
         """
         variable = variable_of(self.work.study)
         path = self._told / f"{variable}-{os.getpid()}.json"
         try:
-            write_json(
-                path,
-                self.work.told(),
-            )
+            write_json(path, self.work.told())
         except OSError:
             return  # a folder that is read only, in which no job will run
         os.environ[variable] = str(path.absolute())
@@ -163,12 +160,14 @@ class Session:
             ) from None
 
     def say_what_is_kept(self) -> None:
-        """Name finished runs that another version of the source made."""
+        """Name finished runs that another version of the source made, and results that somebody changed."""
         study = self.work.study
         if kept := [] if study.refresh else seals.made_by_other_source(study, self.source):
             names = ", ".join(run.path for run in kept[:3]) + (", …" if len(kept) > 3 else "")
             what = f"another version of the source made {len(kept)} finished runs ({names}); they are kept"
             say(f"{what}, `--config refresh=true` redoes them")
+        for error in upkeep.changed_results(study.paths, study.runs()):
+            say(str(error))
 
     def drop_incomplete_indices(self) -> None:
         """Delete indices of shards that are gone: Snakemake does not remake a shard behind an index that exists."""

@@ -3,15 +3,17 @@
 import os
 import re
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pixelherd.errors import UserError
 from pixelherd.pipeline import seals
 from pixelherd.storage.files import digest_of
-from pixelherd.storage.records import check_digests, read_record
+from pixelherd.storage.records import check_digests, digests_in, read_record
 from pixelherd.storage.stores import MANIFEST, check, load_arrays, read_manifest
 from pixelherd.study.addresses import LENGTH
-from pixelherd.study.paths import SEAL
+from pixelherd.study.paths import SEAL, Paths
+from pixelherd.study.run import Run
 
 ADDRESSED = re.compile(rf".*-([0-9a-f]{{{LENGTH}}})")
 
@@ -28,49 +30,83 @@ def stores(cache: Path) -> list[Path]:
     return sorted(found)
 
 
-def damages(cache: Path, runs: Collection[Path], progress: Callable[[], object] = lambda: None) -> Iterator[UserError]:
-    """Compare all of a cache, and all files of runs, with what was written; yields what is not so.
+def damages(paths: Paths, runs: Collection[Run], progress: Callable[[], object] = lambda: None) -> Iterator[UserError]:
+    """Compare all of a study's cache and results with what was written; yields what is not so.
 
     Args:
-        cache: folder of the cache.
-        runs: folders of runs.
-        progress: called after each store and run.
+        paths: of the study.
+        runs: its runs.
+        progress: called after each store.
     """
-    for checked, where in [(_check_store, stores(cache)), (_check_run, sorted(runs))]:
-        for path in where:
-            try:
-                checked(path)
-            except UserError as error:
-                yield error
-            progress()
+    for path in stores(Path(paths.cache)):
+        with suppressed() as found:
+            _check_store(path)
+        yield from found
+        progress()
+    yield from changed_results(paths, runs, everything=True)
+
+
+def changed_results(paths: Paths, runs: Collection[Run], *, everything: bool = False) -> list[UserError]:
+    """Return what has changed of the tables of runs, and of what was made of them, since pixelherd wrote it.
+
+    Args:
+        paths: of the study.
+        runs: its runs.
+        everything: whether heads and thumbnails are compared too, which make up almost all bytes.
+    """
+    found = []
+    for run in runs:
+        found += _changes_of(paths.run_folder(run), "" if everything else ".csv")
+    for record in map(Path, (paths.tables_digests, paths.report_digests)):
+        for name in digests_in(record):
+            with suppressed() as wrong:
+                check_digests(record, [name])
+            found += wrong
+    figures = Path(paths.figures).parent
+    with suppressed() as wrong:
+        if (figures / MANIFEST).is_file():
+            _check_store(figures)
+    return found + wrong
+
+
+def _changes_of(folder: Path, ending: str) -> list[UserError]:
+    """What has changed of a run, finished or not, of the files whose names end so."""
+    sealed, found = seals.read_seal(folder), list[UserError]()
+    if sealed is None:
+        if (folder / SEAL).is_file():
+            found.append(UserError(f"{folder / SEAL} is damaged", remedy="delete it and run the same command again"))
+        for record in sorted(folder.glob("round-*/*.json")):
+            with suppressed() as wrong:
+                check_digests(record)
+            found += wrong
+        return found
+    for name, digest in sealed["files"].items():
+        path = folder / name
+        if name.endswith(ending) and path.is_file() and digest_of(path) != digest:
+            remedy = f"put back the file of then, or delete {folder / SEAL} and run the study again"
+            found.append(UserError(f"{path} has changed since the run was finished", remedy=remedy))
+    return found
+
+
+@contextmanager
+def suppressed() -> Iterator[list[UserError]]:
+    """Keep a mistake in the list that this yields, instead of raising it."""
+    found: list[UserError] = []
+    try:
+        yield found
+    except UserError as error:
+        found.append(error)
 
 
 def _check_store(path: Path) -> None:
     if path.is_dir():
         for name in read_manifest(path).get("files", {}):
-            if (path / name).is_file() and name != MANIFEST:
+            if name != MANIFEST:
                 check(path, name)
     elif path.suffix == ".npz" and "confusions" not in path.parts:  # damaged counts are computed again
         load_arrays(path)
     elif path.suffix == ".json":
         read_record(path)
-
-
-def _check_run(folder: Path) -> None:
-    sealed = seals.read_seal(folder)
-    if sealed is None:
-        if (folder / SEAL).is_file():
-            raise UserError(f"{folder / SEAL} is damaged", remedy="delete it and run the same command again")
-        for record in sorted(folder.glob("round-*/*.json")):
-            check_digests(record)
-        return
-    for name, digest in sealed["files"].items():
-        path = folder / name
-        if path.is_file() and digest_of(path) != digest:
-            raise UserError(
-                f"{path} has changed since the run was finished",
-                remedy=f"put back the file of then, or delete {folder / SEAL} and run the study again",
-            )
 
 
 def unused(cache: Path, used: Collection[Path], addresses: Collection[str]) -> dict[Path, int]:

@@ -73,7 +73,12 @@ def check_digests(path: Path, names: Iterable[str] | None = None) -> None:
         file = path.with_name(name)
         if not file.is_file() or digest_of(file) != recorded[name]:
             what = "has changed since pixelherd wrote it" if file.is_file() else "is missing"
-            raise UserError(f"{file} {what}", remedy=f"delete {path.parent} and run the same command again")
+            raise UserError(f"{file} {what}", remedy="delete it and run the same command again")
+
+
+def digests_in(path: Path) -> list[str]:
+    """Return the files that a record of digests names; none where there is none."""
+    return list(read_record(path, _beside(path))["files"]) if is_sound(path, _beside(path)) else []
 
 
 def check_beside(file: Path) -> None:

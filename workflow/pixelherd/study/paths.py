@@ -86,6 +86,7 @@ class Paths:
 
         # Results: the study.
         self.table = f"{results}/tables/{{table}}.{{kind}}"
+        self.tables_digests, self.report_digests = f"{results}/tables/digests.json", f"{results}/report.json"
         self.figures = f"{results}/figures/manifest.json"
         self.report = f"{results}/report.html"
         self.job_costs = f"{results}/costs/jobs"
