@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixelherd.datasets.classes import ClassInfo
-from pixelherd.storage.stores import open_zarr, read_manifest
+from pixelherd.storage.stores import check, open_zarr, read_manifest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +37,9 @@ class OriginalLabels:
         import numpy as np
         from PIL import Image
 
-        with Image.open(self.folder / f"{number:06}.png") as image:
+        name = f"{number:06}.png"
+        check(self.folder, name)
+        with Image.open(self.folder / name) as image:
             return np.array(image)
 
 

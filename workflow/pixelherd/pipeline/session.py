@@ -16,7 +16,7 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from pixelherd.annotation import oracle
 from pixelherd.compute import slurm
@@ -220,15 +220,11 @@ class Session:
         Raises:
             UserError: another Snakemake has the folder, or a killed one's jobs do not end.
         """
-        cache = self.work.study.paths.lock
-        for lock, what in ((self._lock, "in this folder"), (FileLock(cache, is_singleton=True), f"with {cache}")):
-            try:
-                Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
-                lock.acquire(timeout=PATIENCE_SECONDS)  # a dry run may have had it
-            except Timeout:
-                raise UserError(f"another Snakemake works {what}", remedy="let it end, or end it, first") from None
-            except (OSError, NotImplementedError):
-                pass
+        self._cache_lock = FileLock(self.work.study.paths.lock, is_singleton=True)  # kept, or it would be released
+        _take(
+            self._lock, PATIENCE_SECONDS, "in this folder", "let it end, or end it, first"
+        )  # a dry run may have had it
+        _take(self._cache_lock, 1, f"with the cache {self.work.study.cache}", "let it end, or set another `cache`")
         seals.note_begun(self.work.study, self.work.begun())
         if self._lock.is_locked and (left := self._left().get("queue")):
             slurm.cancel(left)
@@ -249,3 +245,14 @@ class Session:
 def variable_of(study: Study) -> str:
     """Return the environment variable by which jobs of a study find what their Snakemake tells them."""
     return f"{TOLD}_{hash_of(study.content())[:12]}"
+
+
+def _take(lock: BaseFileLock, patience: float, what: str, remedy: str) -> None:
+    """Take a lock, if the file system has such locks."""
+    try:
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=patience)
+    except Timeout:
+        raise UserError(f"another Snakemake works {what}", remedy=remedy) from None
+    except (OSError, NotImplementedError):
+        pass
