@@ -1,13 +1,13 @@
-"""Folders are complete or absent: whatever ends a job early, its folder is not read."""
+"""Files hold their old content or all of the new, and are the same on every system."""
 
+import hashlib
 import json
 
-import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pixelherd.errors import UserError
-from pixelherd.storage.files import digest_of, write_csv, write_json, write_text
-from pixelherd.storage.stores import MANIFEST, create_array, open_array, read_manifest, writing
+from pixelherd.storage.files import digest_of, digest_of_text, hash_of, write_csv, write_json, write_text
 
 
 def test_tables_are_the_same_on_every_system(tmp_path):
@@ -16,60 +16,6 @@ def test_tables_are_the_same_on_every_system(tmp_path):
     )
     written = (tmp_path / "deep" / "table.csv").read_bytes()
     assert written == 'name,value\n"a, b",1\n"say ""c""",\nd\u00fc,0.5\n'.encode()
-
-
-@pytest.fixture
-def folder(tmp_path):
-    facts = {"images": 2}
-    with writing(tmp_path / "store", facts) as folder:
-        array = create_array(folder, "vectors", (2, 3), "float16")
-        array[1] = [1, 2, 3]
-        array.flush()
-        write_text(folder / "deep" / "er.txt", "text")
-        facts["bandwidth"] = 0.5
-    return folder
-
-
-def test_a_manifest_lists_every_file_with_the_facts(folder):
-    manifest = read_manifest(folder)
-    assert manifest["images"] == 2 and manifest["bandwidth"] == 0.5
-    assert set(manifest["files"]) == {"vectors.npy", "deep/er.txt"}
-    for name, recorded in manifest["files"].items():
-        assert recorded == {"bytes": (folder / name).stat().st_size, "sha256": digest_of(folder / name)}
-
-
-def test_arrays_start_as_zeros_and_open_read_only(folder):
-    array = open_array(folder, "vectors")
-    assert array.dtype == np.float16 and array.tolist() == [[0, 0, 0], [1, 2, 3]]
-    with pytest.raises(ValueError):
-        array[0] = 1
-
-
-@pytest.mark.parametrize("harm", ["truncate", "delete", "no manifest", "half a manifest", "empty manifest"])
-def test_a_folder_that_was_harmed_is_not_read(folder, harm):
-    vectors, manifest = folder / "vectors.npy", folder / MANIFEST
-    if harm == "truncate":
-        vectors.write_bytes(vectors.read_bytes()[:-1])
-    elif harm == "delete":
-        vectors.unlink()
-    elif harm == "no manifest":
-        manifest.unlink()
-    else:
-        manifest.write_text(manifest.read_text()[:20] if harm == "half a manifest" else "")
-    with pytest.raises(UserError, match=r"store.*delete") as error:
-        read_manifest(folder)
-    assert "\n" not in str(error.value)
-
-
-def test_a_job_that_fails_leaves_no_manifest(folder):
-    with pytest.raises(ZeroDivisionError), writing(folder, {}):
-        write_text(folder / "new.txt", "half")
-        raise ZeroDivisionError
-    with pytest.raises(UserError, match="incomplete"):
-        read_manifest(folder)
-    with writing(folder, {}):
-        write_text(folder / "new.txt", "whole")
-    assert set(read_manifest(folder)["files"]) == {"new.txt"}  # nothing of the attempts before
 
 
 def test_a_file_holds_its_old_content_or_all_of_the_new(tmp_path):
@@ -86,3 +32,15 @@ def test_json_keeps_the_order_of_keys(tmp_path):
     write_json(tmp_path / "a.json", {"b": 1, "a": [2]})
     text = (tmp_path / "a.json").read_text()
     assert json.loads(text) == {"b": 1, "a": [2]} and text.index('"b"') < text.index('"a"') and text.endswith("}\n")
+
+
+@given(st.text(st.characters(codec="utf-8")))
+def test_a_text_has_the_digest_of_its_file(tmp_path_factory, text):
+    path = tmp_path_factory.getbasetemp() / "text"
+    path.write_bytes(text.encode())
+    assert digest_of(path) == digest_of_text(text) == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_equal_settings_have_one_hash_in_any_order_of_keys():
+    assert hash_of({"a": 1, "b": {"c": [1, 2], "d": None}}) == hash_of({"b": {"d": None, "c": [1, 2]}, "a": 1})
+    assert hash_of({"a": [1, 2]}) != hash_of({"a": [2, 1]})

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixelherd.errors import UserError
-from pixelherd.storage.shards import Shards, images_of, is_complete, ranges, write_index
+from pixelherd.storage.shards import Shards, images_of, ranges, write_index
 from pixelherd.storage.stores import create_array, writing
 
 VALUES = np.arange(7 * 2 * 3, dtype="int32").reshape(7, 2, 3)
@@ -66,9 +66,35 @@ def test_an_incomplete_shard_is_refused(tmp_path, folders):
             refused()
 
 
-def test_an_index_that_lacks_a_shard_is_not_complete(tmp_path, folders):
-    assert is_complete(tmp_path / "index.json")  # none yet: it will be made
+def test_an_index_reads_no_other_shards_than_those_that_it_was_made_of(tmp_path, folders):
     write_index(tmp_path / "index.json", folders)
-    assert is_complete(tmp_path / "index.json")
+    with writing(folders[-1], {}) as folder:
+        array = create_array(folder, "values", (len(images_of(folder.name)), 2, 3), "int32")
+        array.flush()
+    with pytest.raises(UserError, match=rf"{folders[-1]} is not what .*index.json names; delete both and run again"):
+        Shards.open(tmp_path / "index.json")
     (folders[-1] / "manifest.json").unlink()
-    assert not is_complete(tmp_path / "index.json")
+    with pytest.raises(UserError, match="incomplete"):
+        Shards.open(tmp_path / "index.json")
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"shards": []}'])
+def test_a_damaged_index_is_refused(tmp_path, folders, content):
+    write_index(tmp_path / "index.json", folders)
+    (tmp_path / "index.json").write_text(content)
+    with pytest.raises(UserError, match=r"index.json is damaged; delete it"):
+        Shards.open(tmp_path / "index.json")
+
+
+def test_damage_is_told_when_it_is_read(tmp_path, folders):
+    write_index(tmp_path / "index.json", folders)
+    path = folders[0] / "values.npy"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x55")
+    shards = Shards.open(tmp_path / "index.json")
+    for read in (lambda: shards.image("values", 0), lambda: shards.all("values"), lambda: shards.lazily("values")[[0]]):
+        with pytest.raises(UserError, match=r"values.npy is damaged; delete"):
+            read()
+
+
+def test_an_address_in_a_name_is_no_matter_to_its_images():
+    assert images_of("00004-00006-0123456789ab") == images_of("00004-00006") == range(4, 7)
