@@ -3,7 +3,6 @@
 Rows and columns are 0-based coordinates of the prepared images; images are named by their id.
 """
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from pixelherd.datasets.classes import IGNORED
 from pixelherd.errors import UserError
-from pixelherd.storage.files import write_csv
+from pixelherd.storage.files import read_csv, write_csv
 
 QUERY_COLUMNS = ("round", "image", "row", "column", "score")
 
@@ -55,24 +54,18 @@ def read_pixels(paths: Sequence[Path | str], columns: Sequence[str], ids: Sequen
     position = {name: index for index, name in enumerate(ids)}
     images, flat, values = [], [], []
     for path in paths:
-        with open(path, newline="") as file:
-            table = csv.DictReader(file)
-            if tuple(table.fieldnames or ()) != tuple(columns):
+        for line, entry in read_csv(path, columns):
+            if entry["image"] not in position:
+                raise UserError(f"{path}, line {line}: the dataset has no image {entry['image']!r}")
+            try:
+                row, column, value = int(entry["row"]), int(entry["column"]), float(entry[columns[-1]])
+            except ValueError:
                 raise UserError(
-                    f"{path}: columns are {table.fieldnames}, not {list(columns)}", remedy="delete it and run again"
-                )
-            for line, entry in enumerate(table, start=2):
-                if entry["image"] not in position:
-                    raise UserError(f"{path}, line {line}: the dataset has no image {entry['image']!r}")
-                try:
-                    row, column, value = int(entry["row"]), int(entry["column"]), float(entry[columns[-1]])
-                except (TypeError, ValueError):
-                    raise UserError(
-                        f"{path}, line {line}: row, column or {columns[-1]} is no number", remedy="mend it"
-                    ) from None
-                images.append(position[entry["image"]])
-                flat.append(row * width + column)
-                values.append(value)
+                    f"{path}, line {line}: row, column or {columns[-1]} is no number", remedy="mend it"
+                ) from None
+            images.append(position[entry["image"]])
+            flat.append(row * width + column)
+            values.append(value)
     return Pixels(np.array(images, dtype=np.int64), np.array(flat, dtype=np.int64), np.array(values))
 
 
