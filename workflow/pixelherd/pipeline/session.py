@@ -22,6 +22,7 @@ from pixelherd.compute import slurm
 from pixelherd.errors import UserError, say
 from pixelherd.pipeline import seals, source
 from pixelherd.pipeline.inputs.work import Work, images_of
+from pixelherd.storage.clock import of_the_future
 from pixelherd.storage.files import hash_of, write_json
 from pixelherd.storage.shards import is_complete
 from pixelherd.study.run import Run
@@ -90,6 +91,8 @@ class Session:
         if main:
             session.tell()
             session.say_what_is_kept()
+            if line := of_the_future(study.results, study.cache):
+                say(line)
             session.drop_incomplete_indices()
             atexit.register(session.ask, Path.cwd())
         return session
