@@ -38,7 +38,6 @@ STYLE = {
     "axes.spines.right": False,
     "axes.axisbelow": True,
     "text.color": INK,
-    "text.parse_math": False,  # names may hold dollars
     "xtick.color": FAINT,
     "ytick.color": FAINT,
     "xtick.labelcolor": INK,
@@ -62,6 +61,11 @@ def styled(draw: Callable[Arguments, None]) -> Callable[Arguments, None]:
             draw(*args, **options)
 
     return wrapper
+
+
+def literal(name: str) -> str:
+    """Return a user's name as matplotlib shows it: dollars would make it a formula, or a broken one."""
+    return name.replace("$", r"\$")
 
 
 def save(figure: "Figure", path: Path, formats: Sequence[str] = ("png", "svg")) -> None:
