@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake that the user can mend, shown as one line.
+    """A mistake that the user can mend, shown as one line, whatever characters names and servers put into it.
 
     Args:
         problem: what is wrong, and where.
@@ -14,8 +14,13 @@ class UserError(Exception):
     """
 
     def __init__(self, problem: str, *, remedy: str | None = None) -> None:
-        super().__init__(problem if remedy is None else f"{problem}; {remedy}")
+        super().__init__(printable(problem if remedy is None else f"{problem}; {remedy}"))
         self.problem, self.remedy = problem, remedy
+
+
+def printable(text: str) -> str:
+    """Spell characters out that would break a line, steer a terminal or cannot be written."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -1,9 +1,10 @@
 """What all settings of a study have in common."""
 
+import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from pixelherd.errors import nearest
 
@@ -71,6 +72,43 @@ def _labels(root: dict[str, Any], option: dict[str, Any]) -> tuple[str | None, s
     """How Pydantic calls a member of a union: by its tag (the kind) or by its class."""
     kind = _resolve(root, option).get("properties", {}).get("kind", {}).get("const")
     return kind, option.get("$ref", "").rsplit("/", 1)[-1]
+
+
+def _usable(path: str) -> str:
+    """Return a path that a file system can have, and that means what it says."""
+    if not path.isprintable():
+        raise ValueError(f"{path!r} holds characters that cannot be seen, such as the end of a line; write it without")
+    if path != path.strip():
+        raise ValueError(f"{path!r} begins or ends with a space; write it without")
+    if path.split("/")[0].startswith("~"):
+        raise ValueError(f"{path!r} begins with ~, which only a shell replaces; write the folder in full")
+    if len(path) > LONGEST_PATH or max(len(os.fsencode(part)) for part in path.split("/")) > LONGEST_NAME:
+        raise ValueError(f"{path[:40]!r}… is longer than file systems take; shorten it")
+    return path
+
+
+LONGEST_NAME, LONGEST_PATH = 200, 1000
+"""Bytes of a file's name and characters of a path; file systems take 255 and 4095, and something is put behind both."""
+
+PathText = Annotated[str, Field(min_length=1), AfterValidator(_usable)]
+
+MANY = 1_000_000_000
+"""More than anything is counted to, and far from where whole numbers of machines end."""
+
+Count = Annotated[int, Field(gt=0, le=MANY)]
+
+Whole = Annotated[int, Field(ge=0, le=MANY)]
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+LONGEST_SIDE = 10_000
+"""Pixels of a side of an image; no network takes so many."""
+
+Side = Annotated[int, Field(gt=0, le=LONGEST_SIDE)]
+
+MOST_PIXELS = LONGEST_SIDE**2
+
+PixelCount = Annotated[int, Field(gt=0, le=MOST_PIXELS)]
 
 
 class Settings(BaseModel):

@@ -16,6 +16,7 @@ from pixelherd.pipeline.session import Session
 from pixelherd.results.registry import TABLES as TABLE_NAMES
 from pixelherd.storage.files import hash_of
 from pixelherd.study import stages
+from pixelherd.study.checks import no_key_twice
 from pixelherd.study.run import Run, round_of
 
 
@@ -32,6 +33,9 @@ if workflow.modifier.path_modifier.prefix or workflow.modifier.path_modifier.mod
 
 REPORTING = ("annotate", "stopping", "write_tables", "write_figures", "write_report", "write_costs")
 SCRIPTS = {name: Path(shipped(f"../scripts/{name}.py")) for name in (*source.RUN_STAGES, *REPORTING)}
+if workflow.is_main_process:
+    for file in workflow.configfiles:
+        in_one_line(no_key_twice, file)
 SESSION = in_one_line(Session.open, config, SCRIPTS, main=workflow.is_main_process)
 if workflow.is_main_process:
     SESSION.before_jobs(workflow, in_one_line)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pixelherd.annotation import oracle
 from pixelherd.datasets.pixels import LABEL_COLUMNS
 from pixelherd.errors import UserError
+from pixelherd.storage.files import harmless, write_csv
 from pixelherd.study import stages
 from pixelherd.study.paths import LABELS, PAGE
 from pixelherd.study.run import Run
@@ -43,6 +44,22 @@ HEADER = "round,image,row,column,label\n"
 )
 def test_answers_come_in_any_order_by_name_or_number(text, labels, tmp_path):
     assert answers(text, tmp_path) == labels
+
+
+@pytest.mark.parametrize("mark", ["", "'"], ids=["by hand", "escaped"])
+@pytest.mark.parametrize(
+    ("image", "name"), [("=1+1", "@sum(1)"), ("-a", "+b"), ("'=a", "'=b"), ("'tis", "'s"), ("-5", "-5")]
+)
+def test_names_that_a_spreadsheet_would_run_come_with_or_without_an_apostrophe(image, name, mark, tmp_path):
+    path = tmp_path / "labels.csv"
+    written = [f"{mark}{each}" if harmless(each) != each else each for each in (image, name)]
+    path.write_text(HEADER + "2,{},3,4,{}\n".format(*written))
+    assert oracle.read_answers(path, [(image, 3, 4)], 2, ["road", name]) == [1]
+
+
+def test_an_escaped_name_is_not_taken_for_the_one_that_looks_so(tmp_path):
+    write_csv(tmp_path / "labels.csv", LABEL_COLUMNS, [(2, "=a", 3, 4, 0), (2, "'=a", 3, 4, 1)])
+    assert oracle.read_answers(tmp_path / "labels.csv", [("'=a", 3, 4), ("=a", 3, 4)], 2, CLASSES) == [1, 0]
 
 
 @pytest.mark.parametrize(

@@ -194,6 +194,23 @@ def test_answers_can_be_taken_from_a_file_and_classes_be_found_by_name(opened, t
 
 
 @pytest.mark.browser
+def test_names_that_a_spreadsheet_would_run_are_escaped_and_taken_over(opened, tmp_path):
+    classes = [ClassInfo(name, (number, 0, 0)) for number, name in enumerate(["=road", "'=road", "-5"])]
+    page = opened(make(predicted=False, classes=classes))
+    for key in "123":
+        page.keyboard.press(key)
+    with page.expect_download() as waiting:
+        page.click("#download")
+    waiting.value.save_as(tmp_path / "labels.csv")
+    with open(tmp_path / "labels.csv", newline="", encoding="utf-8") as file:
+        written = [row[-1] for row in csv.reader(file)][1:]
+    assert sorted(written) == ["''=road", "'=road", "-5"]
+    again = opened(make(predicted=False, classes=classes, number=1), "again.html")
+    again.set_input_files("#open", tmp_path / "labels.csv")
+    again.wait_for_selector("#said:has-text('3 answers taken from the file')")
+
+
+@pytest.mark.browser
 def test_two_tabs_of_a_page_share_their_answers(opened, tmp_path):
     first, second = opened(make()), opened(make())
     first.keyboard.press("1")

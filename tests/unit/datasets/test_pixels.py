@@ -53,11 +53,13 @@ def test_answers_are_the_ground_truth():
     ("text", "message"),
     [
         ("round,image,row,column,score\n", "columns are"),
-        ("", "columns are None"),
+        ("", "columns are none"),
         ("round,image,row,column,label\n0,b,0,0,1\n0,c,0,0,1\n", "line 3: the dataset has no image 'c'"),
         ("round,image,row,column,label\n0,b,0,x,1\n", "line 2: row, column or label is no number"),
         ("round,image,row,column,label\n0,b,0,0,road\n", "line 2: row, column or label is no number"),
-        ("round,image,row,column,label\n0,b,0\n", "line 2: row, column or label is no number"),
+        ("round,image,row,column,label\n0,b,0\n", "line 2: has 3 columns, not 5"),
+        ("round,image,row,column,label\n0,b,0,0,1,2\n", "line 2: has 6 columns, not 5"),
+        ('round,image,row,column,label\n0,"b,0,0,1\n', "is no table of comma-separated values"),
     ],
 )
 def test_files_that_were_spoilt(tmp_path, text, message):

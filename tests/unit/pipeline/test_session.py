@@ -4,6 +4,7 @@ import atexit
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -117,6 +118,16 @@ def test_a_job_that_does_not_see_its_snakemakes_folder_says_so(folder, settings,
     Path(os.environ[session.variable_of(began.work.study)]).unlink()
     with pytest.raises(UserError, match=r"is not there for this job; work on a file system that all nodes share"):
         session.Session.open(settings, scripts, main=False)
+
+
+def test_files_of_the_future_are_named_once(folder, settings, scripts, capsys):
+    path = Path("results") / "runs" / "a.csv"
+    write_text(path, "")
+    os.utime(path, (time.time() + 7260,) * 2)
+    session.Session.open(settings, scripts, main=True)
+    assert f"{path} has a time 2 hours in the future" in capsys.readouterr().err
+    session.Session.open(settings, scripts, main=False)
+    assert "future" not in capsys.readouterr().err
 
 
 def test_finished_runs_of_other_source_are_kept_and_named(folder, settings, scripts, capsys):

@@ -1,5 +1,6 @@
 """Files hold their old content or all of the new, and are the same on every system."""
 
+import csv
 import hashlib
 import json
 
@@ -7,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelherd.storage.files import digest_of, digest_of_text, hash_of, write_csv, write_json, write_text
+from pixelherd.storage.files import (
+    digest_of,
+    digest_of_text,
+    harmless,
+    hash_of,
+    original,
+    read_csv,
+    write_csv,
+    write_json,
+    write_text,
+)
 
 
 def test_tables_are_the_same_on_every_system(tmp_path):
@@ -16,6 +27,48 @@ def test_tables_are_the_same_on_every_system(tmp_path):
     )
     written = (tmp_path / "deep" / "table.csv").read_bytes()
     assert written == 'name,value\n"a, b",1\n"say ""c""",\nd\u00fc,0.5\n'.encode()
+
+
+FORMULAS = [
+    "=1+1",
+    "@SUM(A1)",
+    "+cmd",
+    "-a",
+    "\t=1",
+    "\r=1",
+    "'=1",
+    "''=1",
+    "＝1",
+    "=1,2",
+    '="a"',
+    "=1\n2",
+    "-1-1",
+    "-",
+]
+ORDINARY = ["a", "'tis", "'", "", "a=b", "-0.5", "-1e-05", "+3", "-inf", "'3", " =1", "dü", "''"]
+
+
+def test_no_cell_is_a_formula_and_every_cell_is_read_back(tmp_path):
+    columns, rows = ("=a", "b"), [[cell, f"{cell}x"] for cell in FORMULAS + ORDINARY]
+    write_csv(tmp_path / "table.csv", columns, rows)
+    with open(tmp_path / "table.csv", newline="", encoding="utf-8") as file:
+        written = list(csv.reader(file))
+    for (cell, _), (found, _) in zip(rows, written[1:], strict=True):
+        assert found == (f"'{cell}" if cell in FORMULAS else cell), "ordinary cells keep their bytes"
+    assert [list(row.values()) for _, row in read_csv(tmp_path / "table.csv", columns)] == rows
+
+
+@given(st.text(alphabet=st.one_of(st.sampled_from("'=+-@\t0.1"), st.characters(exclude_categories=["Cs"]))))
+def test_the_escape_is_undone(cell):
+    assert original(harmless(cell)) == cell
+    assert harmless(cell)[:1] not in ("=", "@", "\t", "\r")
+
+
+@pytest.mark.parametrize("cell", FORMULAS[:6])
+def test_files_older_than_the_escape_are_read_as_they_stand(tmp_path, cell):
+    with open(tmp_path / "table.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["name"], [cell]])
+    assert read_csv(tmp_path / "table.csv", ["name"])[0][1] == {"name": cell}
 
 
 def test_a_file_holds_its_old_content_or_all_of_the_new(tmp_path):

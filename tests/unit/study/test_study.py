@@ -10,6 +10,9 @@ import sys
 import jsonschema
 import pytest
 import yaml
+from hypothesis import HealthCheck, given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from pixelherd.errors import UserError
@@ -17,6 +20,7 @@ from pixelherd.heads.settings import LinearSettings, MlpSettings, TrainingSettin
 from pixelherd.selection.methods import SCORES, SELECTIONS
 from pixelherd.storage.files import hash_of
 from pixelherd.study import stages
+from pixelherd.study.checks import no_key_twice
 from pixelherd.study.run import Run
 from pixelherd.study.study import Study, schema
 from unit.places import REPOSITORY
@@ -445,6 +449,213 @@ def test_every_model_of_settings_refuses_unknown_keys_and_infinite_numbers():
     assert {model.__name__ for model in found} == {"Study", *schema()["$defs"]}
     assert all(model.model_config["extra"] == "forbid" for model in found)
     assert not any(model.model_config["allow_inf_nan"] for model in found)
+
+
+PATHS = [
+    "results",
+    "cache",
+    "predict.folder",
+    "predict.images",
+    "features.ddpm.backbone",
+    "features.ddpm.backbone.checkpoint",
+    "datasets.mine.root",
+    "datasets.mine.train_images",
+    "datasets.mine.train_masks",
+    "datasets.mine.test_images",
+    "datasets.mine.test_masks",
+    "datasets.camvid.root",
+]
+
+
+def with_paths(content: dict, place: str, value: object) -> dict:
+    classes = [{"name": "a"}, {"name": "b"}]
+    content["datasets"] |= {
+        "mine": {"kind": "folder", "root": "data", "train_images": "i", "test_images": "t", "test_masks": "m"},
+        "camvid": {"kind": "camvid", "root": "data"},
+    }
+    content["datasets"]["mine"]["classes"] = classes
+    content |= {"predict": {}}
+    if place.endswith("checkpoint"):
+        content["features"]["ddpm"]["backbone"] = {"architecture": "imagenet_256"}
+    put(content, place, value)
+    return content
+
+
+@pytest.mark.parametrize("place", PATHS)
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("", "at least 1 character"),
+        (" ", "begins or ends with a space"),
+        ("data ", "begins or ends with a space"),
+        ("da\0ta", "characters that cannot be seen"),
+        ("da\nta", "characters that cannot be seen"),
+        ("da\x1bta", "characters that cannot be seen"),
+        ("da\ud800ta", "valid string"),
+        ("~/data", "only a shell replaces"),
+        ("n" * 300, "longer than file systems take"),
+        ("ü" * 120, "longer than file systems take"),
+        ("folder/" * 200, "longer than file systems take"),
+        (3, "valid string|give a diffusers folder"),
+        (None, "valid string|give a diffusers folder|^works$"),
+    ],
+)
+def test_a_path_that_no_file_has_is_one_line(content, place, value, message):
+    if value is None and ("mine." in place or place == "predict.images"):
+        return  # no folder
+    with pytest.raises(UserError, match=message) as error:
+        Study.read(with_paths(content, place, value))
+    assert "\n" not in str(error.value) and place.partition(".")[0] in str(error.value) and len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize("place", PATHS)
+@pytest.mark.parametrize("value", ["data", "../data", "/data/a b", "dätä", "a/./b/", "日本", "-x", "a'b", "a#b"])
+def test_paths_of_any_name_are_taken(content, place, value):
+    Study.read(with_paths(content, place, value))
+
+
+@pytest.mark.parametrize(
+    ("results", "cache", "message"),
+    [
+        ("a", "a", "cache: it is the folder of the results"),
+        ("a", "b/../a/", "cache: it is the folder of the results"),
+        ("a", "a/cache", "cache: 'a/cache' lies inside `results`"),
+        (".", "cache", "cache: 'cache' lies inside `results`"),
+        ("cache/a", "cache", "results: 'cache/a' lies inside `cache`"),
+        ("results", "..", "results: 'results' lies inside `cache`"),
+        ("/", "cache", "results: '/' is the root"),
+        ("results", "/..", "cache: '/..' is the root"),
+        ("re{s}", "cache", "results: 're{s}' has braces"),
+        ("results", "c}", "cache: 'c}' has braces"),
+        ("file", "cache", "results: '.*/file' is a file"),
+        ("results", "file/cache", "cache: '.*/file' is a file"),
+        ("linked", "results/cache", "cache: 'results/cache' lies inside `results`"),
+    ],
+)
+def test_results_and_cache_are_folders_apart(content, tmp_path, monkeypatch, results, cache, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "results").mkdir()
+    (tmp_path / "linked").symlink_to("results")
+    with pytest.raises(UserError, match=f"^study: {message}"):
+        Study.read(content | {"results": results, "cache": cache})
+    Study.read(content | {"results": "a", "cache": "ab"})
+
+
+HUGE = [10**9 + 1, 10**30, 10**4000, -(10**30), 1e30]
+
+
+def whole_numbers() -> list[str]:
+    """Where a study has whole numbers."""
+    counted = ["rounds", "threads", "images_per_job", "pictures", "jobs_per_gpu", "budgets.0", "predict.round"]
+    counted += [f"candidates.{key}" for key in ("pixels", "listed", "reserve")]
+    counted += [f"features.ddpm.{key}" for key in ("timesteps.0", "blocks.0", "image_size.0", "draws", "context")]
+    counted += [f"methods.edald.{key}" for key in ("samples", "draws", "candidates.pixels", "candidates.listed")]
+    counted += [f"datasets.demo.{key}" for key in ("train", "test", "size.0")]
+    counted += [f"pretraining.mine.{key}" for key in ("steps", "batch", "layers_per_block", "channels.0", "size.1")]
+    options = ("image_size", "num_res_blocks", "num_channels", "diffusion_steps", "channel_mult.0", "num_heads")
+    counted += [f"features.ddpm.backbone.architecture.{key}" for key in options]
+    counted += [f"head.{key}" for key in ("epochs", "batch_images", "period", "patience", "hidden.0")]
+    return [*counted, "seeds.0", "features.ddpm.noise_seed", "datasets.demo.seed", "pretraining.mine.seed"]
+
+
+@pytest.mark.parametrize("place", whole_numbers())
+@pytest.mark.parametrize("value", HUGE, ids=["1e9", "1e30", "1e4000", "-1e30", "float"])
+def test_numbers_that_nothing_has_are_one_line(content, place, value):
+    pretraining = {**copy.deepcopy(PRETRAINING), "channels": [32], "attention": [0]}
+    content |= {"methods": {"edald": {"candidates": {}}}, "pretraining": {"mine": pretraining}}
+    content |= {"predict": {}, "head": {"kind": "mlp"}}
+    if "architecture" in place:
+        architecture = {"channel_mult": [1, 2]}
+        content["features"]["ddpm"]["backbone"] = {"checkpoint": "x.pt", "architecture": architecture}
+    *parents, key = place.split(".")
+    inner = content
+    for parent in parents:
+        default = {"size": [64, 64], "image_size": [64, 64], "hidden": [32, 32]}.get(parent, {})
+        inner = inner.setdefault(parent, default) if isinstance(inner, dict) else inner[int(parent)]
+    inner[int(key) if isinstance(inner, list) else key] = value
+    if "seed" in place and value == 10**9 + 1:
+        Study.read(content)
+        return
+    with pytest.raises(UserError) as error:
+        Study.read(content)
+    shown = "pretraining.mine" if place.startswith("pretraining") else place.rpartition(".")[0] or place
+    assert str(error.value).startswith(f"study: {shown}") and "\n" not in str(error.value)
+    assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize("place", ["datasets", "features", "methods", "pretraining"])
+@pytest.mark.parametrize("name", ["n" * 101, "n" * 300, "", "a\n", "a\0", "ä", "..", "a/b", "{a}", "\ud800", 3, None])
+def test_names_that_are_no_part_of_a_path_are_one_line(content, place, name):
+    entry = {"pretraining": PRETRAINING, "methods": {"score": "margin"}}.get(place) or next(
+        iter(content[place].values())
+    )
+    content[place] = {name: entry}
+    with pytest.raises(UserError) as error:
+        Study.read(content)
+    assert "\n" not in str(error.value)
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(10**9, 10**12)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["", "/", "..", "a{b}", "n" * 300, "a\0b", "all", "edald", "demo"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings_of_hypothesis(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.data())
+def test_a_study_is_read_or_refused_in_one_line(settings, data):
+    content = copy.deepcopy(settings)
+    for _ in range(data.draw(st.integers(1, 3))):
+        inner, places = content, []
+        while isinstance(inner, dict) and inner and (not places or data.draw(st.booleans())):
+            places.append(inner)
+            key = data.draw(st.sampled_from([*inner, *(Study.model_fields if inner is content else ["kind", "x"])]))
+            inner = inner.get(key)
+        places[-1][key] = data.draw(VALUES)
+    try:
+        study = Study.read(content)
+    except UserError as error:
+        assert str(error).isprintable() and str(error).startswith("study: ")
+    else:
+        study.runs()
+        assert Study.read(study.content()) == study
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rounds: 1\nseeds: [0]\nrounds: 2\n", "line 3: `rounds` is given already in line 1; delete one of them"),
+        ("methods:\n  a: {score: x}\n  b:\n  a:\n", "line 4: `a` is given already in line 2"),
+        ("a: [{b: 1, b: 2}]", "line 1: `b` is given already in line 1"),
+        ('{"a": 1,\n"a": 2}', "line 2: `a` is given already in line 1"),
+    ],
+)
+def test_a_key_that_is_given_twice_is_one_line(tmp_path, text, message):
+    (tmp_path / "study.yaml").write_text(text)
+    with pytest.raises(UserError, match=re.escape(message)):
+        no_key_twice(tmp_path / "study.yaml")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "3", "[1, 1]", "a: &x {b: 1}\nc: *x\n", "a: [", "a: &x [*x]", "\xff", "? [a]\n: 1\n? [a]\n: 2"]
+)
+def test_files_without_a_key_twice(tmp_path, text):
+    (tmp_path / "study.yaml").write_text(text, encoding="latin-1")
+    no_key_twice(tmp_path / "study.yaml")
+    no_key_twice(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_no_study_of_the_repository_gives_a_key_twice(path):
+    no_key_twice(path)
 
 
 def test_all_mistakes_are_told_at_once(content):

@@ -8,13 +8,13 @@ has the columns of ``labels.csv`` in a run's folder; its rows may come in any or
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pixelherd.datasets.pixels import CANNOT_TELL, LABEL_COLUMNS
+from pixelherd.datasets.pixels import CANNOT_TELL, LABEL_COLUMNS, QUERY_COLUMNS
 from pixelherd.datasets.prepare import classes_of
 from pixelherd.errors import UserError, nearest
-from pixelherd.storage.files import digest_of, write_json
+from pixelherd.storage.files import digest_of, original, read_csv, write_json
 from pixelherd.study.run import Run
 from pixelherd.study.stages import identity
 from pixelherd.study.study import Study
@@ -28,8 +28,8 @@ Pixel = tuple[str, int, int]
 
 def read_asked(path: Path | str) -> list[Pixel]:
     """The pixels that a ``queries.csv`` asks for, in its order."""
-    with open(path, newline="", encoding="utf-8") as file:
-        return [(line["image"], int(line["row"]), int(line["column"])) for line in csv.DictReader(file)]
+    rows = read_csv(path, QUERY_COLUMNS)
+    return [(entry["image"], int(entry["row"]), int(entry["column"])) for _, entry in rows]
 
 
 def read_answers(
@@ -52,6 +52,7 @@ def read_answers(
             or an unknown class; the message names the line.
     """
     place = {pixel: number for number, pixel in enumerate(asked)}
+    images = {image for image, _, _ in asked}
     names = _by_name(classes)
     labels: list[int | None] = [None] * len(asked)
     seen: dict[Pixel, int] = {}
@@ -77,7 +78,7 @@ def read_answers(
             raise UserError(f"{where}: round, row and column must be whole numbers", remedy="mend the line")
         if int(number) != round_number:
             raise UserError(f"{where}: answers round {number}, but this is the file of round {round_number}")
-        pixel = image, int(at[0]), int(at[1])
+        pixel = _meant(image, images), int(at[0]), int(at[1])
         if pixel not in place:
             raise UserError(
                 f"{where}: row {pixel[1]}, column {pixel[2]} of image {image!r} was not asked in round {round_number}",
@@ -117,6 +118,11 @@ def _by_name(classes: Sequence[str]) -> dict[str, int]:
     return {name.casefold().strip(): label for label, name in reversed(list(enumerate(classes)))}
 
 
+def _meant(cell: str, known: Container[str]) -> str:
+    """What a cell names, with the apostrophe that keeps spreadsheets from running it or, written by hand, without."""
+    return original(cell) if original(cell) in known else cell
+
+
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 10
 
@@ -130,8 +136,9 @@ def _label(text: str, names: Mapping[str, int], classes: Sequence[str], where: s
         raise UserError(
             f"{where}: label {text} is no class", remedy=f"labels are 0 to {len(classes) - 1}, or {CANNOT_TELL}"
         )
-    if text.casefold() in names:
-        return names[text.casefold()]
+    name = _meant(text.casefold(), names)
+    if name in names:
+        return names[name]
     if text.casefold() == UNKNOWN:
         return CANNOT_TELL
     raise UserError(f"{where}: unknown class {text!r}{nearest(text, [*classes, UNKNOWN])}")

@@ -6,7 +6,6 @@ they agree. The set is the context pixels, a uniform sample of the pixels of all
 the predictions settle, not that they are right.
 """
 
-import csv
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pixelherd.storage.files import write_csv
+from pixelherd.storage.files import read_csv, write_csv
 
 if TYPE_CHECKING:
     from pixelherd.heads.network import Head
@@ -88,6 +87,5 @@ def read(paths: Sequence[Path | str]) -> list[dict[str, float]]:
     """The rounds' rows, NaN for what is empty."""
     rows = []
     for path in paths:
-        with open(path, newline="") as file:
-            rows += [{name: float(value or "nan") for name, value in row.items()} for row in csv.DictReader(file)]
+        rows += [{name: float(value or "nan") for name, value in row.items()} for _, row in read_csv(path, COLUMNS)]
     return rows

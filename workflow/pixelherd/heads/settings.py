@@ -6,13 +6,11 @@ from pydantic import (
     Discriminator,
     Field,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
-    PositiveInt,
     Tag,
 )
 
-from pixelherd.settings import Settings
+from pixelherd.settings import Count, Seed, Settings
 
 Balance = Literal["none", "balanced", "sqrt"]
 
@@ -37,26 +35,22 @@ class MlpSettings(Settings):
     """The paper's network of three layers and its training; the defaults are those of the paper."""
 
     kind: Literal["mlp"] = Field(default="mlp", description="The paper's network of three layers.")
-    hidden: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)] | None = Field(
+    hidden: Annotated[list[Annotated[int, Field(gt=0, le=65_536)]], Field(min_length=2, max_length=2)] | None = Field(
         default=None,
         description="Widths of the two hidden layers; null means 128 and 32, or 256 and 128 from 30 classes on.",
     )
-    epochs: PositiveInt = Field(default=50, description="Largest number of passes over the labelled batches.")
-    batch_images: PositiveInt = Field(default=5, description="Images in a batch; batches without a label are skipped.")
+    epochs: Count = Field(default=50, description="Largest number of passes over the labelled batches.")
+    batch_images: Count = Field(default=5, description="Images in a batch; batches without a label are skipped.")
     learning_rate: PositiveFloat = Field(default=1e-3, description="Adam's learning rate in the first epoch.")
     weight_decay: NonNegativeFloat = Field(default=1e-5, description="Adam's weight decay.")
-    period: PositiveInt = Field(
-        default=5, description="Epochs in which the cosine schedule falls to its minimum (T_max)."
-    )
+    period: Count = Field(default=5, description="Epochs in which the cosine schedule falls to its minimum (T_max).")
     minimum_learning_rate: NonNegativeFloat = Field(default=1e-6, description="Bottom of the cosine schedule.")
-    patience: PositiveInt = Field(
-        default=50, description="Batches without a new lowest loss before training may stop early."
-    )
+    patience: Count = Field(default=50, description="Batches without a new lowest loss before training may stop early.")
     accuracy: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.95,
         description="Training stops early only after a batch whose labelled pixels are right more often than this.",
     )
-    minimum_epochs: PositiveInt = Field(
+    minimum_epochs: Count = Field(
         default=5, description="First epoch whose losses count for `patience`, and in which training may stop early."
     )
     context: Literal["kept", "all"] = Field(
@@ -90,8 +84,8 @@ class TrainingSettings(Settings):
     """What a run's heads depend on besides its features and labels."""
 
     head: HeadSettings = Field(description="Of the head.")
-    seed: NonNegativeInt = Field(description="Seed of the run: of the weights, and of the order of images.")
-    threads: PositiveInt = Field(description="Numerical threads, since sums differ with them.")
+    seed: Seed = Field(description="Seed of the run: of the weights, and of the order of images.")
+    threads: Count = Field(description="Numerical threads, since sums differ with them.")
 
     def identity(self) -> dict[str, Any]:
         """Return what results depend on, as JSON; seals without a kind are older than it, and of the paper's head."""

@@ -24,6 +24,7 @@ from pixelherd.datasets.originals import Digests
 from pixelherd.errors import UserError, say
 from pixelherd.pipeline import seals, source, upkeep
 from pixelherd.pipeline.inputs.work import Work
+from pixelherd.storage.clock import of_the_future
 from pixelherd.storage.files import hash_of, write_json
 from pixelherd.study import checks, plan
 from pixelherd.study.addresses import files_of_backbones
@@ -84,6 +85,8 @@ class Session:
             session.drop_incomplete_indices()
             session.tell()
             session.say_what_is_kept()
+            if line := of_the_future(study.results, study.cache):
+                say(line)
             atexit.register(session.ask, Path.cwd())
         return session
 

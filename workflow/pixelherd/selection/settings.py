@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field
 
 from pixelherd.errors import UserError
-from pixelherd.settings import Settings
+from pixelherd.settings import PixelCount, Settings, Whole
 
 if TYPE_CHECKING:
     from pixelherd.datasets.pixels import Pixels
@@ -19,11 +19,11 @@ Kernel = Literal["rbf", "laplace", "cauchy", "student_t", "rational_quadratic", 
 class ListSettings(Settings):
     """Stage 1 within an image: which pixels may be listed, and how many are."""
 
-    pixels: PositiveInt | Literal["all"] = Field(
+    pixels: PixelCount | Literal["all"] = Field(
         default=10_000, description="Random pixels of an image among which its list is herded, or `all`."
     )
-    listed: PositiveInt = Field(default=50, description="K, the pixels that an image offers in every round.")
-    reserve: NonNegativeInt = Field(
+    listed: PixelCount = Field(default=50, description="K, the pixels that an image offers in every round.")
+    reserve: Whole = Field(
         default=50, description="Further listed pixels that take the place of those labelled already."
     )
     kernel: Kernel = Field(default="rbf", description="Similarity kernel of local and global herding.")

@@ -2,12 +2,15 @@
 
 import csv
 import hashlib
-import io
+import itertools
 import json
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+from pixelherd.errors import UserError
 
 
 def digest_of(path: Path) -> str:
@@ -49,13 +52,56 @@ def keep(path: Path) -> None:
         os.close(descriptor)
 
 
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.ASCII | re.IGNORECASE)
+
+
+def harmless(cell: Any) -> Any:
+    """Put an apostrophe before a text that a spreadsheet would run as a formula; all else stays as it is."""
+    if isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell
+
+
+def original(cell: str) -> str:
+    """Undo :func:`harmless`; what was never escaped stays as it is, too."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
 def write_csv(path: Path | str, columns: Iterable[object], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table with a line of column names, fields apart by commas and lines by line feeds, atomically."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(columns)
-    table.writerows(rows)
-    write_text(path, text.getvalue())
+    """Write a table with a line of column names, fields apart by commas and lines by line feeds, atomically.
+
+    Names come from others, and tables are opened in spreadsheets: no cell is a formula. :func:`read_csv` undoes that.
+    """
+    write_text(path, "".join(",".join(map(_field, row)) + "\n" for row in itertools.chain([columns], rows)))
+
+
+def _field(cell: object) -> str:
+    """A cell in quotation marks where it needs them; older csv modules leave a carriage return without."""
+    text = "" if cell is None else str(harmless(cell))
+    return '"' + text.replace('"', '""') + '"' if re.search('[",\r\n]', text) else text
+
+
+def read_csv(path: Path | str, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """Read a table that :func:`write_csv` wrote: for every row its line, and its cells by column.
+
+    Raises:
+        UserError: it is no such table, or has other columns.
+    """
+    remedy = "mend it, or delete it and run again"
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            table = csv.reader(file, strict=True)
+            rows = [(table.line_num, [original(cell) for cell in row]) for row in table if row]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no table of comma-separated values ({error})", remedy=remedy) from None
+    found = rows[0][1] if rows else []
+    if found != list(columns):
+        raise UserError(f"{path}: columns are {','.join(found) or 'none'}, not {','.join(columns)}", remedy=remedy)
+    for line, row in rows[1:]:
+        if len(row) != len(columns):
+            raise UserError(f"{path}, line {line}: has {len(row)} columns, not {len(columns)}", remedy=remedy)
+    return [(line, dict(zip(columns, row, strict=True))) for line, row in rows[1:]]
 
 
 def write_json(path: Path | str, content: dict | list) -> None:

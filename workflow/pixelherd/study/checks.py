@@ -1,7 +1,11 @@
 """What a study must fulfil besides the form of its file: names that exist, settings that do something, budgets."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import yaml
 
 from pixelherd.errors import UserError, nearest
 from pixelherd.selection.methods import SCORES, SELECTIONS, meant
@@ -22,6 +26,7 @@ def check(study: "Study") -> None:
     Raises:
         ValueError: they do not; the message begins with the key.
     """
+    _check_folders(study.results, study.cache)
     if study.methods and not study.features:
         raise ValueError("features: methods choose pixels by their features; add an entry, or delete `methods`")
     for name in study.methods:
@@ -46,6 +51,60 @@ def check(study: "Study") -> None:
         # 1 is a pixel and 1.0 a pixel per image: only what is written alike is the same
         if len(set(map(str, entries))) < len(entries):
             raise ValueError(f"{key}: an entry appears twice")
+
+
+def _check_folders(results: str, cache: str) -> None:
+    """Check that each can be a folder of its own, and that deleting the cache deletes no results."""
+    places = {}
+    for key, name in (("results", results), ("cache", cache)):
+        if set(name) & set("{}"):
+            raise ValueError(f"{key}: {name!r} has braces, which stand for wildcards in paths of the workflow")
+        places[key] = place = Path(os.path.realpath(name))
+        if place == place.parent:
+            raise ValueError(f"{key}: {name!r} is the root of the file system; name a folder of the study")
+        if file := next((each for each in (place, *place.parents) if each.is_file()), None):
+            raise ValueError(f"{key}: {str(file)!r} is a file; name a folder")
+    if places["results"] == places["cache"]:
+        raise ValueError("cache: it is the folder of the results, which are kept; name another, which may be deleted")
+    if places["results"] in places["cache"].parents:
+        raise ValueError(f"cache: {cache!r} lies inside `results`, which are kept as a whole; name a folder beside it")
+    if places["cache"] in places["results"].parents:
+        raise ValueError(f"results: {results!r} lies inside `cache`, which may be deleted; name a folder beside it")
+
+
+def no_key_twice(path: Path | str) -> None:
+    """Check that a study file gives no key twice: its reader would take the last and say nothing.
+
+    Raises:
+        UserError: a key stands twice in a mapping; the message names both lines.
+    """
+    try:
+        root = yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return  # whoever reads the file says what is wrong with it
+    for mapping in _mappings(root):
+        lines: dict[str, int] = {}
+        for key in (key for key, _ in mapping.value if isinstance(key, yaml.ScalarNode)):
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                where = f"{path}, line {line}: `{key.value}`"
+                raise UserError(f"{where} is given already in line {lines[key.value]}", remedy="delete one of them")
+            lines[key.value] = line
+
+
+def _mappings(root: "yaml.Node | None") -> Iterator["yaml.MappingNode"]:
+    """Every mapping of a YAML document, once."""
+    nodes, seen = [root], set()
+    while nodes:
+        node = nodes.pop()
+        if id(node) in seen:  # an alias
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            yield node
+            nodes += [each for pair in node.value for each in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            nodes += node.value
 
 
 def _check_method(study: "Study", name: str) -> None:

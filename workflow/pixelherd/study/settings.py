@@ -1,14 +1,13 @@
 """What a study file may say, as Pydantic models: they check it, and the JSON schema is made from them."""
 
 import difflib
-import math
+import reprlib
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
-    NonNegativeInt,
     PlainValidator,
     PositiveInt,
     Tag,
@@ -17,21 +16,23 @@ from pydantic import (
 from pixelherd.features.backbones.settings import Checkpoint, HubModel
 from pixelherd.heads.settings import HeadSettings
 from pixelherd.selection.settings import Kernel, ListSettings
-from pixelherd.settings import Settings
+from pixelherd.settings import MOST_PIXELS, Count, PathText, PixelCount, Seed, Settings, Side, Whole
 
 
 def _budget(value: Any) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST_PIXELS:
         raise ValueError(
-            f"{value!r} is no budget; write pixels as a whole number such as 40, or with a decimal point as a multiple "
-            "of the training images such as 0.1"
+            f"{reprlib.repr(value)} is no budget; write pixels as a whole number such as 40, or with a decimal point "
+            f"as a multiple of the training images such as 0.1, at most {MOST_PIXELS:,}"
         )
     return value
 
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]  # it becomes part of paths
 
-Budget = Annotated[int | float, PlainValidator(_budget, json_schema_input_type=Annotated[float, Field(gt=0)])]
+Budget = Annotated[
+    int | float, PlainValidator(_budget, json_schema_input_type=Annotated[float, Field(gt=0, le=MOST_PIXELS)])
+]
 
 
 class Pretrained(Settings):
@@ -51,7 +52,7 @@ def _origin(backbone: Any) -> str | None:
 
 
 BackboneSettings = Annotated[
-    Annotated[str, Tag("folder")]
+    Annotated[PathText, Tag("folder")]
     | Annotated[Checkpoint, Tag("Checkpoint")]
     | Annotated[HubModel, Tag("HubModel")]
     | Annotated[Pretrained, Tag("Pretrained")],
@@ -71,20 +72,24 @@ class FeatureSettings(Settings):
         "checkpoint of guided-diffusion; `{diffusers: ID}` for a model of the Hugging Face hub; or `{pretrain: NAME}` "
         "for one this study trains."
     )
-    timesteps: list[NonNegativeInt] = Field(
+    timesteps: list[Whole] = Field(
         default=[50, 150, 250], min_length=1, description="Diffusion timesteps t at which activations are read."
     )
-    blocks: list[NonNegativeInt] = Field(
+    blocks: list[Whole] = Field(
         min_length=1, description="Decoder blocks read, numbered from 0 over all decoder blocks of the network."
     )
-    image_size: tuple[PositiveInt, PositiveInt] | None = Field(
+    image_size: tuple[Side, Side] | None = Field(
         default=None, description="[height, width] that the network sees; by default the dataset's own size."
     )
-    noise_seed: int = Field(default=0, description="Key of the noise draws; seeds of runs do not change them.")
-    draws: PositiveInt = Field(
-        default=5, description="M, the noise draws besides the base draw, for scores that measure disagreement."
+    noise_seed: int = Field(
+        default=0, gt=-(2**63), lt=2**63, description="Key of the noise draws; seeds of runs do not change them."
     )
-    context: PositiveInt = Field(
+    draws: PositiveInt = Field(
+        default=5,
+        le=1000,
+        description="M, the noise draws besides the base draw, for scores that measure disagreement.",
+    )
+    context: PixelCount = Field(
         default=256,
         description="Pixels kept from every training image, unlabelled: BatchNorm's statistics come from them, and "
         "random selection chooses among them.",
@@ -113,9 +118,9 @@ class CandidateSettings(ListSettings):
 class CandidateChanges(Settings):
     """What of the study's `candidates` is different for one method."""
 
-    pixels: PositiveInt | Literal["all"] | None = Field(default=None, description="Instead of `candidates.pixels`.")
-    listed: PositiveInt | None = Field(default=None, description="Instead of `candidates.listed`.")
-    reserve: NonNegativeInt | None = Field(default=None, description="Instead of `candidates.reserve`.")
+    pixels: PixelCount | Literal["all"] | None = Field(default=None, description="Instead of `candidates.pixels`.")
+    listed: PixelCount | None = Field(default=None, description="Instead of `candidates.listed`.")
+    reserve: Whole | None = Field(default=None, description="Instead of `candidates.reserve`.")
     kernel: Kernel | None = Field(default=None, description="Instead of `candidates.kernel`.")
     bandwidth: float | None = Field(default=None, gt=0, description="Instead of `candidates.bandwidth`.")
 
@@ -151,13 +156,14 @@ class MethodSettings(Settings):
     samples: int = Field(
         default=5,
         ge=2,
+        le=1000,
         description="Samples of a head that scores compare: of `mlp` with dropout on, of `linear` from the posterior "
         "of its weights.",
     )
-    epochs: PositiveInt | None = Field(
+    epochs: Count | None = Field(
         default=None, description="Epochs of this method's `mlp` heads, instead of `head.epochs`."
     )
-    draws: PositiveInt | None = Field(
+    draws: Count | None = Field(
         default=None, description="M of this method: the first so many of the features' `draws`; by default all."
     )
     candidates: CandidateChanges = Field(
@@ -166,7 +172,7 @@ class MethodSettings(Settings):
     features: Annotated[list[Name], Field(min_length=1)] | None = Field(
         default=None, description="Features that this method runs on; by default all of its dataset."
     )
-    seeds: Annotated[list[NonNegativeInt], Field(min_length=1)] | None = Field(
+    seeds: Annotated[list[Seed], Field(min_length=1)] | None = Field(
         default=None, description="Seeds of this method instead of the study's, where it deserves more or costs much."
     )
 
@@ -198,14 +204,14 @@ class PublishedSettings(Settings):
 class PredictionSettings(Settings):
     """What `snakemake predict` does; changes no run."""
 
-    images: str | None = Field(default=None, description="Folder of new images, searched with its subfolders.")
+    images: PathText | None = Field(default=None, description="Folder of new images, searched with its subfolders.")
     run: str | None = Field(
         default=None,
         description="Whose head: a run's path below `results/runs`, such as `mine/ddpm/edald/budget-30/seed-0`; by "
         "default the study's first run.",
     )
-    round: NonNegativeInt | None = Field(default=None, description="Which head of the run; by default the last.")
-    folder: str = Field(default="predictions", description="Where masks and overlays are written.")
+    round: Whole | None = Field(default=None, description="Which head of the run; by default the last.")
+    folder: PathText = Field(default="predictions", description="Where masks and overlays are written.")
     confidence: bool = Field(default=False, description="Write maps of the probability of the predicted class too.")
 
 

@@ -6,11 +6,11 @@ workflow stage takes from them exactly the settings that it uses. Reading a stud
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, Literal
 
 from pydantic import (
     Field,
-    NonNegativeInt,
     PositiveInt,
     ValidationError,
     model_validator,
@@ -21,7 +21,7 @@ from pixelherd.errors import UserError, nearest
 from pixelherd.features.backbones.settings import PretrainingSettings
 from pixelherd.heads.settings import HeadSettings, LinearSettings, MlpSettings
 from pixelherd.selection.methods import SCORES, SELECTIONS
-from pixelherd.settings import Settings, explain
+from pixelherd.settings import Count, PathText, Seed, Settings, Whole, explain
 from pixelherd.study import checks
 from pixelherd.study.paths import Paths
 from pixelherd.study.run import Run
@@ -51,8 +51,8 @@ class Study(Settings):
         description="Pixels a round: a whole number of pixels, or (with a decimal point) a multiple of the number of "
         "training images.",
     )
-    seeds: list[NonNegativeInt] = Field(default=[0], min_length=1, description="Seeds of the runs.")
-    rounds: PositiveInt = Field(default=10, description="Rounds of a run.")
+    seeds: list[Seed] = Field(default=[0], min_length=1, description="Seeds of the runs.")
+    rounds: PositiveInt = Field(default=10, le=10_000, description="Rounds of a run.")
     oracle: Literal["masks", "csv"] = Field(
         default="masks",
         description="Who answers the queries: the training images' masks, or a person, by a CSV file for each round "
@@ -68,21 +68,25 @@ class Study(Settings):
     pretraining: dict[Name, PretrainingSettings] = Field(
         default={}, description="Backbones that `snakemake pretrain` trains, by name."
     )
-    results: str = Field(default="results", description="Folder of what the study produces: small, kept.")
-    cache: str = Field(default="cache", description="Folder of features and lists: large, may be deleted any time.")
-    images_per_job: PositiveInt = Field(default=16, description="Images a job; changes no result.")
-    pictures: NonNegativeInt = Field(
+    results: PathText = Field(default="results", description="Folder of what the study produces: small, kept.")
+    cache: PathText = Field(
+        default="cache", description="Folder of features and lists: large, may be deleted any time."
+    )
+    images_per_job: Count = Field(default=16, description="Images a job; changes no result.")
+    pictures: Whole = Field(
         default=3, description="Images of each split that a run's pictures show; finished runs keep theirs."
     )
     device: str = Field(default="auto", description="`auto`, `cpu`, `cuda` or `mps`.")
     jobs_per_gpu: PositiveInt = Field(
-        default=1, description="Jobs that share a GPU; with `--resources gpu=N` N is the number of jobs altogether."
+        default=1,
+        le=1024,
+        description="Jobs that share a GPU; with `--resources gpu=N` N is the number of jobs altogether.",
     )
     refresh: bool = Field(
         default=False, description="Redo finished runs that another version of pixelherd's source made."
     )
     threads: PositiveInt = Field(
-        default=1, description="Numerical threads of a job. Sums differ with it, so it is part of the study."
+        default=1, le=1024, description="Numerical threads of a job. Sums differ with it, so it is part of the study."
     )
 
     @classmethod
@@ -241,6 +245,7 @@ class Study(Settings):
         return getattr(self.datasets[dataset], "evaluate_at", "prepared") == "original"
 
 
+@cache
 def schema() -> dict[str, Any]:
     """The JSON schema of a study file, for editors; `config.schema.json` holds it."""
     return Study.model_json_schema()

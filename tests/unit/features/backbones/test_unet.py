@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -263,6 +264,64 @@ def test_folders_that_are_incomplete(plain, tmp_path):
     (plain / "unet" / "config.json").unlink()
     with pytest.raises(UserError, match="has no unet/config"):
         geometry(plain, SIZE, [0])
+
+
+PARTS = {"unet": ["diffusers", "UNet2DModel"], "scheduler": ["diffusers", "DDIMScheduler"]}
+
+
+@pytest.mark.parametrize("where", ["index", "folder", "both"])
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [("vqvae", "VQModel"), ("vae", "AutoencoderKL"), ("text_encoder", "CLIPText"), ("mel", "Mel")],
+)
+def test_pipelines_with_more_than_a_network_of_pixels_are_refused(plain, part, kind, where):
+    if where != "folder":
+        (plain / "model_index.json").write_text(json.dumps(PARTS | {part: ["diffusers", kind], "_class_name": "X"}))
+    if where != "index":
+        (plain / part).mkdir()
+        (plain / part / "config.json").write_text(json.dumps({"_class_name": kind}))
+    for read in (lambda: geometry(plain, SIZE, [0]), lambda: manifest.load(plain), lambda: manifest.manifest(plain)):
+        with pytest.raises(UserError, match=rf"backbone .* has unet UNet2DModel, .*{part} {kind}; pixelherd needs an"):
+            read()
+
+
+@pytest.mark.parametrize("index", ["{", "[]", "3", "null"])
+def test_an_index_that_is_none(plain, index):
+    (plain / "model_index.json").write_text(index)
+    with pytest.raises(UserError, match=r"model_index.json is not .*; fetch or convert"):
+        geometry(plain, SIZE, [0])
+
+
+def test_pipelines_of_a_network_and_its_scheduler_may_have_an_index(plain):
+    index = PARTS | {"_class_name": "DDPMPipeline", "_diffusers_version": "0.1", "safety": [None, None], "odd": []}
+    (plain / "model_index.json").write_text(json.dumps(index))
+    (plain / "samples").mkdir()
+    (plain / "unet_ema").mkdir()
+    (plain / "unet_ema" / "config.json").write_text((plain / "unet" / "config.json").read_text())
+    assert manifest.load(plain).blocks == 4
+
+
+@pytest.mark.parametrize("variant", ["fp16", "non_ema"])
+@pytest.mark.parametrize(("safe", "shard"), [(True, "10GB"), (True, "20KB"), (False, "10GB")])
+def test_weights_that_there_are_as_a_variant_alone(plain, variant, safe, shard):
+    expected = manifest.load(plain).network
+    shutil.rmtree(plain / "unet")
+    options = dict(variant=variant, safe_serialization=safe, max_shard_size=shard)
+    build(**NETWORKS["plain"]).half().save_pretrained(plain / "unet", **options)
+    found = manifest.load(plain).network
+    assert found.dtype == torch.float32
+    for name, tensor in found.state_dict().items():
+        assert torch.equal(tensor, expected.state_dict()[name].half().float())
+
+
+def test_of_several_variants_the_plain_one_is_taken_and_none_is_guessed(plain):
+    network, expected = build(**NETWORKS["plain"]), manifest.load(plain).network
+    for variant in ("fp16", "bf16"):
+        network.half().save_pretrained(plain / "unet", variant=variant)
+    assert torch.equal(manifest.load(plain).network.conv_in.weight, expected.conv_in.weight)
+    (plain / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(UserError, match="has weights as bf16 and fp16; leave one of them there"):
+        manifest.load(plain)
 
 
 # Manifests

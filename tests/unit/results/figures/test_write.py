@@ -1,5 +1,8 @@
 """All figures of a study: which files are drawn, and the same bytes."""
 
+import json
+import shutil
+
 import matplotlib
 import pytest
 
@@ -26,6 +29,18 @@ def test_same_files_and_bytes_whatever_the_users_settings(study, tmp_path):
         "toy/ddpm/budget-all/overlay-full.png",
     ]
     assert one == two
+
+
+@pytest.mark.parametrize("name", ["$x_{$", "$\\frac$ <svg onload=1>"])
+def test_names_are_shown_as_they_are(study, tmp_path, name):
+    folder = tmp_path / "run"
+    shutil.copytree(study[0], folder)
+    seal = json.loads((folder / "run.json").read_text())
+    seal["classes"][0]["name"] = name
+    (folder / "run.json").write_text(json.dumps(seal))
+    write_figures([folder], 3, tmp_path / "figures", METHODS)
+    drawn = [content for file, content in files(tmp_path / "figures").items() if file.endswith(".svg")]
+    assert drawn and not any(b"<svg onload" in content for content in drawn)
 
 
 def test_only_the_rounds_asked_for_are_drawn(study, tmp_path):

@@ -1,13 +1,16 @@
 """Markdown and LaTeX of tables: what needs escaping, and tables that a typesetter accepts."""
 
+import csv
+import io
 import re
 
 import pandas as pd
 import pytest
 
 from pixelherd.results.pages.cells import wide
-from pixelherd.results.pages.format import Page, Section, latex_text, literal
+from pixelherd.results.pages.format import Page, Section, html_text, latex_text, literal
 from pixelherd.results.setups import Setup
+from pixelherd.storage.files import original
 
 PAGE = Page(
     "final",
@@ -71,6 +74,39 @@ def test_names_of_classes_are_no_markup():
     heads = [head.strip() for head in re.split(r"(?<!\\)\|", page.markdown().splitlines()[6])]
     assert heads == ["", "method", r"a\|b", r"\*c\*", "d_e", ""]
     assert r"method & a$|$b & *c* & d\_e \\" in page.latex()
+
+
+HOSTILE = [
+    "<img src=x onerror=alert(1)>",
+    "</td>",
+    "<!--",
+    "=1+1",
+    "@a",
+    "\\<b>",
+    "&lt;b",
+    "[a](http://b)",
+    "`c",
+    "a\n|b",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_run_nowhere(name):
+    rows = [["toy", "ddpm", "3", "edald", name, "1", 0.5], ["toy", "ddpm", "3", "edald", "b", "2", -0.5]]
+    table = pd.DataFrame(rows, columns=["dataset", "features", "budget", "method", "class", "pixels", "gain"])
+    page = Page("any", "Any", f"Note of {literal(name)}", wide(table, "class", table["pixels"]), values=table)
+    markdown = page.markdown()
+    assert not re.search(r"(?<!\\)((\\\\)*)(<[A-Za-z/!?]|&\w+;|\]\(|`)", markdown)
+    assert all(line.count("|") - line.count(r"\|") == 4 for line in markdown.splitlines() if line.startswith("|"))
+    assert "<" not in html_text(name)
+    cells = [row for row in csv.reader(io.StringIO(page.csv()))]
+    assert not any(cell[:1] in ("=", "@") for row in cells for cell in row)
+    assert [original(row[4]) for row in cells[1:]] == [name, "b"] and cells[2][-1] == "-0.5"
+    page.latex()
+
+
+def test_a_row_of_latex_does_not_begin_like_an_option():
+    assert latex_text("[1] a") == "{[}1] a" and latex_text("a [1]") == "a [1]" and "\n" not in latex_text("a\n\nb")
 
 
 def test_long_tables_break_over_pages_in_latex():

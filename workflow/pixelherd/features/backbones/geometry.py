@@ -4,8 +4,9 @@ Planning reads this for every study, so nothing here imports torch or diffusers.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pixelherd.errors import UserError
 
@@ -80,9 +81,45 @@ def read_unet(path: Path | str) -> dict:
     """The configuration of an unconditional RGB `UNet2DModel`.
 
     Raises:
-        UserError: it is missing, unreadable, or of a network whose decoder we do not know how to walk.
+        UserError: it is missing, unreadable, of a network whose decoder we do not know how to walk, or of one that sees
+            something else than pixels.
     """
-    return check_unet(_read(path, "unet", "config.json"), Path(path) / "unet" / "config.json")
+    config = check_unet(_read(path, "unet", "config.json"), Path(path) / "unet" / "config.json")
+    check_parts(_parts(located(path)), f"backbone {path}")
+    return config
+
+
+def check_parts(parts: Mapping[str, str], what: str) -> None:
+    """Refuse pipelines with more than a network and its scheduler: with an autoencoder, the network sees latents.
+
+    Args:
+        parts: the class of each part.
+        what: is named in the error.
+
+    Raises:
+        UserError: there are other parts.
+    """
+    if parts.keys() != {"unet", "scheduler"} or parts["unet"] != "UNet2DModel":
+        held = ", ".join(f"{name} {kind}" for name, kind in parts.items()) or "nothing of it"
+        remedy = "pixelherd needs an unconditional UNet2DModel of pixels and its scheduler alone"
+        raise UserError(f"{what} has {held}", remedy=remedy)
+
+
+def indexed_parts(index: Mapping[str, Any]) -> dict[str, str]:
+    """The class of each part that a ``model_index.json`` names."""
+    lists = {name: value for name, value in index.items() if isinstance(value, list) and len(value) == 2}
+    return {name: str(kind) for name, (library, kind) in lists.items() if library is not None}
+
+
+def _parts(folder: Path) -> dict[str, str]:
+    """The class of each part of a diffusers folder, as its index says and as its subfolders say themselves."""
+    index = folder / "model_index.json"
+    parts = {"unet": "UNet2DModel", "scheduler": ""} | (indexed_parts(_configuration(index)) if index.is_file() else {})
+    for file in sorted(folder.glob("*/config.json")):
+        kind = _configuration(file).get("_class_name")
+        if kind not in (None, "UNet2DModel"):
+            parts.setdefault(file.parent.name, str(kind))
+    return parts
 
 
 def check_unet(config: dict, file: Path | str) -> dict:
@@ -142,9 +179,13 @@ def _read(path: Path | str, part: str, name: str) -> dict:
         raise UserError(
             f"backbone {path} has no {part}/{name}", remedy="give a diffusers folder with unet/ and scheduler/"
         )
+    return _configuration(file)
+
+
+def _configuration(file: Path) -> dict:
     try:
-        config = json.loads(file.read_text())
-    except ValueError as error:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{file} is not valid JSON ({error})", remedy="fetch or convert the backbone again") from None
     if not isinstance(config, dict):
         raise UserError(f"{file} is not a diffusers configuration", remedy="fetch or convert the backbone again")

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     Discriminator,
     Field,
-    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     Tag,
@@ -16,9 +15,11 @@ from pydantic import (
 
 from pixelherd.errors import UserError
 from pixelherd.features.backbones.sources.architecture import PRESETS, Architecture
-from pixelherd.settings import Settings, explain
+from pixelherd.settings import Count, PathText, Seed, Settings, Side, Whole, explain
 
-Size = tuple[PositiveInt, PositiveInt]
+Size = tuple[Side, Side]
+
+Width = Annotated[int, Field(gt=0, le=65_536)]
 
 PresetName = Annotated[Literal["imagenet_256", "lsun_bedroom"], Tag("preset")]
 
@@ -26,15 +27,17 @@ PresetName = Annotated[Literal["imagenet_256", "lsun_bedroom"], Tag("preset")]
 class Checkpoint(Settings):
     """A checkpoint of guided-diffusion, converted to a diffusers folder in the cache."""
 
-    checkpoint: str = Field(description="File of the state dict, `.pt` or `.safetensors`; a download is put there.")
+    checkpoint: PathText = Field(
+        description="File of the state dict, `.pt` or `.safetensors`; a download is put there."
+    )
     architecture: Annotated[
         PresetName | Annotated[Architecture, Tag("Architecture")],
         Discriminator(lambda value: "preset" if isinstance(value, str) else "Architecture"),
     ] = Field(description="A published network, or guided-diffusion's options of another one.")
     url: str | None = Field(
-        default=None, pattern="^https?://", description="Where the file is downloaded from if it is not there."
+        default=None, pattern=r"^https?://\S+$", description="Where the file is downloaded from if it is not there."
     )
-    bytes: PositiveInt | None = Field(default=None, description="Size of the file; another one is an error.")
+    bytes: Count | None = Field(default=None, description="Size of the file; another one is an error.")
     sha256: str | None = Field(
         default=None,
         pattern="^[0-9a-f]{64}$",
@@ -64,7 +67,9 @@ class HubModel(Settings):
     diffusers: str = Field(
         pattern=r"^[\w.-]+/[\w.-]+$", description="Id of the model, such as `google/ddpm-ema-church-256`."
     )
-    revision: str | None = Field(default=None, description="Branch, tag or commit; by default the main branch.")
+    revision: str | None = Field(
+        default=None, min_length=1, description="Branch, tag or commit; by default the main branch."
+    )
 
     def identity(self) -> dict[str, Any]:
         """What results depend on."""
@@ -88,7 +93,7 @@ class Stage(Settings):
     """A first part of the training, at another resolution."""
 
     size: Size = Field(description="[height, width] of the images in this stage.")
-    steps: PositiveInt = Field(description="Optimisation steps of this stage.")
+    steps: Count = Field(description="Optimisation steps of this stage.")
 
 
 class PretrainingSettings(Settings):
@@ -96,26 +101,26 @@ class PretrainingSettings(Settings):
 
     dataset: str = Field(description="Dataset whose training images are used; labels are not.")
     size: Size = Field(description="[height, width] of the images in pixels.")
-    channels: list[PositiveInt] = Field(
-        default=[32, 64, 128, 256], min_length=1, description="Channels of each level, the finest first."
+    channels: list[Width] = Field(
+        default=[32, 64, 128, 256], min_length=1, max_length=12, description="Channels of each level, the finest first."
     )
     layers_per_block: PositiveInt = Field(
-        default=1, description="Residual blocks of each level of the encoder; the decoder has one more."
+        default=1, le=100, description="Residual blocks of each level of the encoder; the decoder has one more."
     )
-    attention: list[NonNegativeInt] = Field(
+    attention: list[Whole] = Field(
         default=[3],
         description="Levels with self-attention, 0 being the finest; the middle of the network always has it.",
     )
-    head_dim: PositiveInt = Field(default=32, description="Channels of an attention head.")
-    groups: PositiveInt = Field(default=16, description="Groups of the group normalisation.")
-    steps: PositiveInt = Field(description="Optimisation steps altogether.")
+    head_dim: Count = Field(default=32, description="Channels of an attention head.")
+    groups: Count = Field(default=16, description="Groups of the group normalisation.")
+    steps: Count = Field(description="Optimisation steps altogether.")
     stages: list[Stage] = Field(
         default=[],
         description="What the first steps do at other resolutions, in this order; the other steps are at `size`.",
     )
-    batch: PositiveInt = Field(default=16, description="Images in a batch.")
+    batch: Width = Field(default=16, description="Images in a batch.")
     learning_rate: PositiveFloat = Field(default=2e-4, description="AdamW's learning rate after warm-up.")
-    warmup_steps: NonNegativeInt = Field(
+    warmup_steps: Whole = Field(
         default=500,
         description="Steps in which the learning rate rises from 0, before it falls to 0 again along a cosine.",
     )
@@ -126,8 +131,8 @@ class PretrainingSettings(Settings):
     crop: Annotated[float, Field(gt=0, le=1)] = Field(
         default=1.0, description="Smallest part of height and width that a random crop keeps; 1 does not crop."
     )
-    seed: NonNegativeInt = Field(default=0, description="Key of the initial weights, batches and noise.")
-    checkpoint_every: PositiveInt = Field(default=1000, description="Steps between two checkpoints.")
+    seed: Seed = Field(default=0, description="Key of the initial weights, batches and noise.")
+    checkpoint_every: Count = Field(default=1000, description="Steps between two checkpoints.")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -2,6 +2,7 @@
 models", ICLR 2022), by a forward pass that stops behind the last decoder block that is needed.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from pixelherd.compute.memory import return_freed_memory
 from pixelherd.errors import UserError
 from pixelherd.features.backbones.geometry import check_timesteps, decoder_blocks, read_scheduler, read_unet, shapes
+
+WEIGHTS = re.compile(r"diffusion_pytorch_model(\.(?P<variant>\w+))?(-\d+-of-\d+)?\.(safetensors|bin)")
+"""Names of files of weights in a diffusers folder."""
 
 
 class Backbone:
@@ -162,11 +166,31 @@ def _alphas_cumprod(config: dict, path: Path) -> torch.Tensor:
         ) from None
 
 
+def _variant(folder: Path) -> str | None:
+    """The variant of the weights, such as fp16, where a folder has no others.
+
+    Raises:
+        UserError: the folder has several variants, none of which is plain.
+    """
+    matches = [WEIGHTS.fullmatch(path.name) for path in folder.glob("*")]
+    variants = {match["variant"] for match in matches if match}
+    if not variants or None in variants:
+        return None
+    if len(variants) > 1:
+        raise UserError(
+            f"{folder} has weights as {' and '.join(sorted(variants))}",
+            remedy="leave one of them there, or name it diffusion_pytorch_model.safetensors",
+        )
+    return variants.pop()
+
+
 def _load_network(path: Path) -> UNet2DModel:
+    variant = _variant(path / "unet")
     try:
         network, report = UNet2DModel.from_pretrained(
             path / "unet",
             torch_dtype=torch.float32,
+            variant=variant,
             local_files_only=True,
             low_cpu_mem_usage=False,  # true would ask for accelerate
             output_loading_info=True,

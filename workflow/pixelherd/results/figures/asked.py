@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pixelherd.results.figures.style import COLOURS, HATCHES, INK, MARKERS, in_study, save, styled
+from pixelherd.results.figures.style import COLOURS, HATCHES, INK, MARKERS, in_study, literal, save, styled
 from pixelherd.results.setups import METHOD, Setup, by_setup
 from pixelherd.selection.methods import SCORES
 
@@ -58,7 +58,9 @@ def class_bars(counts: "pd.DataFrame", folder: Path | str, methods: Sequence[str
                     hatch=HATCHES[look % len(HATCHES)],
                     label=method if number == 0 else None,
                 )
-            axes.set_xticks(range(len(shown)), [name.replace("_", " ") for name in shown], rotation=30, ha="right")
+            axes.set_xticks(
+                range(len(shown)), [literal(name.replace("_", " ")) for name in shown], rotation=30, ha="right"
+            )
             axes.tick_params(axis="x", length=0)
             axes.set_xlim(-0.6, per_panel - 0.4)
             axes.set_ylim(bottom=0)
@@ -109,7 +111,7 @@ def class_rounds(counts: "pd.DataFrame", folder: Path | str) -> None:
                     )
             axes.set_title(method, loc="left", fontsize=9)
             axes.set_xticks(range(len(rounds)), rounds, fontsize=7)
-            axes.set_yticks(range(len(classes)), [name.replace("_", " ") for name in classes], fontsize=7)
+            axes.set_yticks(range(len(classes)), [literal(name.replace("_", " ")) for name in classes], fontsize=7)
             axes.tick_params(length=0)
         figure.colorbar(drawn, ax=panels.tolist(), label="pixels asked in the round", fraction=0.03, aspect=30)
         figure.supxlabel("round", fontsize=9)

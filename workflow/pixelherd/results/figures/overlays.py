@@ -12,7 +12,7 @@ import numpy as np
 
 from pixelherd.datasets.classes import IGNORED, ClassInfo
 from pixelherd.errors import UserError
-from pixelherd.results.figures.style import DPI, FAINT, save, styled
+from pixelherd.results.figures.style import DPI, FAINT, literal, save, styled
 from pixelherd.results.tables.runs import CANNOT_TELL, FinishedRun, read_labels, read_run
 from pixelherd.study.paths import THUMBNAILS
 
@@ -240,7 +240,7 @@ def draw_image(cells: "Sequence[Axes]", shown: Pictured, group: str, number: int
     if shown.has_truth(group):
         draw_picture(cells[1], paint(shown.arrays[f"{group}_truth"][number], shown.colours))
     draw_picture(cells[2], paint(shown.arrays[f"{group}_prediction"][number], shown.colours))
-    cells[0].set_ylabel(name if len(name) <= 28 else f"…{name[-27:]}", fontsize=7)
+    cells[0].set_ylabel(literal(name if len(name) <= 28 else f"…{name[-27:]}"), fontsize=7)
     if group != "test" and shown.labels is not None:
         draw_labels(cells[0], shown.labels[shown.labels["image"] == name], shown.colours)
 
@@ -305,7 +305,7 @@ def legend_entries(shown: Pictured) -> "list[Artist]":
     present = set(np.concatenate([np.unique(value) for value in values]).tolist())
     for value, each in enumerate(shown.run.classes):
         if value in present:
-            label = each.name.replace("_", " ")
+            label = literal(each.name.replace("_", " "))
             entries.append(Patch(facecolor=shown.colours[value] / 255, edgecolor=FAINT, linewidth=0.5, label=label))
     if has_void:
         entries.append(Patch(facecolor="black", edgecolor="#6e6e6e", hatch="//////", linewidth=0, label="void"))

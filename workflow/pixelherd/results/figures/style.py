@@ -63,6 +63,11 @@ def styled(draw: Callable[Arguments, None]) -> Callable[Arguments, None]:
     return wrapper
 
 
+def literal(name: str) -> str:
+    """Return a user's name as matplotlib shows it: dollars would make it a formula, or a broken one."""
+    return name.replace("$", r"\$")
+
+
 def save(figure: "Figure", path: Path, formats: Sequence[str] = ("png", "svg")) -> None:
     """Write ``figure`` as ``path`` with each suffix, without date and version, which would change the bytes."""
     without = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}

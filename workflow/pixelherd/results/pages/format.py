@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pixelherd.results.setups import Setup
+from pixelherd.storage.files import harmless
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +18,9 @@ LONG = 40
 """Rows beyond which a LaTeX table breaks over pages."""
 
 EMPHASIS = re.compile(r"\*([^*]+)\*")
+
+MARKUP = re.compile(r"[\\`|]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|\](?=\()")
+"""What Markdown does not take as it stands in a name: escapes, code, ends of cells, HTML, entities and links."""
 
 STAR = "\ue000"
 """Stands for an asterisk that emphasises nothing (of Unicode's private use); each format writes it in its own way."""
@@ -86,21 +90,21 @@ class Page:
     values: "pd.DataFrame" = field(kw_only=True, repr=False)
 
     def csv(self) -> str:
-        """Write the values as CSV, fractions with nine digits, small p included."""
-        return self.values.to_csv(index=False, float_format="%.9g", lineterminator="\n")
+        """Write the values as CSV, fractions with nine digits, small p included; no name is a formula."""
+        numbers = self.values.select_dtypes("number").columns
+        values = self.values.apply(lambda column: column if column.name in numbers else column.map(harmless))
+        return values.rename(columns=harmless).to_csv(index=False, float_format="%.9g", lineterminator="\n")
 
     def markdown(self) -> str:
         """Write a heading and a table for each section."""
-        blocks = [f"# {self.title}", self.note if self.sections else self.absent]
+        blocks = [f"# {self.title}", markdown_text(self.note if self.sections else self.absent)]
         for section in self.sections:
             align = ["left"] + ["right"] * (section.table.shape[1] - 1)
-            # a bar would end the cell
-            table = section.table.map(lambda cell: cell.replace("|", r"\|"))
-            table.columns = [head.replace("|", r"\|") for head in table.columns]
+            table = section.table.map(markdown_text).rename(columns=markdown_text)
             blocks.append(f"## {section.setup.heading}")
-            blocks += [section.remark] if section.remark else []
+            blocks += [markdown_text(section.remark)] if section.remark else []
             blocks.append(table.to_markdown(index=False, disable_numparse=True, colalign=align))
-        return "\n\n".join(blocks).replace(STAR, r"\*") + "\n"
+        return "\n\n".join(blocks) + "\n"
 
     def latex(self) -> str:
         """Write a booktabs table for each section, to be taken into a document that loads the packages of line 1.
@@ -134,6 +138,15 @@ def html_text(text: str) -> str:
     return Markup(EMPHASIS.sub(r"<em>\1</em>", str(escape(text))).replace(STAR, "*"))
 
 
+def markdown_text(text: str) -> str:
+    """Escape what Markdown takes for HTML, links, code or the end of a cell; ``*…*`` is emphasised as it stands."""
+    return MARKUP.sub(r"\\\g<0>", _one_line(text)).replace(STAR, r"\*")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.splitlines())
+
+
 def literal(text: str) -> str:
     """Return text of a user, whose asterisks emphasise nothing, for cells and notes."""
     return text.replace("*", STAR)
@@ -144,4 +157,5 @@ def latex_text(text: str) -> str:
 
     Of characters beyond ASCII letters with accents are left to LaTeX, which knows them in files of UTF-8.
     """
-    return EMPHASIS.sub(r"\\emph{\1}", text.translate(LATEX)).replace(STAR, "*")
+    text = re.sub(r"^\[", "{[}", _one_line(text).translate(LATEX))  # a row that begins so looks like an option
+    return EMPHASIS.sub(r"\\emph{\1}", text).replace(STAR, "*")

@@ -17,7 +17,7 @@ from pixelherd.datasets.classes import IGNORED, ClassInfo
 from pixelherd.datasets.pixels import LABEL_COLUMNS
 from pixelherd.errors import UserError
 from pixelherd.results.setups import RUN, Setup
-from pixelherd.storage.files import digest_of
+from pixelherd.storage.files import digest_of, original
 from pixelherd.storage.records import is_own_digest
 from pixelherd.study.paths import LABELS, METRICS, SEAL
 from pixelherd.study.run import Run
@@ -155,6 +155,8 @@ def read_csv(path: Path, columns: Sequence[str]) -> "pd.DataFrame":
         raise UserError(
             f"{path} is not a table of comma-separated values", remedy="delete it and run the study again"
         ) from None
+    if "image" in table:
+        table["image"] = table["image"].map(original, na_action="ignore")
     if list(table.columns[: len(columns)]) != list(columns):
         raise UserError(
             f"{path} has the columns {', '.join(table.columns)}, but must start with {', '.join(columns)}",

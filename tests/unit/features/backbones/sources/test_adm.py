@@ -36,6 +36,9 @@ SMALL = {
 }
 
 
+PREFIXES = ["module.", "model.", "_orig_mod.", "module.model.", "model.diffusion_model.", "module.module."]
+
+
 @pytest.fixture(scope="module")
 def state_dict() -> dict[str, torch.Tensor]:
     return reference(Architecture.read(SMALL)).state_dict()
@@ -194,6 +197,20 @@ def test_dropout_of_the_training_is_off(state_dict):
         assert torch.equal(network.train()(samples, 50).sample, expected)
 
 
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_prefixes_of_wrappers_are_stripped(state_dict, prefix):
+    wrapped = {prefix + name: tensor for name, tensor in state_dict.items()}
+    found, expected = (adm.convert_adm(each, SMALL).state_dict() for each in (wrapped, state_dict))
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("more", ["model_ema.decay", "time_embed.0.weight", "module2.x"])
+def test_prefixes_that_some_names_lack_are_not_stripped(state_dict, more):
+    wrapped = {f"model.{name}": tensor for name, tensor in state_dict.items()} | {more: torch.zeros(1)}
+    with pytest.raises(UserError, match=r"has unknown model\.time_embed.0.weight"):
+        adm.convert_adm(wrapped, SMALL)
+
+
 def test_the_state_dict_is_left_alone(state_dict):
     before = {name: tensor.clone() for name, tensor in state_dict.items()}
     network = adm.convert_adm(state_dict, SMALL)
@@ -296,7 +313,7 @@ def test_every_tensor_is_used_exactly_once(state_dict):
 def test_state_dicts_of_other_networks(state_dict):
     with pytest.raises(UserError, match="It is class-conditional; give the checkpoint of an unconditional network"):
         adm.convert_adm(state_dict | {"label_emb.weight": torch.zeros(10, 128)}, SMALL)
-    for other in ({}, {"conv.weight": torch.zeros(3)}, {f"module.{name}": each for name, each in state_dict.items()}):
+    for other in ({}, {"conv.weight": torch.zeros(3)}, {f"inner.{name}": each for name, each in state_dict.items()}):
         with pytest.raises(UserError, match="It is no U-Net of guided-diffusion"):
             adm.convert_adm(other, SMALL)
     with pytest.raises(UserError, match="1 entries that are no floating-point tensors, such as epoch"):

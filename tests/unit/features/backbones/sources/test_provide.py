@@ -1,4 +1,4 @@
-"""Downloads from a real server on this machine, the hub's cache, and studies whose backbones come from there."""
+"""Checkpoints, the hub's cache, and studies whose backbones come from there."""
 
 import hashlib
 import json
@@ -6,10 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -20,135 +16,14 @@ from pixelherd.errors import UserError
 from pixelherd.features.backbones import manifest
 from pixelherd.features.backbones.settings import Checkpoint
 from pixelherd.features.backbones.sources.architecture import Architecture
-from pixelherd.features.backbones.sources.download import download
 from pixelherd.features.backbones.sources.provide import provide, unet_config
 from pixelherd.storage.files import write_json
 from pixelherd.study import plan, stages
 from pixelherd.study.study import Study
+from unit.features.backbones.sources.serving import serving
 from unit.features.backbones.sources.test_adm import SMALL, half
 from unit.networks import NETWORKS, build, save
 from unit.reference_adm import reference
-
-CONTENT = bytes(range(256)) * 20_000  # 5 MB: several chunks
-
-
-class Server:
-    """Serves ``content`` under /file and keeps what it was asked."""
-
-    def __init__(self, content: bytes):
-        self.content = content
-        self.ranges = True
-        self.length = True
-        self.breaks_after: int | None = None  # bytes of the body that are sent at most
-        self.asked: list[str | None] = []
-        self.url = ""
-
-
-@pytest.fixture
-def server():
-    with serving(CONTENT) as server:
-        yield server
-
-
-@contextmanager
-def serving(content: bytes):
-    state = Server(content)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            if self.path != "/file":
-                return self.send_error(404)
-            asked = self.headers["Range"]
-            state.asked.append(asked)
-            start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and state.ranges else 0
-            if start >= len(state.content) and asked and state.ranges:
-                return self.send_error(416)
-            self.send_response(206 if asked and state.ranges else 200)
-            if asked and state.ranges:
-                self.send_header("Content-Range", f"bytes {start}-{len(state.content) - 1}/{len(state.content)}")
-            body = state.content[start:]
-            if state.length:
-                self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body[: state.breaks_after])
-
-        def log_message(self, *_): ...
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=http.serve_forever, daemon=True)
-    thread.start()
-    state.url = f"http://127.0.0.1:{http.server_port}/file"
-    yield state
-    http.shutdown()
-    http.server_close()
-    thread.join()
-
-
-# Downloads
-
-
-def test_a_download(server, tmp_path, capfd):
-    path = tmp_path / "new folder" / "file.pt"
-    download(server.url, path, size=len(CONTENT))
-    assert path.read_bytes() == CONTENT and os.listdir(path.parent) == ["file.pt"]
-    assert capfd.readouterr() == ("", ""), "there is no terminal to show progress on"
-    download(server.url, path)
-    assert server.asked == [None], "what is there is not fetched again"
-
-
-@pytest.mark.parametrize("ranges", [True, False])
-def test_a_download_that_broke_off_goes_on(server, tmp_path, ranges):
-    path = tmp_path / "file.pt"
-    server.breaks_after = 3_000_000
-    with pytest.raises(UserError) as error:
-        download(server.url, path)
-    assert f"it broke off after 3000000 of {len(CONTENT)} bytes" in str(error.value)
-    assert "run the same command again to go on" in str(error.value)
-    assert os.listdir(tmp_path) == ["file.pt.part"]
-    server.breaks_after, server.ranges = None, ranges
-    download(server.url, path)
-    assert server.asked == [None, "bytes=3000000-"]
-    assert path.read_bytes() == CONTENT and os.listdir(tmp_path) == ["file.pt"]
-
-
-def test_a_part_that_is_whole_is_taken(server, tmp_path):
-    (tmp_path / "file.pt.part").write_bytes(CONTENT)
-    download(server.url, tmp_path / "file.pt", size=len(CONTENT))
-    assert server.asked == [] and (tmp_path / "file.pt").read_bytes() == CONTENT
-
-
-def test_a_part_of_another_file_is_thrown_away(server, tmp_path):
-    (tmp_path / "file.pt.part").write_bytes(CONTENT + b"more")
-    download(server.url, tmp_path / "file.pt")
-    assert server.asked == [f"bytes={len(CONTENT) + 4}-", None]
-    assert (tmp_path / "file.pt").read_bytes() == CONTENT
-
-
-def test_sizes_are_checked(server, tmp_path):
-    path = tmp_path / "file.pt"
-    with pytest.raises(UserError, match=rf"{server.url} has {len(CONTENT)} bytes rather than 7; correct `url` or"):
-        download(server.url, path, size=7)
-    server.length, server.breaks_after = False, 1000
-    with pytest.raises(UserError, match=rf"it broke off after 1000 of {len(CONTENT)} bytes"):
-        download(server.url, path, size=len(CONTENT))
-    assert not path.exists()
-
-
-def test_servers_that_do_not_give_the_file(server, tmp_path):
-    path = tmp_path / "file.pt"
-    with pytest.raises(UserError, match=r"cannot download .*/absent \(HTTP Error 404: Not Found\).* put the file at"):
-        download(f"{server.url}/absent", path)
-    with pytest.raises(UserError, match=r"cannot download http://127.0.0.1:9/file .*refused"):
-        download("http://127.0.0.1:9/file", path)
-    assert os.listdir(tmp_path) == []
-
-
-def test_jobs_that_want_the_same_file_download_it_once(server, tmp_path):
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: download(server.url, tmp_path / "file.pt"), range(4)))
-    assert server.asked == [None]
-    assert (tmp_path / "file.pt").read_bytes() == CONTENT and os.listdir(tmp_path) == ["file.pt"]
-
 
 # Checkpoints
 
@@ -195,6 +70,7 @@ def test_checkpoints_that_are_not_what_they_should_be(checkpoint, tmp_path):
             Checkpoint(checkpoint="a/lsun.pt", architecture="lsun_bedroom"),
             r"there is no checkpoint a/lsun.pt; download https://openaipublic.*/jul-2021/lsun_bedroom.pt and put it",
         ),
+        (source(checkpoint.parent), r"checkpoint .* is a folder; name a file"),
         (source(checkpoint, bytes=7), rf"small.pt has {size} bytes rather than 7; delete it and fetch it again, or"),
         (source(checkpoint, sha256="0" * 64), r"small.pt has SHA-256 [0-9a-f]{64} rather than 0{64}; delete it and"),
         (

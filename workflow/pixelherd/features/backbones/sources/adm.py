@@ -17,6 +17,17 @@ from pixelherd.features.backbones.sources.architecture import Architecture, Laye
 
 StateDict = Mapping[str, torch.Tensor]
 
+WRAPPERS = ("module.", "model.", "diffusion_model.", "_orig_mod.")
+"""What begins the names of a network that another module held: in parallel, in a training framework, compiled."""
+
+
+def unwrapped(state_dict: StateDict) -> StateDict:
+    """Names without the prefixes of wrappers, which all names have alike."""
+    for prefix in WRAPPERS:
+        if state_dict and all(name.startswith(prefix) for name in state_dict):
+            return unwrapped({name.removeprefix(prefix): tensor for name, tensor in state_dict.items()})
+    return state_dict
+
 
 def convert_adm(
     state_dict: StateDict,
@@ -27,7 +38,8 @@ def convert_adm(
     """The network of a guided-diffusion state dict.
 
     Args:
-        state_dict: floating-point tensors by guided-diffusion's names (``input_blocks.*``, ``middle_block.*`` …).
+        state_dict: floating-point tensors by guided-diffusion's names (``input_blocks.*``, ``middle_block.*`` …), which
+            may all begin with what a wrapper put there (see :data:`WRAPPERS`).
         architecture: guided-diffusion's options of the network, as a mapping by its own names, or a preset's name.
         where: is named in errors.
 
@@ -41,6 +53,7 @@ def convert_adm(
     """
     architecture = Architecture.read(architecture)
     check(state_dict, architecture, where=where)
+    state_dict = unwrapped(state_dict)
     with torch.device("meta"):
         network = UNet2DModel(**architecture.unet_config())
     shapes = {name: parameter.shape for name, parameter in network.state_dict().items()}
@@ -61,7 +74,7 @@ def check(
 
     Reads names and shapes only, so a memory-mapped checkpoint is checked in no time.
     """
-    architecture = Architecture.read(architecture)
+    architecture, state_dict = Architecture.read(architecture), unwrapped(state_dict)
     others = [name for name, value in state_dict.items() if not torch.is_tensor(value) or not value.is_floating_point()]
     if others:
         raise UserError(

@@ -12,14 +12,13 @@ from pydantic import (
     BeforeValidator,
     Field,
     NonNegativeFloat,
-    PositiveFloat,
     PositiveInt,
     ValidationError,
     model_validator,
 )
 
 from pixelherd.errors import UserError, nearest
-from pixelherd.settings import Settings, explain
+from pixelherd.settings import Count, Settings, Side, explain
 
 GROUPS = 32  # of every group normalisation
 
@@ -53,21 +52,22 @@ def _listed(value: Any) -> Any:
 class Architecture(Settings):
     """Options of guided-diffusion's networks, by its own names; those that are not given have its defaults."""
 
-    image_size: PositiveInt = Field(default=64, description="Side of the images that the network was trained on.")
-    num_channels: PositiveInt = Field(default=128, description="Channels that `channel_mult` multiplies.")
+    image_size: Side = Field(default=64, description="Side of the images that the network was trained on.")
+    num_channels: PositiveInt = Field(default=128, le=65_536, description="Channels that `channel_mult` multiplies.")
     num_res_blocks: PositiveInt = Field(
-        default=2, description="Residual blocks of each level of the encoder; the decoder has one more."
+        default=2, le=100, description="Residual blocks of each level of the encoder; the decoder has one more."
     )
-    channel_mult: Annotated[tuple[PositiveFloat, ...], BeforeValidator(_listed)] = Field(
+    channel_mult: Annotated[tuple[Annotated[float, Field(gt=0, le=1000)], ...], BeforeValidator(_listed)] = Field(
         default=(),
+        max_length=12,
         description="Multiplier of each level's channels, the finest first; by default that of the image size.",
     )
-    attention_resolutions: Annotated[tuple[PositiveInt, ...], BeforeValidator(_listed)] = Field(
+    attention_resolutions: Annotated[tuple[Count, ...], BeforeValidator(_listed)] = Field(
         default=(16, 8),
         description="Sides of the maps that have self-attention; the middle of the network always has it.",
     )
-    num_heads: PositiveInt = Field(default=4, description="Attention heads, where `num_head_channels` is -1.")
-    num_head_channels: PositiveInt | Literal[-1] = Field(default=-1, description="Channels of an attention head.")
+    num_heads: Count = Field(default=4, description="Attention heads, where `num_head_channels` is -1.")
+    num_head_channels: Count | Literal[-1] = Field(default=-1, description="Channels of an attention head.")
     use_new_attention_order: bool = Field(
         default=False, description="Queries, keys and values one after the other, rather than head by head."
     )
@@ -80,9 +80,9 @@ class Architecture(Settings):
     learn_sigma: bool = Field(
         default=False, description="The network predicts variances too: 6 output channels, not 3."
     )
-    out_channels: PositiveInt | None = Field(default=None, description="Output channels; follow from `learn_sigma`.")
+    out_channels: Count | None = Field(default=None, description="Output channels; follow from `learn_sigma`.")
     class_cond: bool = Field(default=False, description="Class-conditional networks are refused.")
-    diffusion_steps: PositiveInt = Field(default=1000, description="Length of the noise schedule.")
+    diffusion_steps: Count = Field(default=1000, description="Length of the noise schedule.")
     noise_schedule: Literal["linear", "cosine"] = Field(default="linear", description="The noise schedule.")
     dropout: NonNegativeFloat = Field(default=0.0, description="Of the training; features are computed without.")
     use_fp16: bool = Field(default=False, description="Of the training; changes nothing here.")

@@ -8,7 +8,7 @@ from typing import Any
 from diffusers import DiffusionPipeline, UNet2DModel
 
 from pixelherd.errors import UserError
-from pixelherd.features.backbones.geometry import check_unet
+from pixelherd.features.backbones.geometry import check_parts, check_unet, indexed_parts
 from pixelherd.features.backbones.settings import HubModel
 
 
@@ -41,7 +41,9 @@ def fetch(model: HubModel, folder: Path) -> str:
             scheduler.
     """
     _check_parts(model)
-    snapshot = Path(_asked(model, lambda: DiffusionPipeline.download(model.diffusers, revision=model.revision)))
+    snapshot = _downloaded(model)
+    if not any(snapshot.rglob("diffusion_pytorch_model*")):  # some have float16 weights alone
+        snapshot = _downloaded(model, variant="fp16")
     patterns = {"unet": ("config.json", "diffusion_pytorch_model*"), "scheduler": ("scheduler_config.json",)}
     for part, names in patterns.items():
         (folder / part).mkdir(parents=True)
@@ -51,16 +53,15 @@ def fetch(model: HubModel, folder: Path) -> str:
     return snapshot.name
 
 
+def _downloaded(model: HubModel, **options: str) -> Path:
+    """The folder of the hub's local cache that has the files of a model."""
+    return Path(_asked(model, lambda: DiffusionPipeline.download(model.diffusers, revision=model.revision, **options)))
+
+
 def _check_parts(model: HubModel) -> None:
     """Refuse, before anything large is fetched, pipelines with more than a network and its scheduler."""
     index = _asked(model, lambda: DiffusionPipeline.load_config(model.diffusers, revision=model.revision))
-    parts = {name: value[1] for name, value in index.items() if isinstance(value, list) and value[0] is not None}
-    if parts.keys() != {"unet", "scheduler"} or parts["unet"] != "UNet2DModel":
-        held = ", ".join(f"{name} {kind}" for name, kind in parts.items()) or "nothing of it"
-        raise UserError(
-            f"model {model.diffusers} has {held}",
-            remedy="pixelherd needs an unconditional UNet2DModel and its scheduler alone",
-        )
+    check_parts(indexed_parts(index), f"model {model.diffusers}")
 
 
 def _asked(model: HubModel, load: Callable) -> Any:

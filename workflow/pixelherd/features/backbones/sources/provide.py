@@ -131,6 +131,8 @@ def find_checkpoint(source: Checkpoint) -> Path:
         UserError: the file is missing or has another size, or its download failed.
     """
     path = Path(source.checkpoint)
+    if path.is_dir():
+        raise UserError(f"checkpoint {path} is a folder", remedy="name a file, or give a diffusers folder by its path")
     if not path.is_file():
         if source.url is None:
             published = source.published()
