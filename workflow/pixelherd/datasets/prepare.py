@@ -130,7 +130,10 @@ def prepare(settings: DatasetSettings, folder: Path | str, progress: bool = True
     from PIL import Image
     from tqdm import tqdm
 
+    from pixelherd.datasets.readers import doubts
+
     found_in = samples_of(settings)
+    doubts.tell(settings, found_in)
     labelled = {split: any(sample.labelled for sample in found) for split, found in found_in.items()}
     height, width = settings.size
     facts = {
@@ -172,6 +175,8 @@ def prepare(settings: DatasetSettings, folder: Path | str, progress: bool = True
                     f"dataset {_place(settings)}: the {split} split has no labelled pixel, all its masks are ignored",
                     remedy=(" correct the masks or the settings"),
                 )
+        if labelled["train"]:
+            doubts.tell_unused(settings, found_in["train"], zarr.open_array(folder / ARRAYS / "train/labels", mode="r"))
 
 
 def write_original_labels(settings: DatasetSettings, folder: Path | str) -> None:
