@@ -81,6 +81,7 @@ class Paths:
         self.table = f"{results}/tables/{{table}}.{{kind}}"
         self.figures = f"{results}/figures/manifest.json"
         self.report = f"{results}/report.html"
+        self.contact_sheet = f"{results}/doctor/{{dataset}}.png"
         self.job_costs = f"{results}/costs/jobs"
         self.costs = f"{results}/costs/costs.md"
         self.record = f"{results}/run.json"

@@ -59,14 +59,10 @@ class Census:
         named = {code_of(key) for key in self.settings.ignore}
         return Counter({value: pixels for value, pixels in self.ignored.items() if value not in named})
 
-    @property
-    def where(self) -> str:
-        """Say what was searched, to begin with."""
-        return "the training mask has" if self.masks == 1 else f"the {self.masks:,} training masks have"
-
-    def names(self, labels: Sequence[int]) -> str:
-        """Name classes, the first ones of many."""
-        return few([repr(self.settings.classes[label].name) for label in labels])
+    def none_of(self, labels: Sequence[int]) -> str:
+        """Say that classes have no pixel."""
+        names = few([repr(self.settings.classes[label].name) for label in labels])
+        return f"no pixel in {self.masks:,} training mask{'s' * (self.masks != 1)} is of class {names}"
 
     def share(self, value: int) -> str:
         """Say which share of the pixels has a value."""
@@ -90,8 +86,8 @@ class Census:
         if last != len(classes) or last not in self.strangers or 0 in self.values:
             return
         raise UserError(
-            f"{self.where} no pixel of class {classes[0].name!r} (value 0), but {self.share(last)} and is of no class: "
-            "they seem to count from 1",
+            f"dataset {self.settings.root}: {self.none_of([0])} (value 0), but {self.share(last)} and is of no class: "
+            "the masks seem to count from 1",
             remedy=f"write `values: 1` for {classes[0].name!r} and so on up to `values: {last}` for "
             f"{classes[-1].name!r}, or `ignore: [{last}]`",
         )
@@ -110,7 +106,7 @@ class Census:
             return
         value = self.strangers.most_common(1)[0][0]
         raise UserError(
-            f"{self.where} no pixel of class {self.names(missing)}, but {self.share(value)} and is of no class",
+            f"dataset {self.settings.root}: {self.none_of(missing)}, but {self.share(value)} and is of no class",
             remedy=f"write `values: {value}` for {classes[missing[0]].name!r}, or `ignore: [{value}]`",
         )
 

@@ -176,10 +176,10 @@ def unused(settings: FolderSettings, train: Iterable[Sample], pixels: Mapping[in
     never = [label for label in missing if not census.labels[label]]
     doubts = []
     if never:
-        detail = f"{census.where} no pixel of class {census.names(never)}{census.strangers_told()}"
+        detail = f"{census.none_of(never)}{census.strangers_told()}"
         doubts.append(Doubt("classes", detail, "look whether `classes` names the values of the masks"))
     if lost:
         height, width = settings.size
-        detail = f"{census.where} pixels of class {census.names(lost)}, but at {width}x{height} none is left"
+        detail = f"{census.none_of(lost)} once they have {width}x{height} pixels, though the files have some"
         doubts.append(Doubt("classes", detail, "set a larger `size`"))
     return doubts
