@@ -117,6 +117,8 @@ def opened(path: Path) -> Iterator[Image.Image]:
                     f"{LARGEST // 10**6} that are read",
                     remedy="cut it into tiles or make it smaller",
                 )
+            if image.format == "TIFF":
+                image.filename = ""  # Pillow would map the file into memory, and garble it where EXIF turns it
             yield image
     finally:
         Image.MAX_IMAGE_PIXELS = limit

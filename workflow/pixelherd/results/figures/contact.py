@@ -211,7 +211,7 @@ def _draw_legend(axes: "Axes", sheet: Sheet, top: int) -> None:
     for place, label in enumerate(entries):
         left, line = MARGIN + place // lines * (sheet.width - 2 * MARGIN + GAP) // 2, 1 + place % lines
         ignored = label == IGNORED
-        look = {"edgecolor": "#6e6e6e", "hatch": "//////"} if ignored else {"edgecolor": FAINT}
+        look: dict[str, Any] = {"edgecolor": "#6e6e6e", "hatch": "//////"} if ignored else {"edgecolor": FAINT}
         corner = (left, top + line * LINE - 10)
         axes.add_patch(Rectangle(corner, 30, 20, facecolor=colours[label] / 255, linewidth=0.5, **look))
         name = "of no class (void)" if ignored else f"{label}  {_short(sheet.classes[label].name)}"
@@ -226,7 +226,8 @@ def _draw_legend(axes: "Axes", sheet: Sheet, top: int) -> None:
 
 def _write(axes: "Axes", x: float, y: float, text: str, **look: Any) -> None:
     """Write a text as it is: names of files may hold $, which would begin a formula."""
-    axes.text(x, y, text, **{"fontsize": 8, "va": "center", "parse_math": False} | look)
+    given: dict[str, Any] = {"fontsize": 8, "va": "center", "parse_math": False}
+    axes.text(x, y, text, **(given | look))
 
 
 def _short(name: str) -> str:
