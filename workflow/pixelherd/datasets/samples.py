@@ -144,15 +144,15 @@ def read_image(path: Path) -> Image.Image:
     """
     try:
         with opened(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            upright.load()
+            ImageOps.exif_transpose(image, in_place=True)
+            if image.mode.startswith(("I", "F")):
+                raise UserError(
+                    f"image {path} has more than 8 bits per channel (mode {image.mode})",
+                    remedy="convert it to 8-bit RGB",
+                )
+            return image.convert("RGB")
     except UNREADABLE as error:
         raise unreadable("image", path, error) from None
-    if upright.mode.startswith(("I", "F")):
-        raise UserError(
-            f"image {path} has more than 8 bits per channel (mode {upright.mode})", remedy="convert it to 8-bit RGB"
-        )
-    return upright.convert("RGB")
 
 
 def read_labels(
@@ -218,9 +218,9 @@ def read_values(path: Path, colours: bool) -> np.ndarray:
                         f"mask {path} is a {image.format} inside, which changes values",
                         remedy="convert it from the lossless original",
                     )
-                upright = ImageOps.exif_transpose(image)
-                mode = upright.mode
-                mask = np.asarray(upright.convert("RGB") if colours else upright)
+                ImageOps.exif_transpose(image, in_place=True)
+                mode = image.mode
+                mask = np.asarray(image.convert("RGB") if colours else image)
     except UNREADABLE as error:
         raise unreadable("mask", path, error) from None
     if not colours:
