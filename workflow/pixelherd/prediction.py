@@ -22,7 +22,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from pixelherd.compute.devices import resolve
 from pixelherd.datasets.classes import ClassInfo
-from pixelherd.datasets.readers.listing import listing
+from pixelherd.datasets.readers.own.listing import listing
 from pixelherd.datasets.samples import IMAGE_SUFFIXES, read_image
 from pixelherd.datasets.settings import DatasetSettings, read_dataset
 from pixelherd.errors import UserError

@@ -15,8 +15,8 @@ from PIL import Image
 from pixelherd.datasets import samples as raw
 from pixelherd.datasets.dataset import Dataset
 from pixelherd.datasets.prepare import counts, prepare, samples_of
-from pixelherd.datasets.readers import doubts
-from pixelherd.datasets.readers.listing import listing
+from pixelherd.datasets.readers.own import doubts
+from pixelherd.datasets.readers.own.listing import listing
 from pixelherd.datasets.settings import FolderSettings
 from pixelherd.errors import UserError
 

@@ -130,7 +130,7 @@ def prepare(settings: DatasetSettings, folder: Path | str, progress: bool = True
     from PIL import Image
     from tqdm import tqdm
 
-    from pixelherd.datasets.readers import doubts
+    from pixelherd.datasets.readers.own import doubts
 
     found_in = samples_of(settings)
     doubts.tell(settings, found_in)

@@ -121,7 +121,7 @@ def _counted(subject: str, settings: DatasetSettings, images: dict[str, int]) ->
 def _left_out(subject: str, settings: DatasetSettings) -> list[Check]:
     if not isinstance(settings, FolderSettings):
         return []
-    from pixelherd.datasets.readers import doubts
+    from pixelherd.datasets.readers.own import doubts
 
     return [Check(subject, each.aspect, "note", each.detail, each.mend) for each in doubts.left_out(settings)]
 
@@ -149,16 +149,26 @@ def _labels(subject: str, settings: DatasetSettings, read: Mapping[str, Sampled]
     absent = ", ".join(each.name for label, each in enumerate(classes_of(settings)) if label not in pixels)
     detail = (
         f"in range; {len(pixels.keys() - {IGNORED})} classes in the sample{f' (not {absent})' if absent else ''}, "
-        f"{pixels[IGNORED] / pixels.total():.1%} of its pixels ignored"
+        f"{pixels[IGNORED] / pixels.total():.1%} of its pixels ignored{_ignored(settings, read)}"
     )
     return [Check(subject, "labels", "ok", detail), *doubtful]
+
+
+def _ignored(settings: DatasetSettings, read: Mapping[str, Sampled]) -> str:
+    """Which values of a user's own masks are ignored: some may have been meant for a class."""
+    if not isinstance(settings, FolderSettings):
+        return ""
+    from pixelherd.datasets.readers.own.census import Census
+
+    masks = [sample.mask for each in read.values() for sample in each.samples if sample.mask]
+    return Census.of(settings, masks).ignored_told()
 
 
 def _doubtful(subject: str, settings: DatasetSettings, read: Mapping[str, Sampled]) -> list[Check]:
     """What makes one doubt masks that can be read; a sample may lack a class that other images have."""
     if not isinstance(settings, FolderSettings):
         return []
-    from pixelherd.datasets.readers import doubts
+    from pixelherd.datasets.readers.own import doubts
 
     train, samples = read["train"], [sample for each in read.values() for sample in each.samples]
     found = doubts.turned(samples)

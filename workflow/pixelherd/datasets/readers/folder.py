@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from pixelherd.datasets.classes import ClassInfo, default_colour
-from pixelherd.datasets.readers.listing import Listing, as_spelt, listing, spelt_alike
+from pixelherd.datasets.readers.own.listing import Listing, as_spelt, listing, spelt_alike
 from pixelherd.datasets.samples import IMAGE_SUFFIXES, MASK_SUFFIXES, Sample, matched, read_labels, read_pair
 from pixelherd.datasets.settings import FolderSettings
 from pixelherd.errors import UserError

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pixelherd.datasets.classes import Colour
-from pixelherd.datasets.readers.census import Census, few
 from pixelherd.datasets.readers.folder import listings
+from pixelherd.datasets.readers.own.census import Census, few
 from pixelherd.datasets.samples import UNREADABLE, Sample, counted, opened, orientation, read_values
 from pixelherd.datasets.settings import DatasetSettings, FolderSettings
 from pixelherd.errors import UserError, say
@@ -74,16 +74,15 @@ def left_out(settings: FolderSettings) -> list[Doubt]:
     """Find files and folders that do not count though somebody put them there."""
     doubts = []
     for each in listings(settings):
-        for detail, mend in {
-            f"files of kinds that are not read ({each.kinds()})": "convert them to PNG or JPEG"
-            if each.kinds()
-            else None,
-            f"links to nothing ({few(each.broken)})": "mend or remove them" if each.broken else None,
-            f"linked folders that count by another path ({few(each.again)})": "" if each.again else None,
-            f"folders that programs fill ({few(each.programs)})": "" if each.programs else None,
-        }.items():
-            if mend is not None:
-                doubts.append(Doubt("files", f"{each.folder}: left out are {detail}", mend))
+        reasons = [
+            (each.kinds(), "files of kinds that are not read", "convert them to PNG or JPEG"),
+            (few(each.broken), "links to nothing", "mend or remove them"),
+            (few(each.again), "linked folders that count by another path", ""),
+            (few(each.programs), "folders that programs fill", ""),
+        ]
+        doubts += [
+            Doubt("files", f"{each.folder}: left out are {what} ({which})", mend) for which, what, mend in reasons if which
+        ]
     return doubts
 
 

@@ -73,6 +73,11 @@ class Census:
         """Say which value that nobody names has most pixels, to end with."""
         return "".join(f", while {self.share(value)} and is of no class" for value, _ in self.strangers.most_common(1))
 
+    def ignored_told(self) -> str:
+        """Say which values are of no class, in brackets to end with; nothing where all pixels have one."""
+        found = few(self.share(value) for value, _ in self.ignored.most_common())
+        return f" ({found})" if found else ""
+
     def check_counted_from_one(self) -> None:
         """Check that masks do not count the classes from 1 while the settings count them from 0.
 
