@@ -68,7 +68,7 @@ def test_a_study_that_is_well(content):
     assert checks["datasets.mine", "files"].detail == "6 training, 3 test images"
     assert "6 sizes from 50x40 to 55x40 in a sample of 9, prepared at 32x32" in checks["datasets.mine", "images"].detail
     assert checks["datasets.mine", "labels"].detail.startswith("in range; 2 classes")
-    assert checks["datasets.mine", "labels"].detail.endswith("of its pixels ignored (value 255 has 33.0% of the pixels)")
+    assert checks["datasets.mine", "labels"].detail.endswith("33.4% of its pixels ignored (value 255: 33.4%)")
     assert "4 decoder blocks" in checks["features.ddpm", "backbone"].detail
     assert "D = 48" in checks["features.ddpm", "blocks"].detail
     assert checks["budgets", "3"].detail == "3 pixels a round for mine's 6 training images"

@@ -75,7 +75,8 @@ class Census:
 
     def ignored_told(self) -> str:
         """Say which values are of no class, in brackets to end with; nothing where all pixels have one."""
-        found = few(self.share(value) for value, _ in self.ignored.most_common())
+        colours, total = self.settings.masks == "colours", sum(self.values.values())
+        found = few(f"{value_name(value, colours)}: {pixels / total:.1%}" for value, pixels in self.ignored.most_common())
         return f" ({found})" if found else ""
 
     def check_counted_from_one(self) -> None:

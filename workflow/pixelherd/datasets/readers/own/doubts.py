@@ -81,7 +81,9 @@ def left_out(settings: FolderSettings) -> list[Doubt]:
             (few(each.programs), "folders that programs fill", ""),
         ]
         doubts += [
-            Doubt("files", f"{each.folder}: left out are {what} ({which})", mend) for which, what, mend in reasons if which
+            Doubt("files", f"{each.folder}: left out are {what} ({which})", mend)
+            for which, what, mend in reasons
+            if which
         ]
     return doubts
 
