@@ -65,17 +65,19 @@ class Shown:
 
     @classmethod
     def read(cls, sample: "Sample") -> "Shown":
-        """Read an image and its mask, and make them small."""
+        """Read an image and its mask, and make them fit a cell: smaller, or larger by a whole factor."""
         try:
             image, labels = sample.load()
         except UserError as error:
             return cls(sample.id, mistake=str(error))
         size = image.size
         image.thumbnail((CELL, CELL), Image.Resampling.BICUBIC)
+        zoom = CELL // max(image.size)
+        shown = image.resize((zoom * image.width, zoom * image.height), Image.Resampling.NEAREST)
         if labels is None:
-            return cls(sample.id, size, np.asarray(image))
-        small = Image.fromarray(labels).resize(image.size, Image.Resampling.NEAREST)
-        return cls(sample.id, size, np.asarray(image), np.asarray(small), counted(labels, colours=False))
+            return cls(sample.id, size, np.asarray(shown))
+        fitted = Image.fromarray(labels).resize(shown.size, Image.Resampling.NEAREST)
+        return cls(sample.id, size, np.asarray(shown), np.asarray(fitted), counted(labels, colours=False))
 
     def overlay(self, colours: np.ndarray) -> np.ndarray:
         """Return the mask laid over the image in grey, so that no colour but the classes' is seen."""

@@ -76,8 +76,8 @@ class Census:
     def ignored_told(self) -> str:
         """Say which values are of no class, in brackets to end with; nothing where all pixels have one."""
         colours, total = self.settings.masks == "colours", sum(self.values.values())
-        found = few(f"{value_name(value, colours)}: {pixels / total:.1%}" for value, pixels in self.ignored.most_common())
-        return f" ({found})" if found else ""
+        shares = [f"{value_name(value, colours)}: {pixels / total:.1%}" for value, pixels in self.ignored.most_common()]
+        return f" ({few(shares)})" if shares else ""
 
     def check_counted_from_one(self) -> None:
         """Check that masks do not count the classes from 1 while the settings count them from 0.
