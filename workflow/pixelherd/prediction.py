@@ -22,7 +22,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from pixelherd.compute.devices import resolve
 from pixelherd.datasets.classes import ClassInfo
-from pixelherd.datasets.readers.folder import files_by_id
+from pixelherd.datasets.readers.own.listing import listing
 from pixelherd.datasets.samples import IMAGE_SUFFIXES, read_image
 from pixelherd.datasets.settings import DatasetSettings, read_dataset
 from pixelherd.errors import UserError
@@ -232,10 +232,11 @@ def new_images(folder: Path | str, written: Path | str) -> dict[str, Path]:
             "time",
             remedy="name a folder outside",
         )
-    images = files_by_id(folder, IMAGE_SUFFIXES, "image")
-    if not images:
-        raise UserError(f"predict.images: there are no images in {folder}", remedy="name another folder")
-    return images
+    found = listing(folder, IMAGE_SUFFIXES, "image")
+    if not found.files:
+        others = f" of a kind that is read, but {found.kinds()}" if found.other_kinds else ""
+        raise UserError(f"predict.images: there are no images in {folder}{others}", remedy="name another folder")
+    return found.files
 
 
 def stamp_of(written: Path) -> str | None:

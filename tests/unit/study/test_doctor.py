@@ -14,6 +14,7 @@ from pixelherd.datasets.prepare import prepare
 from pixelherd.errors import UserError
 from pixelherd.features.backbones.sources.architecture import Architecture
 from pixelherd.study import doctor
+from pixelherd.study.inspection import SAMPLED
 from pixelherd.study.study import Study
 
 
@@ -67,6 +68,7 @@ def test_a_study_that_is_well(content):
     assert checks["datasets.mine", "files"].detail == "6 training, 3 test images"
     assert "6 sizes from 50x40 to 55x40 in a sample of 9, prepared at 32x32" in checks["datasets.mine", "images"].detail
     assert checks["datasets.mine", "labels"].detail.startswith("in range; 2 classes")
+    assert checks["datasets.mine", "labels"].detail.endswith("33.4% of its pixels ignored (value 255: 33.4%)")
     assert "4 decoder blocks" in checks["features.ddpm", "backbone"].detail
     assert "D = 48" in checks["features.ddpm", "blocks"].detail
     assert checks["budgets", "3"].detail == "3 pixels a round for mine's 6 training images"
@@ -131,6 +133,29 @@ def void(content, root):
         Image.new("L", (50 + int(path.stem), 40), 255).save(path)
 
 
+def double(content, root):
+    for path in root.glob("*/masks/*.png"):
+        with Image.open(path) as image:
+            values = np.asarray(image)
+        Image.fromarray(np.where(values == 1, 255, 0).astype(np.uint8)).save(path)
+
+
+def count_from_one(content, root):
+    content["datasets"]["mine"]["unlisted"] = "ignore"
+    for path in root.glob("*/masks/*.png"):
+        with Image.open(path) as image:
+            values = np.asarray(image)
+        Image.fromarray(np.where(values == 255, 255, values + 1).astype(np.uint8)).save(path)
+
+
+def shuffle_palettes(content, root):
+    for number, path in enumerate(sorted(root.glob("*/masks/*.png"))):
+        with Image.open(path) as image:
+            image = image.point(lambda value: min(value, 1))
+        image.putpalette([0, 0, 0, 9, 9, 9] if number % 2 else [9, 9, 9, 0, 0, 0])
+        image.save(path)
+
+
 def remove_backbone(content, root):
     shutil.rmtree(root.parent / "backbone")
 
@@ -180,6 +205,9 @@ def ask_device(content, root):
         (resize, ("datasets.mine", "images"), "is 51x40 but its mask", "replace the one"),
         (add_value, ("datasets.mine", "images"), "holds value 7", "add it to a class"),
         (void, ("datasets.mine", "labels"), "no labelled pixel", "right masks"),
+        (double, ("datasets.mine", "labels"), "is of class 'floor', but value 255", "`values: 255` for 'floor'"),
+        (count_from_one, ("datasets.mine", "labels"), "seem to count from 1", "`values: 1` for 'wall'"),
+        (shuffle_palettes, ("datasets.mine", "labels"), "palettes that contradict", "`masks: colours`"),
         (remove_backbone, ("features.ddpm", "backbone"), "no backbone folder", "diffusers folder"),
         (damage_weights, ("features.ddpm", "backbone"), "cannot load the weights", "fetch or convert"),
         (change_architecture, ("features.ddpm", "backbone"), "cannot load the weights", "of another architecture"),
@@ -198,6 +226,47 @@ def test_what_is_wrong_is_named_with_its_mend(content, spoil, place, detail, men
     with pytest.raises(UserError, match="checks failed: ") as caught:
         doctor.verdict(list(checks.values()))
     assert f"{place[0]} ({place[1]})" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_what_was_left_out_and_what_no_mask_holds_is_noted(content):
+    root = Path(content["datasets"]["mine"]["root"])
+    images = root / "train" / "images"
+    (images / "IMG_1.HEIC").write_bytes(b"?")
+    (images / "@eaDir").mkdir()
+    Image.new("RGB", (9, 9)).save(images / "@eaDir" / "thumbnail.png")
+    (images / "far.png").symlink_to(root / "nothing.png")
+    content["datasets"]["mine"]["classes"].append({"name": "lamp"})
+    with Image.open(images / "0.png") as image:
+        exif = image.getexif()
+        exif[0x0112] = 3
+        image.save(images / "0.png", exif=exif)
+    notes = {
+        (each.aspect, each.detail): each.mend
+        for each in doctor.examine(Study.read(content))
+        if each.subject == "datasets.mine" and each.status == "note"
+    }
+    assert not wrong(content)
+    for aspect, detail, mend in (
+        ("files", "1 .heic", "convert them"),
+        ("files", "@eaDir", ""),
+        ("files", "links to nothing", "mend or remove"),
+        ("orientation", "1 image is turned", "look whether"),
+        ("classes", "is of class 'lamp', while value 255", "look whether `classes`"),
+    ):
+        [found] = [mended for (kind, told), mended in notes.items() if kind == aspect and detail in told]
+        assert mend in found
+    assert examine(content)["datasets.mine", "labels"].detail.startswith("in range; 2 classes in the sample (not lamp)")
+
+
+def test_a_sample_that_looks_wrong_is_no_more_than_noted(content):
+    """Other images may have the class that the sample lacks."""
+    root = Path(content["datasets"]["mine"]["root"])
+    double(content, root)
+    for number in range(SAMPLED):
+        for part in ("images", "masks"):
+            shutil.copy(root / "train" / part / "0.png", root / "train" / part / f"more-{number}.png")
+    check = examine(content)["datasets.mine", "labels"]
+    assert check.status == "note" and "but value 255" in check.detail
 
 
 def test_a_disk_that_is_too_small(content, monkeypatch):

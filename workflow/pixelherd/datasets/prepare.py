@@ -107,7 +107,10 @@ def prepare(
     from PIL import Image
     from tqdm import tqdm
 
+    from pixelherd.datasets.readers.own import doubts
+
     found_in = _in_order(samples_of(settings), order or {}, settings)
+    doubts.tell(settings, found_in)
     labelled = {split: any(sample.labelled for sample in found) for split, found in found_in.items()}
     height, width = settings.size
     facts = {
@@ -147,6 +150,8 @@ def prepare(
                     f"dataset {_place(settings)}: the {split} split has no labelled pixel, all its masks are ignored",
                     remedy=(" correct the masks or the settings"),
                 )
+        if labelled["train"]:
+            doubts.tell_unused(settings, found_in["train"], zarr.open_array(folder / ARRAYS / "train/labels", mode="r"))
 
 
 def _in_order(

@@ -1,11 +1,12 @@
 """Raw images and masks: what a reader lists without opening a file, and how the files are then read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from pixelherd.datasets.classes import IGNORED, Colour
 from pixelherd.errors import UserError
@@ -14,7 +15,16 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".npy")
 
+LOSSY = ("JPEG", "MPO")
+"""Formats, as Pillow names them, in which no mask survives, whatever its suffix."""
+
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+
+LARGEST = 2**29
+"""Pixels of the largest image that is read. Pillow fears bombs from a third of it, but cameras have 200 megapixels."""
+
+BAND = 2**22
+"""Pixels of a mask that are turned into labels at once, so that a large one takes little memory."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +36,7 @@ class Sample:
         load: gives the image in RGB, and its labels [H, W] uint8 or None, both in their original size.
         labelled: whether ``load`` gives labels.
         path: the image's file, if it has one.
-        mask: the file of its mask, if it has one.
+        mask: the mask's file, where a file of its own holds it.
     """
 
     id: str
@@ -81,30 +91,68 @@ def read_pair(
     labels = read_mask(mask)
     if labels.shape != (pixels.height, pixels.width):
         height, width = labels.shape
+        problem = f"image {image} is {pixels.width}x{pixels.height}"
+        turned = orientation(image) > 1 and (height, width) == pixels.size
         raise UserError(
-            f"image {image} is {pixels.width}x{pixels.height} but its mask {mask} is {width}x{height} (width x height)",
-            remedy=(" replace the one that is wrong"),
+            f"{problem}{' as its EXIF orientation turns it' if turned else ''} but its mask {mask} is {width}x{height}"
+            " (width x height)",
+            remedy="turn the mask as the image is shown" if turned else "replace the one that is wrong",
         )
     return pixels, labels
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """Open a picture, which may be larger than Pillow allows by itself.
+
+    Raises:
+        UserError: it has more than :data:`LARGEST` pixels.
+    """
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > LARGEST:
+                raise UserError(
+                    f"{path} has {image.width * image.height / 1e6:,.0f} megapixels, more than the "
+                    f"{LARGEST // 10**6} that are read",
+                    remedy="cut it into tiles or make it smaller",
+                )
+            if image.format == "TIFF":
+                image.filename = ""  # Pillow would map the file into memory, and garble it where EXIF turns it
+            yield image
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def orientation(path: Path) -> int:
+    """EXIF orientation of a picture, 1 to 8; 1, upright, where it has none or cannot be read. Decodes no pixel."""
+    try:
+        with opened(path) as image:
+            # getexif would decode a whole PNG in search of it
+            has_none = image.format == "PNG" and "exif" not in image.info
+            found = 1 if has_none else image.getexif().get(ExifTags.Base.Orientation, 1)
+    except (*UNREADABLE, UserError):
+        return 1
+    return found if found in range(1, 9) else 1
 
 
 def read_image(path: Path) -> Image.Image:
     """An image file in RGB, upright as its EXIF orientation says.
 
     Raises:
-        UserError: the file is unreadable or truncated, or has more than 8 bits per channel.
+        UserError: the file is unreadable, truncated or too large, or has more than 8 bits per channel.
     """
     try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            upright.load()
+        with opened(path) as image:
+            ImageOps.exif_transpose(image, in_place=True)
+            if image.mode.startswith(("I", "F")):
+                raise UserError(
+                    f"image {path} has more than 8 bits per channel (mode {image.mode})",
+                    remedy="convert it to 8-bit RGB",
+                )
+            return image.convert("RGB")
     except UNREADABLE as error:
         raise unreadable("image", path, error) from None
-    if upright.mode.startswith(("I", "F")):
-        raise UserError(
-            f"image {path} has more than 8 bits per channel (mode {upright.mode})", remedy="convert it to 8-bit RGB"
-        )
-    return upright.convert("RGB")
 
 
 def read_labels(
@@ -132,46 +180,79 @@ def read_labels(
     Raises:
         UserError: the file is unreadable, has values where colours are due or the reverse, or holds an unlisted value.
     """
-    keys, values = zip(*sorted(table.items()), strict=True)
-    mask = read(path).astype(np.int64) if read else _read_mask(path, colours)
-    if colours:
-        codes = np.array([_code(np.array(key)) for key in keys])
-        mask = _code(mask)
-    else:
-        codes = np.array(keys)
-    place = np.searchsorted(codes, mask).clip(max=len(codes) - 1)
-    unlisted = codes[place] != mask
-    if strict and unlisted.any():
-        row, column = np.argwhere(unlisted)[0]
-        value = int(mask[row, column])
-        found = f"colour {[value >> 16, value >> 8 & 255, value & 255]}" if colours else f"value {value}"
-        raise UserError(
-            f"mask {path} holds {found} (row {row}, column {column}), which belongs to no class", remedy=mend
-        )
-    labels = np.array(values, np.uint8)[place]
-    labels[unlisted] = IGNORED
+    keys, values = (np.array(each) for each in zip(*sorted(table.items()), strict=True))
+    codes = _code(keys) if colours else keys
+    mask = read(path) if read else read_values(path, colours)
+    labels = np.empty(mask.shape[:2], np.uint8)
+    rows = max(1, BAND // max(1, mask.shape[1]))
+    for first in range(0, len(mask), rows):
+        band = mask[first : first + rows].astype(np.int64)
+        band = _code(band) if colours else band
+        place = np.searchsorted(codes, band).clip(max=len(codes) - 1)
+        unlisted = codes[place] != band
+        if strict and unlisted.any():
+            row, column = np.argwhere(unlisted)[0]
+            raise UserError(
+                f"mask {path} holds {value_name(int(band[row, column]), colours)} (row {first + row}, column {column}),"
+                " which belongs to no class",
+                remedy=mend,
+            )
+        labels[first : first + rows] = np.where(unlisted, IGNORED, values[place])
     return labels
 
 
-def _read_mask(path: Path, colours: bool) -> np.ndarray:
-    """Values [H, W] or colours [H, W, 3] of a mask file, as int64."""
+def read_values(path: Path, colours: bool) -> np.ndarray:
+    """Values [H, W] or colours [H, W, 3] of a mask file, upright as its EXIF orientation says.
+
+    Raises:
+        UserError: the file is unreadable or too large, has values where colours are due or the reverse, or was stored
+            with loss.
+    """
     try:
         if path.suffix.lower() == ".npy":
             mask, mode = np.load(path, allow_pickle=False), "array"
         else:
-            with Image.open(path) as image:
+            with opened(path) as image:
+                if image.format in LOSSY:
+                    raise UserError(
+                        f"mask {path} is a {image.format} inside, which changes values",
+                        remedy="convert it from the lossless original",
+                    )
+                ImageOps.exif_transpose(image, in_place=True)
                 mode = image.mode
                 mask = np.asarray(image.convert("RGB") if colours else image)
     except UNREADABLE as error:
         raise unreadable("mask", path, error) from None
-    if not colours and mask.ndim == 3 and mode == "RGB" and (mask == mask[:, :, :1]).all():
-        mask = mask[:, :, 0]  # grey, saved as RGB
+    if not colours:
+        mask = _grey(mask, mode)
     if mask.ndim != (3 if colours else 2) or mask.dtype.kind not in "uib" or (colours and mask.shape[2] != 3):
         wanted = (
-            "a colour per pixel" if colours else "one whole number per pixel; if it holds colours set `masks: colours`"
+            "a colour per pixel"
+            if colours
+            else "one whole number per pixel, none of them transparent; if it holds colours set `masks: colours`"
         )
         raise UserError(f"mask {path} (mode {mode}, shape {list(mask.shape)}) must hold {wanted}")
-    return mask.astype(np.int64)
+    return mask
+
+
+def counted(mask: np.ndarray, colours: bool) -> dict[int, int]:
+    """Pixels of each value of a mask, or of each colour by its single number (see :func:`value_name`)."""
+    found, pixels = np.unique(_code(mask.astype(np.int64)) if colours else mask, return_counts=True)
+    return dict(zip(found.tolist(), pixels.tolist(), strict=True))
+
+
+def value_name(code: int, colours: bool) -> str:
+    """What messages call a value, or a colour given as a single number."""
+    return f"colour {[code >> 16, code >> 8 & 255, code & 255]}" if colours else f"value {code}"
+
+
+def _grey(mask: np.ndarray, mode: str) -> np.ndarray:
+    """Values [H, W] of a grey mask that was saved as RGB or with an opaque alpha channel; any other as it is."""
+    if mask.ndim != 3 or mode not in ("RGB", "RGBA", "LA"):
+        return mask
+    opaque = mode == "RGB" or (mask[:, :, -1] == 255).all()
+    shades = mask[:, :, : 1 if mode == "LA" else 3]
+    return shades[:, :, 0] if opaque and (shades == shades[:, :, :1]).all() else mask
 
 
 def _code(colours: np.ndarray) -> np.ndarray:

@@ -1,56 +1,23 @@
 """Checks of a study before anything runs: data, backbones, disk and devices, as rows of a table.
 
-Nothing is prepared, downloaded or written. Of the images of each split :data:`SAMPLED` are read, spread evenly over
-it; `prepare` reads and checks all of them.
+Nothing is prepared, downloaded or written.
 """
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
-from pixelherd.datasets.classes import IGNORED
-from pixelherd.datasets.originals import remembered
-from pixelherd.datasets.prepare import DatasetSettings, published_counts, samples_of
 from pixelherd.errors import UserError
 from pixelherd.features.backbones.geometry import check_timesteps, decoder_blocks, read_scheduler
 from pixelherd.features.backbones.settings import Checkpoint, HubModel
 from pixelherd.features.backbones.sources.provide import find_checkpoint, unet_config
 from pixelherd.selection.settings import pixels_a_round
 from pixelherd.study import checks, plan
+from pixelherd.study.inspection import Check, Status, check_dataset, mistake
 from pixelherd.study.plan import readable
 from pixelherd.study.settings import Pretrained
 from pixelherd.study.study import Study
-
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
-
-    from pixelherd.datasets.samples import Sample
-
-SAMPLED = 12
-
-Status = Literal["ok", "note", "wrong"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """A row of the table.
-
-    Attributes:
-        subject: what was examined, such as ``datasets.camvid``.
-        aspect: what about it.
-        status: ``ok``; ``note``, worth knowing; or ``wrong``, which stops the study.
-        detail: what was found.
-        mend: what to do about it.
-    """
-
-    subject: str
-    aspect: str
-    status: Status
-    detail: str
-    mend: str = ""
 
 
 def examine(study: Study) -> list[Check]:
@@ -66,25 +33,6 @@ def examine(study: Study) -> list[Check]:
     return list({(each.subject, each.status, each.detail): each for each in reversed(checks)}.values())[::-1]
 
 
-def check_dataset(study: Study, name: str) -> list[Check]:
-    """Files found and counted; sizes and labels of a sample of them."""
-    settings, record = study.datasets[name], Path(study.paths.originals.format(dataset=name))
-    subject, root = f"datasets.{name}", getattr(settings, "root", None)
-    checks: list[Check] = []
-    try:
-        if remembered(settings, record) and root and not Path(root).expanduser().exists():
-            return [Check(subject, "files", "note", f"prepared already; the raw folder {root} is gone")]
-        found = samples_of(settings)
-        plan.images_of(study, [name])
-        checks.append(_counted(subject, settings, {split: len(each) for split, each in found.items()}))
-        if settings.kind != "demo":
-            read = [sample.load() for each in found.values() for sample in _spread(each)]
-            checks += [_sizes(subject, settings, read), _labels(subject, read)]
-    except UserError as error:
-        checks.append(_mistake(subject, "images" if checks else "files", error))
-    return checks
-
-
 def check_backbone(study: Study, name: str) -> list[Check]:
     """Checkpoint readable and of its architecture; timesteps of its noise schedule."""
     subject, settings = f"features.{name}", study.features[name]
@@ -96,7 +44,7 @@ def check_backbone(study: Study, name: str) -> list[Check]:
             check_timesteps(schedule, settings.timesteps, where=subject)
             checks.append(Check(subject, "timesteps", "ok", ", ".join(map(str, settings.timesteps))))
     except UserError as error:
-        checks.append(_mistake(subject, "timesteps" if checks else "backbone", error))
+        checks.append(mistake(subject, "timesteps" if checks else "backbone", error))
     return checks
 
 
@@ -106,7 +54,7 @@ def check_maps(study: Study, dataset: str, features: str) -> Check:
     try:
         size, dimension = plan.geometry_of(study, dataset, features)
     except UserError as error:
-        return _mistake(subject, "blocks", error)
+        return mistake(subject, "blocks", error)
     blocks = ", ".join(map(str, study.features[features].blocks))
     detail = f"{blocks} of {dataset} at {width}x{height}: D = {dimension:,}, {readable(size)} of maps an image"
     return Check(subject, "blocks", "ok", detail)
@@ -125,7 +73,7 @@ def check_budgets(study: Study) -> Iterator[Check]:
             checks.budgets_fit(study, [run for run in study.runs() if run.dataset == dataset], images)
             pixels = ", ".join(str(pixels_a_round(str(budget), train)) for budget in study.budgets)
         except UserError as error:
-            yield _mistake("budgets", aspect, error)
+            yield mistake("budgets", aspect, error)
         else:
             yield Check("budgets", aspect, "ok", f"{pixels} pixels a round for {dataset}'s {train:,} training images")
 
@@ -156,7 +104,7 @@ def check_device(name: str) -> Check:
     try:
         device = resolve(name)
     except UserError as error:
-        return _mistake("device", name, error)
+        return mistake("device", name, error)
     gpus = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
     seen = ", ".join(f"{each.name} ({readable(each.total_memory)})" for each in gpus) or "no CUDA GPU"
     status: Status = "note" if device.type == "cpu" else "ok"
@@ -178,52 +126,6 @@ def verdict(checks: Sequence[Check]) -> None:
         raise UserError(
             f"{len(wrong)} of {len(checks)} checks failed: {', '.join(wrong)}", remedy="the table says how to mend them"
         )
-
-
-def _mistake(subject: str, aspect: str, error: UserError) -> Check:
-    """What is wrong, and behind the last semicolon of its message how to mend it."""
-    detail, _, mend = str(error).rpartition("; ")
-    return Check(subject, aspect, "wrong", *((detail, mend) if detail else (mend, "")))
-
-
-def _counted(subject: str, settings: DatasetSettings, images: dict[str, int]) -> Check:
-    told = "{train:,} training, {test:,} test images"
-    known = published_counts(settings)
-    if known and known != images:
-        detail = f"{told.format(**images)}; {told.format(**known)} expected"
-        return Check(subject, "files", "note", detail, "look whether files are missing")
-    return Check(subject, "files", "ok", told.format(**images))
-
-
-def _spread(found: "list[Sample]") -> "list[Sample]":
-    count = min(SAMPLED, len(found))
-    return [found[number * len(found) // count] for number in range(count)]
-
-
-def _sizes(subject: str, settings: DatasetSettings, read: "Sequence[tuple[Image, np.ndarray | None]]") -> Check:
-    sizes = sorted({image.size for image, _ in read})
-    told = f"{sizes[0][0]}x{sizes[0][1]}"
-    if len(sizes) > 1:
-        told = f"{len(sizes)} sizes from {told} to {sizes[-1][0]}x{sizes[-1][1]}"
-    height, width = settings.size
-    return Check(subject, "images", "ok", f"{told} in a sample of {len(read)}, prepared at {width}x{height}")
-
-
-def _labels(subject: str, read: "Sequence[tuple[Image, np.ndarray | None]]") -> Check:
-    import numpy as np
-
-    masks = [labels for _, labels in read if labels is not None]
-    if not masks:
-        return Check(subject, "labels", "note", "there are no masks: a person labels, and nothing is evaluated")
-    pixels = np.sum([np.bincount(labels.ravel(), minlength=256) for labels in masks], axis=0)
-    if not pixels[:IGNORED].any():
-        detail = f"no labelled pixel in a sample of {len(read)}"
-        return Check(subject, "labels", "wrong", detail, "look whether these are the right masks")
-    ignored = pixels[IGNORED] / pixels.sum()
-    detail = (
-        f"in range; {np.count_nonzero(pixels[:IGNORED])} classes in the sample, {ignored:.1%} of its pixels ignored"
-    )
-    return Check(subject, "labels", "ok", detail)
 
 
 def _backbone(study: Study, name: str) -> Check:

@@ -89,6 +89,7 @@ class Paths:
         self.tables_digests, self.report_digests = f"{results}/tables/digests.json", f"{results}/report.json"
         self.figures = f"{results}/figures/manifest.json"
         self.report = f"{results}/report.html"
+        self.contact_sheet = f"{results}/doctor/{{dataset}}.png"
         self.job_costs = f"{results}/costs/jobs"
         self.costs = f"{results}/costs/costs.md"
         self.record = f"{results}/run.json"
