@@ -24,7 +24,8 @@ rule annotate:
         **made_by("annotate", "{step}"),
         dataset=of(stages.preparation, STUDY),
         settings=of(stages.maps, STUDY),
-        identity=of(stages.identity, STUDY),
+        question=of(stages.question, STUDY),
+        keys=of(stages.class_keys, STUDY),
         answers=PATHS.answers,
         round=lambda w: round_of(w.step),
         template=hash_of(ANNOTATION_TEMPLATE.read_text()),
@@ -53,6 +54,8 @@ rule label:
     params:
         round=lambda w: round_of(w.step),
         classes=of(stages.class_names, STUDY),
+        keys=of(stages.class_keys, STUDY),
+        asked=PATHS.asked,
         cost=noted_by("label", "{step}"),
     message:
         "Label {wildcards.step}"

@@ -37,5 +37,5 @@ with job(snakemake) as meter:
         progress=stopping.read(files.get("stopping", [])),
         labels=read_pixels(files.get("labels", []), LABEL_COLUMNS, train.ids, size[1]).values,
     )
-    oracle.note_asked(snakemake.output.asked, params.identity, files.queries)
+    oracle.note_asked(snakemake.output.asked, params.question, files.queries, params.keys)
     meter.forwards = maps_of.forwards if predict else 0

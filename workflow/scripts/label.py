@@ -10,12 +10,13 @@ with job(snakemake):
     from pixelherd.datasets.pixels import LABEL_COLUMNS, QUERY_COLUMNS, answer_by, read_pixels, write_pixels
     from pixelherd.storage.records import write_digests
 
-    files, number = snakemake.input, snakemake.params.round
+    files, params, number = snakemake.input, snakemake.params, snakemake.params.round
     dataset = Dataset.open(Path(files.dataset).parent)
     ids, width = dataset.train.ids, dataset.size[1]
     asked = read_pixels([files.queries], QUERY_COLUMNS, ids, width)
     pixels = oracle.read_asked(files.queries)
-    labels = oracle.read_answers(files.answers, pixels, number, snakemake.params.classes)
+    numbers = oracle.asked_keys(params.asked.format(**snakemake.wildcards))
+    labels = oracle.read_answers(files.answers, pixels, number, params.classes, params.keys, numbers)
     answered = answer_by(asked, labels, files.answers)
     write_pixels(snakemake.output.labels, LABEL_COLUMNS, number, answered, ids, width)
     write_digests(snakemake.output.digests, [snakemake.output.labels])

@@ -12,11 +12,10 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pixelherd.datasets.pixels import CANNOT_TELL, LABEL_COLUMNS, QUERY_COLUMNS
-from pixelherd.datasets.prepare import classes_of
 from pixelherd.errors import UserError, nearest
 from pixelherd.storage.files import digest_of, original, read_csv, write_json
+from pixelherd.study import stages
 from pixelherd.study.run import Run
-from pixelherd.study.stages import identity
 from pixelherd.study.study import Study
 
 UNKNOWN = "unknown"
@@ -33,7 +32,12 @@ def read_asked(path: Path | str) -> list[Pixel]:
 
 
 def read_answers(
-    path: Path | str, asked: Sequence[Pixel], round_number: int, classes: Sequence[str]
+    path: Path | str,
+    asked: Sequence[Pixel],
+    round_number: int,
+    classes: Sequence[str],
+    keys: Sequence[str] = (),
+    numbers: Sequence[str] | None = None,
 ) -> list[int | None]:
     """The label of every asked pixel, in their order; None for those that have no answer yet.
 
@@ -46,6 +50,8 @@ def read_answers(
         asked: the round's pixels.
         round_number: the round that the file must answer.
         classes: names in label order.
+        keys: names by which answers know the classes, too, in label order.
+        numbers: keys of the classes in the order that numbers meant when the round was asked; by default that of today.
 
     Raises:
         UserError: the file cannot be read, or a line has another round, a pixel that was not asked or is there twice,
@@ -53,7 +59,7 @@ def read_answers(
     """
     place = {pixel: number for number, pixel in enumerate(asked)}
     images = {image for image, _, _ in asked}
-    names = _by_name(classes)
+    names, numbered = _by_name(classes, keys), _numbered(numbers, keys or classes)
     labels: list[int | None] = [None] * len(asked)
     seen: dict[Pixel, int] = {}
     try:
@@ -87,7 +93,7 @@ def read_answers(
         if pixel in seen:
             raise UserError(f"{where}: answers the same pixel as line {seen[pixel]}", remedy="remove one of them")
         seen[pixel] = line
-        labels[place[pixel]] = _label(label, names, classes, where)
+        labels[place[pixel]] = _label(label, names, numbered, where)
     return labels
 
 
@@ -108,14 +114,22 @@ def spelling(label: int, classes: Sequence[str]) -> str:
     """Spell a label for an answer file: by its class, or by its number where the name would be read as another one."""
     name = UNKNOWN if label == CANNOT_TELL else classes[label]
     try:
-        read = _label(name.strip(), _by_name(classes), classes, name)
+        read = _label(name.strip(), _by_name(classes), _numbered(None, classes), name)
     except UserError:
         read = None
     return name if read == label else str(label)
 
 
-def _by_name(classes: Sequence[str]) -> dict[str, int]:
-    return {name.casefold().strip(): label for label, name in reversed(list(enumerate(classes)))}
+def _by_name(classes: Sequence[str], keys: Sequence[str] = ()) -> dict[str, int]:
+    return {
+        name.casefold().strip(): label for each in (keys, classes) for label, name in reversed(list(enumerate(each)))
+    }
+
+
+def _numbered(numbers: Sequence[str] | None, keys: Sequence[str]) -> dict[int, int]:
+    """Today's label by the number that meant the class when it was asked; classes that are gone have none."""
+    today = {key: label for label, key in enumerate(keys)}
+    return {number: today[key] for number, key in enumerate(keys if numbers is None else numbers) if key in today}
 
 
 def _meant(cell: str, known: Container[str]) -> str:
@@ -127,26 +141,38 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 10
 
 
-def _label(text: str, names: Mapping[str, int], classes: Sequence[str], where: str) -> int | None:
+def _label(text: str, names: Mapping[str, int], numbered: Mapping[int, int], where: str) -> int | None:
     if not text:
         return None
     if _is_number(text):
-        if int(text) < len(classes) or int(text) == CANNOT_TELL:
-            return int(text)
-        raise UserError(
-            f"{where}: label {text} is no class", remedy=f"labels are 0 to {len(classes) - 1}, or {CANNOT_TELL}"
-        )
+        if int(text) == CANNOT_TELL or int(text) in numbered:
+            return numbered.get(int(text), CANNOT_TELL)
+        remedy = f"labels are 0 to {max(numbered, default=0)}, or {CANNOT_TELL}"
+        raise UserError(f"{where}: label {text} is no class", remedy=remedy)
     name = _meant(text.casefold(), names)
     if name in names:
         return names[name]
     if text.casefold() == UNKNOWN:
         return CANNOT_TELL
-    raise UserError(f"{where}: unknown class {text!r}{nearest(text, [*classes, UNKNOWN])}")
+    raise UserError(f"{where}: unknown class {text!r}{nearest(text, [*names, UNKNOWN])}")
 
 
-def note_asked(path: Path | str, identity: str, queries: Path | str) -> None:
-    """Write ``asked.json``: whose run a page asks for, and which queries."""
-    write_json(path, {"run": identity, "queries_sha256": digest_of(Path(queries))})
+def note_asked(path: Path | str, question: str, queries: Path | str, keys: Sequence[str]) -> None:
+    """Write ``asked.json``: whose run a page asks for, which queries, and which class each number meant then."""
+    write_json(path, {"run": question, "queries_sha256": digest_of(Path(queries)), "classes": list(keys)})
+
+
+def asked_keys(path: Path | str) -> list[str] | None:
+    """Return which class each number meant when a page asked; None where nothing tells, as of pixelherd 0.1."""
+    return _asked(Path(path)).get("classes")
+
+
+def _asked(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def has_asked(study: Study, run: Run, round_number: int) -> bool:
@@ -155,11 +181,10 @@ def has_asked(study: Study, run: Run, round_number: int) -> bool:
     What a person was asked stays asked: such queries are not chosen anew, not even when earlier answers are corrected.
     """
     queries, asked = _files(study, run, round_number, study.paths.queries, study.paths.asked)
-    try:
-        content = json.loads(asked.read_text())
-    except (FileNotFoundError, ValueError):
+    content = _asked(asked)
+    if not queries.is_file() or content.get("queries_sha256") != digest_of(queries):
         return False
-    return queries.is_file() and content == {"run": identity(study, run), "queries_sha256": digest_of(queries)}
+    return content.get("run") in (stages.question(study, run), stages.identity(study, run))  # the latter in 0.1
 
 
 def _files(study: Study, run: Run, round_number: int, *patterns: str) -> list[Path]:
@@ -198,8 +223,9 @@ def missing(study: Study, run: Run, round_number: int) -> int | None:
     if not queries.is_file():
         return 0
     try:
-        names = [each.name for each in classes_of(study.datasets[run.dataset])]
-        labels = read_answers(answers, read_asked(queries), round_number, names)
+        names, keys = (of(study, run.dataset) for of in (stages.class_names, stages.class_keys))
+        numbers = asked_keys(study.paths.of_round(study.paths.asked, run, round_number))
+        labels = read_answers(answers, read_asked(queries), round_number, names, keys, numbers)
     except UserError:
         return 0
     return labels.count(None)

@@ -149,6 +149,12 @@ class ClassSettings(_Settings):
     """A class of a `folder` dataset; its label is its position in the list."""
 
     name: str = Field(min_length=1, description="name in tables and figures")
+    key: str | None = Field(
+        default=None,
+        min_length=1,
+        description="name by which answers know the class; where `name` has changed since the first answers, the name"
+        " of then; by default `name`",
+    )
     colour: Colour | None = Field(
         default=None,
         description="[red, green, blue] in figures, and in the masks with `masks: colours`; chosen if not given",
@@ -227,8 +233,21 @@ class FolderSettings(FileSettings):
                     f"classes {slugs[slug]!r} and {entry.name!r} would both be called {slug!r} in tables; rename one"
                 )
             slugs[slug] = entry.name
+        names: dict[str, str] = {}
+        for entry in self.classes:
+            for name in {entry.name.casefold().strip(), (entry.key or entry.name).casefold().strip()}:
+                if name in names:
+                    raise ValueError(f"{name!r} is a name or `key` of both {names[name]!r} and {entry.name!r}")
+                names[name] = entry.name
         self.label_table()
         return self
+
+    def preparation(self) -> dict[str, Any]:
+        """Return what the prepared images and labels depend on; a class's `key` is for answers alone."""
+        settings = super().preparation()
+        for entry in settings["classes"]:
+            del entry["key"]
+        return settings
 
     def training_images(self) -> dict[str, Any]:
         """Return what the prepared training images depend on: neither masks, nor test images, nor names of classes."""

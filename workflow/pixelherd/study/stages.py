@@ -7,6 +7,7 @@ models that these functions return.
 from typing import Any
 
 from pixelherd.datasets.prepare import classes_of
+from pixelherd.datasets.settings import FolderSettings
 from pixelherd.features.backbones.settings import PretrainingSettings
 from pixelherd.features.settings import MapSettings
 from pixelherd.heads.settings import TrainingSettings
@@ -25,6 +26,14 @@ def preparation(study: Study, dataset: str) -> dict[str, Any]:
 def class_names(study: Study, dataset: str) -> list[str]:
     """Return the names of a dataset's classes in label order."""
     return [each.name for each in classes_of(study.datasets[dataset])]
+
+
+def class_keys(study: Study, dataset: str) -> list[str]:
+    """Return the names by which answers know a dataset's classes, in label order: they stay when names change."""
+    settings = study.datasets[dataset]
+    if isinstance(settings, FolderSettings):
+        return [entry.key or entry.name for entry in settings.classes]
+    return class_names(study, dataset)
 
 
 def maps(study: Study, dataset: str, features: str) -> MapSettings:
@@ -141,6 +150,13 @@ def identity(study: Study, run: Run) -> str:
     settings = result(study, run) | {"dataset": study.datasets[run.dataset].training_images()}
     settings.pop("oracle", None)
     return hash_of(settings)
+
+
+def question(study: Study, run: Run) -> str:
+    """Return the SHA-256 of what a person's questions depend on besides the answers: no name or number of classes."""
+    images = study.datasets[run.dataset].training_images()
+    images.pop("classes", None)
+    return hash_of(result(study, run) | {"dataset": images, "oracle": "csv"})
 
 
 def stage_pairs(study: Study) -> dict[str, str]:
