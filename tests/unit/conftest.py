@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pixelherd.datasets.classes import ClassInfo
     from pixelherd.datasets.dataset import Dataset
     from pixelherd.features.settings import MapSettings
     from pixelherd.heads.network import MlpHead
@@ -70,6 +71,12 @@ class Cache:
         return stages.maps(self.study, "demo", "ddpm")
 
     @property
+    def classes(self) -> "list[ClassInfo]":
+        from pixelherd.datasets.prepare import classes_of
+
+        return classes_of(self.study.datasets["demo"])
+
+    @property
     def dim(self) -> int:
         return 2 * (16 + 8)
 
@@ -80,7 +87,7 @@ class Cache:
         from pixelherd.heads.network import MlpHead
 
         generator = torch.Generator().manual_seed(seed)
-        head = MlpHead(self.dim, len(self.dataset.classes), hidden=[12, 8], generator=generator)
+        head = MlpHead(self.dim, len(self.classes), hidden=[12, 8], generator=generator)
         with torch.no_grad():
             for parameter in head.parameters():
                 parameter *= 20

@@ -29,7 +29,7 @@ def run(cache, settings, tmp_path_factory):
         network.save(cache.head(number), folder / f"round-{number}" / "head.safetensors", {})
     for name in ("metrics.csv", "thumbnails.npz"):
         (folder / name).write_text("")
-    classes = [{"name": each.name, "colour": list(each.colour)} for each in cache.dataset.classes]
+    classes = [{"name": each.name, "colour": list(each.colour)} for each in cache.classes]
     seals.seal(folder, run, stages.result(study, run), 2, {"classes": classes}, "f" * 64)
     return folder
 
@@ -66,7 +66,7 @@ def test_a_mask_is_what_the_head_predicts_at_the_images_size(run, cache, setting
 
 
 def test_cropped_datasets_predict_the_whole_image(run, cache):
-    settings, classes = stages.maps(cache.study, "demo", "ddpm"), cache.dataset.classes
+    settings, classes = stages.maps(cache.study, "demo", "ddpm"), cache.classes
     size = {"root": "absent", "size": [32, 32], "resize": [32, 64]}
     cropped = read_dataset({"kind": "cityscapes", **size})
     backbone = cache.study.features["ddpm"].backbone

@@ -14,11 +14,12 @@ from PIL import Image
 
 from pixelherd.datasets import samples as raw
 from pixelherd.datasets.dataset import Dataset
-from pixelherd.datasets.prepare import counts, prepare, samples_of
+from pixelherd.datasets.prepare import prepare, samples_of
 from pixelherd.datasets.readers.own import doubts
 from pixelherd.datasets.readers.own.listing import listing
 from pixelherd.datasets.settings import FolderSettings
 from pixelherd.errors import UserError
+from unit.datasets.numbers import counts
 
 SIZE = (16, 24)  # height, width
 CLASSES = [{"name": "ground"}, {"name": "thing"}]

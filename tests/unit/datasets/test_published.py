@@ -10,10 +10,11 @@ from pydantic import TypeAdapter, ValidationError
 from scipy.io import savemat
 
 from pixelherd.datasets.dataset import Dataset, OriginalLabels
-from pixelherd.datasets.prepare import counts, prepare, write_original_labels
+from pixelherd.datasets.prepare import classes_of, prepare, write_original_labels
 from pixelherd.datasets.published import published
 from pixelherd.datasets.settings import DatasetSettings
 from pixelherd.errors import UserError
+from unit.datasets.numbers import counts
 from unit.datasets.test_prepare import write_camvid
 from unit.places import SHARED
 
@@ -116,7 +117,7 @@ def test_cityscapes_is_resized_and_cropped(cityscapes, tmp_path, labels):
     assert counts(settings) == {"train": 4, "test": 1}
     dataset = prepared(settings, tmp_path / "out")
     assert dataset.train.ids == [f"{city}_{frame:06}_000019" for city in ("aachen", "ulm") for frame in range(2)]
-    assert dataset.test.ids == ["munster_000000_000019"] and len(dataset.classes) == 19
+    assert dataset.test.ids == ["munster_000000_000019"] and len(classes_of(settings)) == 19
     for number, name in enumerate(dataset.train.ids):
         path = root / "leftImg8bit" / "train" / name.split("_")[0] / f"{name}_leftImg8bit.png"
         with Image.open(path) as picture:
@@ -235,7 +236,7 @@ def test_bedrooms_are_built_from_ade20k(challenge, tmp_path, stuff):
     settings = settings_of("ade_bed", root, layout="challenge", size=[16, 24])
     dataset = prepared(settings, tmp_path / "out")
     assert dataset.train.ids == ["ADE_train_00000102", "ADE_train_00000203"]
-    assert dataset.test.ids == ["ADE_val_00000001"] and len(dataset.classes) == 30
+    assert dataset.test.ids == ["ADE_val_00000001"] and len(classes_of(settings)) == 30
     for number, name in enumerate(dataset.train.ids):
         expected = nearest(mapped(numbers[name], published("ade_bed").ids), (16, 24))
         assert np.array_equal(dataset.train.labels[number], expected)
@@ -306,7 +307,7 @@ def test_pascal_context_reads_label_maps(pascal_context, tmp_path):
     settings = settings_of("pascal_context", root, size=[32, 32])
     assert counts(settings) == {"train": 2, "test": 2}
     dataset = prepared(settings, tmp_path / "out")
-    assert dataset.train.ids == ["2008_000015", "2008_000002"] and len(dataset.classes) == 33
+    assert dataset.train.ids == ["2008_000015", "2008_000002"] and len(classes_of(settings)) == 33
     assert dataset.test.ids == ["2008_000003", "2009_000001"]
     for split in (dataset.train, dataset.test):
         for number, name in enumerate(split.ids):
@@ -496,7 +497,7 @@ def test_preparing_twice_gives_the_same_bytes(request, tmp_path, name):
     kind, more, _ = MISTAKES[name]
     settings = settings_of(kind, root, size=[32, 32], evaluate_at="original", **more)
     for number in range(2):
-        prepare(settings, tmp_path / str(number), progress=False)
+        prepare(settings, tmp_path / str(number) / "prepared", progress=False)
         write_original_labels(settings, tmp_path / str(number) / "original")
     contents = [
         {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

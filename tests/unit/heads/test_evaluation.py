@@ -32,7 +32,7 @@ def naive_prediction(one, maps, size):
 
 def test_confusions_of_several_heads(cache):
     heads = [cache.head(seed) for seed in range(3)]
-    maps_of, truth, classes = StoredMaps(cache.test), cache.dataset.test.labels, len(cache.dataset.classes)
+    maps_of, truth, classes = StoredMaps(cache.test), cache.dataset.test.labels, len(cache.classes)
     found = evaluation.tally(heads, range(3), maps_of, truth, classes).matrix
     assert found.shape == (3, classes, classes) and found.dtype == np.int64
     for one, matrix in zip(heads, found, strict=True):
@@ -61,7 +61,7 @@ def test_confusions_of_several_heads(cache):
 
 def test_images_evaluated_side_by_side_count_the_same(cache, backbone_folder):
     heads, truth = [cache.head(seed) for seed in range(2)], cache.dataset.test.labels
-    classes = len(cache.dataset.classes)
+    classes = len(cache.classes)
     computed = ComputedMaps(manifest.load(backbone_folder), cache.dataset.test.images, cache.features)
     progress = []
     found = [
@@ -78,7 +78,7 @@ def test_images_evaluated_side_by_side_count_the_same(cache, backbone_folder):
 
 def test_more_heads_than_are_held_at_once(cache, monkeypatch):
     heads, maps_of = [cache.head(seed) for seed in range(3)], StoredMaps(cache.test)
-    arguments = (range(3), maps_of, cache.dataset.test.labels, len(cache.dataset.classes))
+    arguments = (range(3), maps_of, cache.dataset.test.labels, len(cache.classes))
     together = evaluation.tally(heads, *arguments)
     monkeypatch.setattr(evaluation, "HEADS_AT_ONCE", 2)
     assert np.array_equal(evaluation.tally(heads, *arguments).matrix, together.matrix)

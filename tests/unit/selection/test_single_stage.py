@@ -38,7 +38,7 @@ def stored_draws(cache, network, tmp_path_factory):
 
 
 def dropout_head(cache):
-    head = MlpHead(cache.dim, len(cache.dataset.classes), hidden=[12, 8], dropout=0.3, generator=torch.Generator())
+    head = MlpHead(cache.dim, len(cache.classes), hidden=[12, 8], dropout=0.3, generator=torch.Generator())
     head.load_state_dict(cache.head(1).state_dict())
     return head.eval()
 

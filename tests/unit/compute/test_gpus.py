@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from pixelherd.pipeline import gpus
+from pixelherd.compute import gpus
 
 JOB = """
 import os, sys, time
 from pathlib import Path
-from pixelherd.pipeline.gpus import lease
+from pixelherd.compute.gpus import lease
 with lease(int(sys.argv[2]), Path(sys.argv[1])) as gpu:
     assert os.environ["CUDA_VISIBLE_DEVICES"] == gpu and "torch" not in sys.modules
     print("took", gpu, time.monotonic(), flush=True)
