@@ -173,6 +173,18 @@ class StandIn:
         self._onstart = function
 
 
+@pytest.fixture
+def session_in(settings, tmp_path):
+    """Gives a session of the tiny study in a folder, nothing of which is looked for."""
+
+    def make(folder):
+        made = session.Session(folder)
+        made.work = made.work_of(Study.read(settings | {"cache": str(tmp_path / "cache")}))
+        return made
+
+    return make
+
+
 def test_the_start_is_part_of_whatever_start_a_workflow_has(workflow):
     done = workflow.done
     session.Session().before_jobs(workflow, shown)
@@ -184,9 +196,9 @@ def test_the_start_is_part_of_whatever_start_a_workflow_has(workflow):
     assert done == ["before", "after"] and workflow.scheduler.job_rate_limiter is None
 
 
-def test_the_sessions_of_all_modules_are_part_of_the_start(workflow, folder):
+def test_the_sessions_of_all_modules_are_part_of_the_start(workflow, folder, session_in):
     for name in ("one", "two"):
-        session.Session(folder / name).before_jobs(workflow, shown)
+        session_in(folder / name).before_jobs(workflow, shown)
     workflow.made.append("a file")
     workflow.onstart(lambda log: workflow.done.append("after"))
     workflow._onstart(None)
@@ -194,20 +206,20 @@ def test_the_sessions_of_all_modules_are_part_of_the_start(workflow, folder):
     assert [(folder / name / session.QUEUE).exists() for name in ("one", "two")] == [True, True]
 
 
-def test_a_folder_that_stays_taken_is_shown_as_a_mistake(workflow, folder, holder, monkeypatch):
+def test_a_folder_that_stays_taken_is_shown_as_a_mistake(workflow, folder, session_in, holder, monkeypatch):
     monkeypatch.setattr(session, "PATIENCE_SECONDS", 0)
-    session.Session(folder).before_jobs(workflow, shown)
+    session_in(folder).before_jobs(workflow, shown)
     workflow._onstart(None)  # what only prints may run
     workflow.made.append("a file")
     with pytest.raises(RuntimeError, match="shown: another Snakemake works in this folder; let it end, or end it"):
         workflow._onstart(None)
 
 
-def test_where_slurm_is_not_at_hand_the_jobs_of_a_killed_snakemake_are_told(tmp_path, monkeypatch, capsys):
+def test_where_slurm_is_not_at_hand_the_jobs_of_a_killed_snakemake_are_told(tmp_path, session_in, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
-    session.Session(tmp_path).start("some-id")
+    session_in(tmp_path).start("some-id")
     assert capsys.readouterr().err == ""
-    session.Session(tmp_path).start()
+    session_in(tmp_path).start()
     assert "if it was killed, cancel them: scancel --name=some-id" in capsys.readouterr().err
-    session.Session(tmp_path).start()
+    session_in(tmp_path).start()
     assert capsys.readouterr().err == ""

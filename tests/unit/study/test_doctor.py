@@ -82,7 +82,7 @@ def test_what_is_stored_is_not_needed_again(content):
     needed = examine(content)["cache", "disk"].detail
     assert "(0 B stored already)" in needed
     study = Study.read(content)
-    folder = Path(content["cache"]) / "datasets" / "mine"
+    folder = Path(study.paths.dataset.format(dataset="mine", address="0123456789ab")).parent
     prepare(study.datasets["mine"], folder, progress=False)
     stored = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert f"({doctor.readable(stored)} stored already)" in examine(content)["cache", "disk"].detail

@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pixelherd.datasets.pixels import CANNOT_TELL, LABEL_COLUMNS, QUERY_COLUMNS
 from pixelherd.errors import UserError, nearest

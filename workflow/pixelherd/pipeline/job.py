@@ -11,8 +11,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pixelherd.compute import memory
-from pixelherd.pipeline import gpus, seals
+from pixelherd.compute import gpus, memory
+from pixelherd.pipeline import seals
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 

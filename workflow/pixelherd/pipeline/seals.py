@@ -117,12 +117,16 @@ def pending_runs(study: "Study", source: str) -> dict[Run, range]:
 def note_begun(study: "Study", begun: Mapping[Run, str]) -> None:
     """Note beside the rounds of unfinished runs what they are made of: a copy elsewhere may have other settings.
 
+    What a note says stays until the run is sealed: rounds of then may be among those of today, which a mark tells apart.
+
     Args:
         study: the study.
         begun: by pending run the address of all that it is made of.
     """
     for run, address in begun.items():
-        write_record(study.paths.run_folder(run) / BEGUN, {"run": run.path, "address": address}, run.path)
+        note = study.paths.run_folder(run) / BEGUN
+        if not is_sound(note, run.path):
+            write_record(note, {"run": run.path, "address": address}, run.path)
 
 
 def mark_outdated(
@@ -141,23 +145,34 @@ def mark_outdated(
         if run not in pending:
             mark.unlink(missing_ok=True)
             continue
+        address, noted = {"address": begun.get(run)}, _marked(mark).get("wanted", {})
         if not (folder / SEAL).is_file():
-            if run in begun and _begun_otherwise(folder / BEGUN, run, begun[run]):
+            is_other = noted.get("address") != begun.get(run) if "address" in noted else not noted
+            if is_other and (noted or _begun_otherwise(folder / BEGUN, run, begun.get(run))):
                 _make_older(folder, time.time())
-                write_json(mark, {"wanted": begun[run], "first_round": 0})
+                write_json(mark, {"wanted": address, "first_round": 0})
             continue
         wanted = {"settings_sha256": hash_of(stages.result(study, run)), "rounds": rounds, **refreshed}
-        if mark.is_file() and json.loads(mark.read_text())["wanted"] == wanted:
+        if noted in (wanted, wanted | address):
             continue
         _make_older(folder, time.time())
         content = read_seal(folder) or {}
         lacks_a_file = all(content.get(name) == value for name, value in wanted.items())
-        write_json(mark, {"wanted": wanted, "first_round": rounds if lacks_a_file else pending[run].start})
+        write_json(mark, {"wanted": wanted | address, "first_round": rounds if lacks_a_file else pending[run].start})
 
 
-def _begun_otherwise(begun: Path, run: Run, address: str) -> bool:
+def _marked(mark: Path) -> dict[str, Any]:
+    """What a mark says; nothing where there is none, or a broken one."""
+    try:
+        content = json.loads(mark.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _begun_otherwise(begun: Path, run: Run, address: str | None) -> bool:
     """Whether an unfinished run was begun with other settings or images; a broken note says nothing for sure."""
-    if not begun.is_file():
+    if not begun.is_file() or address is None:
         return False
     return not is_sound(begun, run.path) or read_record(begun, run.path)["address"] != address
 
@@ -177,7 +192,7 @@ def mark_of(study: "Study", run: Run, marks: Path = MARKS) -> Path:
 def first_round_again(study: "Study", run: Run, marks: Path = MARKS) -> int | None:
     """Return the round from which a marked run is made again, the number of its rounds if only its evaluation is."""
     mark = mark_of(study, run, marks)
-    return json.loads(mark.read_text())["first_round"] if mark.is_file() else None
+    return _marked(mark).get("first_round", 0) if mark.is_file() else None
 
 
 def made_by_other_source(study: "Study", source: str) -> list[Run]:

@@ -16,7 +16,7 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import Timeout
 
 from pixelherd.annotation import oracle
 from pixelherd.compute import slurm
@@ -26,6 +26,7 @@ from pixelherd.pipeline import seals, source, upkeep
 from pixelherd.pipeline.inputs.work import Work
 from pixelherd.storage.clock import of_the_future
 from pixelherd.storage.files import hash_of, write_json
+from pixelherd.storage.locks import lock_at, take
 from pixelherd.study import checks, plan
 from pixelherd.study.addresses import files_of_backbones
 from pixelherd.study.study import Study
@@ -35,6 +36,7 @@ QUEUE = "pixelherd.json"
 TOLD = "PIXELHERD_SESSION"
 """Begins the environment variable by which jobs find what their Snakemake tells them of their study."""
 PATIENCE_SECONDS = 300
+"""How long a dry run may hold the folder."""
 
 
 class Session:
@@ -50,7 +52,7 @@ class Session:
     def __init__(self, folder: Path = FOLDER) -> None:
         self._folder = folder
         self._told = folder / "pixelherd" / "told"
-        self._lock = FileLock(folder / "pixelherd.lock", is_singleton=True)  # several modules share it
+        self._lock = lock_at(folder / "pixelherd.lock")  # several modules share it
         self._scripts: Mapping[str, Path] = {}
         self.work: Work
 
@@ -82,7 +84,7 @@ class Session:
         session.work = work = session.look(study, main) if told is None else session.work_of(study).as_told(told)
         if main:
             checks.budgets_fit(study, work.pending, work.images)
-            session.drop_incomplete_indices()
+            upkeep.drop_incomplete(work.indices())
             session.tell()
             session.say_what_is_kept()
             if line := of_the_future(study.results, study.cache):
@@ -101,11 +103,12 @@ class Session:
 
         Runs that were finished, or begun, under other settings are marked, so that what is made of them is made anew.
         """
+        if main and "doctor" in sys.argv:  # who tells more of what is wrong with raw files
+            return self.work_of(study)
         lacking, work = seals.pending_runs(study, self.source), self.work_of(study)
         work = replace(work, pending=lacking, waiting=oracle.waiting(study, lacking))
-        if not (main and "doctor" in sys.argv):
-            for dataset in sorted({run.dataset for run in lacking}):
-                work.originals[dataset]  # raises what is wrong with them
+        for dataset in sorted({run.dataset for run in lacking}):
+            work.originals[dataset]  # raises what is wrong with them
         if main:
             seals.mark_outdated(study, lacking, self.source, work.begun())
         again = {run: seals.first_round_again(study, run) for run in lacking}
@@ -146,7 +149,7 @@ class Session:
         atexit.register(path.absolute().unlink, missing_ok=True)
 
     def told(self, study: Study) -> dict[str, Any] | None:
-        """Return what there is to do as the Snakemake that started this job found it; None if it told nothing.
+        """Return what the Snakemake that started this job told it; None if it told nothing.
 
         Raises:
             UserError: the job does not see what its Snakemake wrote.
@@ -172,12 +175,6 @@ class Session:
         for error in upkeep.changed_results(study.paths, study.runs()):
             say(str(error))
 
-    def drop_incomplete_indices(self) -> None:
-        """Delete indices of shards that are gone: Snakemake does not remake a shard behind an index that exists."""
-        for index, shards in self.work.indices().items():
-            if not all(Path(shard).is_file() for shard in shards):
-                Path(index).unlink(missing_ok=True)
-
     def ask(self, folder: Path) -> None:
         """Say what waits for labels, and where; the last thing that a call of Snakemake prints."""
         with chdir(folder):  # Snakemake has left it by now
@@ -198,8 +195,10 @@ class Session:
 
         def composed(own: Callable[[Any], object]) -> Callable[[Any], object]:
             def start(log: Any) -> None:
-                if any(job.output for job in workflow.dag.needrun_jobs()):  # what only prints may run beside another
-                    shown(self.start, getattr(workflow.scheduler._executor, "run_uuid", None))
+                files = [str(file) for job in workflow.dag.needrun_jobs() for file in job.output]
+                if files:  # what only prints may run beside another
+                    fills = any(Path(file).is_relative_to(self.work.study.cache) for file in files)
+                    shown(self.start, getattr(workflow.scheduler._executor, "run_uuid", None), fills)
                 # Snakemake 9 looks at all waiting jobs again a second after each look, and every job that ends adds
                 # such a series to those that go on: after 500 jobs that takes half a processor. Without its limit of
                 # 100 starts a second, which only a cluster needs, it looks when a job has ended.
@@ -212,22 +211,24 @@ class Session:
         workflow._onstart = composed(workflow._onstart)
         workflow.onstart = lambda function: register(composed(function))
 
-    def start(self, queue: str | None = None) -> None:
+    def start(self, queue: str | None = None, fills_cache: bool = True) -> None:
         """Hold the folder for good, and cancel the jobs that a killed Snakemake left in SLURM's queue.
 
         They would do again what this one's jobs do, and delete it before.
 
         Args:
             queue: the name of all jobs that this Snakemake will submit to SLURM.
+            fills_cache: whether some of them write into the cache.
 
         Raises:
-            UserError: another Snakemake has the folder, or a killed one's jobs do not end.
+            UserError: another Snakemake has the folder or the cache, or a killed one's jobs do not end.
         """
-        self._cache_lock = FileLock(self.work.study.paths.lock, is_singleton=True)  # kept, or it would be released
-        _take(
+        take(
             self._lock, PATIENCE_SECONDS, "in this folder", "let it end, or end it, first"
         )  # a dry run may have had it
-        _take(self._cache_lock, 1, f"with the cache {self.work.study.cache}", "let it end, or set another `cache`")
+        if fills_cache:
+            self._cache_lock = lock_at(self.work.study.paths.lock)
+            take(self._cache_lock, 1, f"with the cache {self.work.study.cache}", "let it end, or set another `cache`")
         seals.note_begun(self.work.study, self.work.begun())
         if self._lock.is_locked and (left := self._left().get("queue")):
             slurm.cancel(left)
@@ -238,7 +239,7 @@ class Session:
         write_json(self._folder / QUEUE, {"queue": queue, "told": told})
 
     def _left(self) -> dict[str, Any]:
-        """What the last Snakemake that made files left: the name of its jobs in SLURM, and where it told them what."""
+        """What the last Snakemake left: the name of its jobs in SLURM, and where it told them what."""
         try:
             return json.loads((self._folder / QUEUE).read_text())
         except (FileNotFoundError, ValueError):  # a power cut leaves empty files behind
@@ -248,14 +249,3 @@ class Session:
 def variable_of(study: Study) -> str:
     """Return the environment variable by which jobs of a study find what their Snakemake tells them."""
     return f"{TOLD}_{hash_of(study.content())[:12]}"
-
-
-def _take(lock: BaseFileLock, patience: float, what: str, remedy: str) -> None:
-    """Take a lock, if the file system has such locks."""
-    try:
-        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=patience)
-    except Timeout:
-        raise UserError(f"another Snakemake works {what}", remedy=remedy) from None
-    except (OSError, NotImplementedError):
-        pass

@@ -43,7 +43,7 @@ EXEMPT: Mapping[str, str] = {
     "pixelherd.datasets.originals": "which raw files there are; addresses hold their digests and order",
     "pixelherd.pipeline.job": "the frame of a job: threads, log and costs",
     "pixelherd.pipeline.costs": "what a job cost",
-    "pixelherd.pipeline.gpus": "which GPU a job takes",
+    "pixelherd.compute.gpus": "which GPU a job takes",
     "pixelherd.pipeline.seals": "that a run is finished",
     "pixelherd.compute.devices": "where a job computes",
     "pixelherd.compute.memory": "how freed memory is kept",

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,13 @@ from pixelherd.study.paths import SEAL, Paths
 from pixelherd.study.run import Run
 
 ADDRESSED = re.compile(rf".*-([0-9a-f]{{{LENGTH}}})")
+
+
+def drop_incomplete(indices: Mapping[str, Iterable[str]]) -> None:
+    """Delete indices of shards that are gone: Snakemake does not remake a shard behind an index that exists."""
+    for index, shards in indices.items():
+        if not all(Path(shard).is_file() for shard in shards):
+            Path(index).unlink(missing_ok=True)
 
 
 def stores(cache: Path) -> list[Path]:
