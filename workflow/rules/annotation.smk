@@ -25,7 +25,7 @@ rule annotate:
         dataset=of(stages.preparation, STUDY),
         settings=of(stages.maps, STUDY),
         question=of(stages.question, STUDY),
-        keys=of(stages.class_keys, STUDY),
+        known_as=of(stages.class_keys, STUDY),
         answers=PATHS.answers,
         round=lambda w: round_of(w.step),
         template=hash_of(ANNOTATION_TEMPLATE.read_text()),
@@ -54,7 +54,7 @@ rule label:
     params:
         round=lambda w: round_of(w.step),
         classes=of(stages.class_names, STUDY),
-        keys=of(stages.class_keys, STUDY),
+        known_as=of(stages.class_keys, STUDY),
         asked=PATHS.asked,
         cost=noted_by("label", "{step}"),
     message:

@@ -16,7 +16,7 @@ with job(snakemake):
     asked = read_pixels([files.queries], QUERY_COLUMNS, ids, width)
     pixels = oracle.read_asked(files.queries)
     numbers = oracle.asked_keys(params.asked.format(**snakemake.wildcards))
-    labels = oracle.read_answers(files.answers, pixels, number, params.classes, params.keys, numbers)
+    labels = oracle.read_answers(files.answers, pixels, number, params.classes, params.known_as, numbers)
     answered = answer_by(asked, labels, files.answers)
     write_pixels(snakemake.output.labels, LABEL_COLUMNS, number, answered, ids, width)
     write_digests(snakemake.output.digests, [snakemake.output.labels])

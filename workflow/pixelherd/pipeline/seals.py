@@ -117,7 +117,7 @@ def pending_runs(study: "Study", source: str) -> dict[Run, range]:
 def note_begun(study: "Study", begun: Mapping[Run, str]) -> None:
     """Note beside the rounds of unfinished runs what they are made of: a copy elsewhere may have other settings.
 
-    What a note says stays until the run is sealed: rounds of then may be among those of today, which a mark tells apart.
+    What a note says stays until the run is sealed: rounds of then may be among those of today; a mark tells them apart.
 
     Args:
         study: the study.
