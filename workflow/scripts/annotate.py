@@ -18,8 +18,7 @@ with job(snakemake) as meter:
     from pixelherd.heads import dense, network
 
     files, params, step = snakemake.input, snakemake.params, Path(snakemake.wildcards.step)
-    dataset = Dataset.open(Path(files.dataset).parent)
-    settings = read_dataset(params.dataset)
+    dataset, settings = Dataset.open(Path(files.dataset).parent), read_dataset(params.dataset)
     train, size, asked, predict = dataset.train, dataset.size, oracle.read_asked(files.queries), None
     if files.get("head"):
         head, made = network.load(files.head).to(resolve(params.device)), MapSettings(**params.settings)

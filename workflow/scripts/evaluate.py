@@ -13,20 +13,19 @@ with job(snakemake) as meter:
     from pixelherd.features.settings import MapSettings
     from pixelherd.heads import evaluation
     from pixelherd.pipeline import seals
-    from pixelherd.results.figures.thumbnails import pictured_groups, write_thumbnails
+    from pixelherd.results.figures import thumbnails
     from pixelherd.study.run import Run
 
     files, params, made = snakemake.input, snakemake.params, snakemake.output
-    dataset, settings = Dataset.open(Path(files.dataset).parent), MapSettings(**params.settings)
-    classes, train, test, maps = read_classes(params.result_settings["dataset"]), dataset.train, dataset.test, {}
+    dataset, settings, maps = Dataset.open(Path(files.dataset).parent), MapSettings(**params.settings), {}
+    classes, train, test = read_classes(params.result_settings["dataset"]), dataset.train, dataset.test
     heads = [head.to(resolve(params.device)) for head in evaluation.load_heads(files.heads, params.identity)]
     for name, split in (("train", train), ("test", test)):
         if len(split):  # a person's own images need no test split
-            stored, backbone = files.get(f"{name}_maps"), files.get(f"{name}_backbone")
+            stored, backbone = (files.get(f"{name}_{source}") for source in ("maps", "backbone"))
             maps[name] = open_maps(stored, backbone, split.images, settings, params.device)
     if files.get("passes"):
-        shards = [evaluation.Tallies(path, params.key) for path in params.confusions]
-        counts = evaluation.added_up(shards, files.heads)
+        counts = evaluation.added_up([evaluation.Tallies(path, params.key) for path in params.confusions], files.heads)
     else:
         original, workers = files.get("original_labels"), max(snakemake.threads // params.threads, 1)
         truth = OriginalLabels.open(Path(original).parent) if original else test.labels
@@ -34,8 +33,8 @@ with job(snakemake) as meter:
     labels = [read_pixels([path], LABEL_COLUMNS, train.ids, dataset.size[1]) for path in files.labels]
     evaluation.write_metrics(made.metrics, counts, evaluation.labelled_pixels(labels, files.heads), classes)
     perturbed = (Path(files.pictures).parent, *params.draws) if files.get("pictures") else None
-    groups = pictured_groups(dataset, maps, labels, params.pictures)
-    write_thumbnails(Path(made.thumbnails), heads[-1], groups, dataset.size, perturbed, params.weight)
-    run, rounds = Run.parse(snakemake.wildcards.run), len(heads)
-    seals.seal(Path(made.seal).parent, run, params.result_settings, rounds, dataset.facts(classes), params.runs_source)
+    groups = thumbnails.pictured_groups(dataset, maps, labels, params.pictures)
+    thumbnails.write_thumbnails(Path(made.thumbnails), heads[-1], groups, dataset.size, perturbed, params.weight)
+    made_of, facts = (Run.parse(snakemake.wildcards.run), params.result_settings), dataset.facts(classes)
+    seals.seal(Path(made.seal).parent, *made_of, len(heads), facts, params.runs_source)
     meter.forwards = sum(source.forwards for source in maps.values())

@@ -12,9 +12,8 @@ with job(snakemake):
     from pixelherd.selection.coverage.union import read_union
     from pixelherd.selection.settings import Round, SelectionSettings
     from pixelherd.selection.single_stage import Best
-    from pixelherd.storage.records import write_digests
+    from pixelherd.storage import records, stores
     from pixelherd.storage.shards import Shards
-    from pixelherd.storage.stores import load_arrays
 
     files, made, number = snakemake.input, snakemake.output, snakemake.params.round
     settings, dataset = SelectionSettings(**snakemake.params.settings), Dataset.open(Path(files.dataset).parent)
@@ -31,11 +30,11 @@ with job(snakemake):
         chosen = choose.at_random(Shards.open(files.context), train.labels, current)
     elif files.get("pool"):
         draws = Shards.open(files.draws) if files.get("draws") else None
-        chosen, ranking = choose.by_score(union, load_arrays(files.pool)["rows"], current, *heads, draws=draws)
+        chosen, ranking = choose.by_score(union, stores.load_arrays(files.pool)["rows"], current, *heads, draws=draws)
     else:
         chosen = choose.together(union, current, heads[0])
     write_pixels(made.queries, QUERY_COLUMNS, number, chosen, train.ids, width)
     if labels := made.get("labels"):
         write_pixels(labels, LABEL_COLUMNS, number, answer(chosen, train.labels), train.ids, width)
     rankings.write(made.scores, made.correlations, number, ranking)
-    write_digests(made.digests, [file for file in made if file != made.digests])
+    records.write_digests(made.digests, [file for file in made if file != made.digests])
