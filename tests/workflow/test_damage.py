@@ -1,0 +1,119 @@
+"""Whatever happens to a file of cache or results: the results are those of sound files, or a line names the file."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from conftest import Workspace
+
+pytestmark = pytest.mark.slow
+
+EXAMPLES = int(os.environ.get("PIXELHERD_DAMAGES", "12"))
+"""Damages to each of a finished and a half-finished study; a few hundred take hours."""
+
+TRIES = 3
+HARMS = ("flip", "cut", "empty", "swap", "age", "delete")
+
+
+@pytest.fixture(scope="session")
+def tiny(shared, raw_images, settings) -> tuple[Workspace, Workspace]:
+    """A small study when it has finished, and when a round is missing."""
+    few = {**settings, "methods": {"margin": None}, "features": {"ddpm": {**settings["features"]["ddpm"]}}}
+    few["features"]["ddpm"]["timesteps"] = [50]
+
+    def run(folder: Path) -> None:
+        for name in ("whole", "half"):
+            (folder / name).mkdir()
+            (folder / name / "data").symlink_to(raw_images)
+        Workspace(folder / "half", few).snakemake("results/runs/street/ddpm/margin/budget-4/seed-0/round-1/queries.csv")
+        Workspace(folder / "whole", few).snakemake()
+
+    folder = shared("damage", run)
+    return Workspace(folder / "whole", few), Workspace(folder / "half", few)
+
+
+def files_of(study: Workspace) -> list[Path]:
+    """What pixelherd has written and reads again; costs are told, and read by nobody."""
+    found = [path for part in ("cache", "results") for path in sorted((study.folder / part).rglob("*"))]
+    kept = [path for path in found if path.is_file() and "costs" not in path.parts and path.name != "lock"]
+    return [path for path in kept if path != study.folder / "results" / "run.json"]
+
+
+def harm(path: Path, others: list[Path], how: str, place: float) -> Path | None:
+    """Damage a file; returns the other one that is damaged with it, if any."""
+    content = bytearray(path.read_bytes())
+    if how == "age":
+        os.utime(path, (1e9, 1e9))
+    elif how == "delete":
+        path.unlink()
+    elif how == "empty" or not content:
+        path.write_bytes(b"")
+    elif how == "cut":
+        path.write_bytes(content[: int(place * len(content))])
+    elif how == "swap":
+        alike = [each for each in others if each.suffix == path.suffix and each.read_bytes() != content]
+        if alike:
+            other = alike[int(place * len(alike))]
+            path.write_bytes(other.read_bytes())
+            other.write_bytes(content)
+            return other
+    else:
+        content[int(place * len(content))] ^= 1 << int(place * 997) % 8
+        path.write_bytes(content)
+    return None
+
+
+def told(done) -> list[str]:
+    return [line for line in (done.stdout + done.stderr).splitlines() if "pixelherd: " in line or "; delete" in line]
+
+
+def named(lines: list[str], folder: Path) -> set[Path]:
+    """The files and folders that lines say to delete: those they name, if they say so."""
+    paths = set()
+    for line in lines:
+        if "delete" in line:
+            words = re.findall(r"(?:cache|results)/[^\s;,()]+", line)
+            behind = re.findall(r"delete ((?:cache|results)/[^\s;,()]+)", line)
+            paths |= {folder / each for each in behind or words}
+    return {path for path in paths if path.exists()}
+
+
+def remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("state", ["finished", "half-finished"])
+@settings(
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None
+)
+@given(st.floats(0, 1, exclude_max=True), st.sampled_from(HARMS), st.floats(0, 1, exclude_max=True))
+def test_no_damage_is_silent(tiny, tmp_path_factory, state, which, how, place):
+    whole, half = tiny
+    expected, base = whole.results(), whole if state == "finished" else half
+    study = base.copy(tmp_path_factory.mktemp("damaged") / "study")
+    files = files_of(study)
+    path = files[int(which * len(files))]
+    harmed = {path, harm(path, files, how, place)} - {None}
+    what = f"{how} {path.relative_to(study.folder)}"
+    for _ in range(TRIES):
+        done = study.snakemake(check=False)
+        lines = told(done)
+        assert "Traceback" not in done.stdout + done.stderr, f"{what}: a traceback"
+        if state == "finished" and done.returncode == 0:
+            lines += told(study.snakemake("verify", check=False))  # which also looks at what nobody reads again
+        for each in (wrong := named(lines, study.folder)):
+            remove(each)
+        if not wrong:
+            assert done.returncode == 0, f"{what}: {lines}"
+            break
+    found = study.results()
+    spared = {each.relative_to(study.folder / "results").as_posix() for each in harmed if "results" in each.parts}
+    unlike = {name for name in expected if found.get(name) != expected[name]}
+    gone = {name for name in unlike & spared if name not in found}  # may be deleted at any time
+    assert unlike - gone == set(), f"{what}: {sorted(unlike)[:5]} differ, and {lines or 'no word'}"
+    shutil.rmtree(study.folder)
