@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 from pixelherd.datasets.originals import ABSENT, NO_MASK, Digests, Original
 from pixelherd.pipeline.inputs.stores import addressed
 from pixelherd.pipeline.inputs.work import Work, none_of
-from pixelherd.study import addresses
-from pixelherd.study.addresses import LENGTH, STAGES, Addresses, address, files_of_backbones
+from pixelherd.study import stages
+from pixelherd.study.addresses import LENGTH, STAGES, address, files_of_backbones
 from pixelherd.study.study import Study
 
 SPLITS = {"train": 6, "test": 3}
-MASKS = ("labelled", "unlabelled")
 
 
 class World:
@@ -35,9 +34,9 @@ class World:
         images = {"train_images": "train/images", "test_images": "test/images", "test_masks": "test/masks"}
         mine = {"kind": "folder", "root": "data", "size": [32, 32], "classes": classes, **images}
         labelled = {"train_masks": "train/masks"} if masks == "labelled" else {}
-        features = {"backbone": "net", "timesteps": [50], "blocks": [3], "draws": 2, "context": 20, "draw_maps": "keep"}
-        methods = {"edald": {"draws": 1}, "dense": {"score": "margin", "stages": 1}, "coverage": None}
-        trained = {"dataset": "mine", "size": [32, 32], "channels": [16, 32], "steps": 3}
+        features = {"backbone": "net", "timesteps": [50], "blocks": [3], "draws": 4, "context": 20, "draw_maps": "keep"}
+        methods = {"edald": {"draws": 2}, "dense": {"score": "margin", "stages": 1}, "coverage": None}
+        trained = {"dataset": "mine", "size": [32, 32], "channels": [16, 32], "attention": [], "steps": 3}
         self.content = {
             "results": "r",
             "cache": "c",
@@ -71,13 +70,14 @@ class World:
     def work(self):
         study = self.study
         lacking = {run: range(study.rounds_of(run.method)) for run in study.runs()}
-        return Work(study, lacking, {}, {"mine": self.originals}, {}, self.sources.__getitem__, lambda: self.files)
+        originals = dict.fromkeys(study.datasets, self.originals)
+        return Work(study, lacking, {}, originals, {}, self.sources.__getitem__, lambda: self.files)
 
     def stores(self):
         """By kind, the addresses of all stores of the features `net`, shards in order, and those of backbones."""
         work = self.work()
         run = next(run for run in work.study.runs() if run.method == "edald" and run.features == "net")
-        key, _ = work._lists[run.method, run.seed]
+        key = stages.list_key(work.study, run.method, run.seed)
         pair = run.dataset, run.features
         paths = {
             "dataset": [work.dataset("mine")],
@@ -186,17 +186,17 @@ CHANGES = {
     "context": (setting(30, "features", "net", "context"), MAPS),
     "image_size": (setting([64, 64], "features", "net", "image_size"), MAPS),
     "threads": (setting(3, "threads"), MAPS),
-    "more draws in pictures": (setting(3, "features", "net", "draws"), {"pictures"}),
+    "more draws in pictures": (setting(5, "features", "net", "draws"), {"pictures"}),
     "draws stored or not": (setting("recompute", "features", "net", "draw_maps"), {"draw maps"}),
     "path of a backbone": (setting("other", "features", "net", "backbone"), {"backbone"} | MAPS),
     "training of a backbone": (setting(4, "pretraining", "small", "steps"), TRAINED),
     # settings of methods and the study
-    "M raised": (setting(2, "methods", "edald", "draws"), {"draw maps", "draws", "draws index", "run"}),
+    "M raised": (setting(3, "methods", "edald", "draws"), {"draw maps", "draws", "draws index", "run"}),
     "candidates": (setting(50, "candidates", "pixels"), LISTS | {"run"}),
     "kernel": (setting("laplace", "candidates", "kernel"), LISTS | {"run"}),
     "ignored pixels listed": (setting(False, "candidates", "avoid_ignored"), LISTS | {"run"}),
     "longer lists": (setting(9, "candidates", "reserve"), LISTS | {"run"}),
-    "images_per_job": (setting(3, "images_per_job"), SHARDS),
+    "images_per_job": (setting(2, "images_per_job"), SHARDS),
     "pictures": (setting(3, "pictures"), {"pictures"}),
     "head": (setting({"l2": 0.5}, "head"), {"run"}),
     "rounds added": (setting(9, "rounds"), set()),
@@ -293,44 +293,57 @@ def test_no_two_stores_of_a_study_share_an_address():
     assert max(counted.values()) == 1
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        setting({"draws": 1, "candidates": {"listed": 3, "reserve": 4}, "score": "edald"}, "methods", "fewer"),
-        lambda world: (
-            world.content["features"].update(
-                more=world.content["features"]["net"] | {"draws": 5, "draw_maps": "recompute"}
-            )
-            or world.files.update(more=world.files["net"])
-        ),
-    ],
-    ids=["lists of one length that offer fewer", "features that differ in draws"],
-)
+def fewer_offered(world):
+    world.content["methods"]["fewer"] = {"score": "edald", "draws": 2, "candidates": {"listed": 3, "reserve": 4}}
+
+
+def like_features(world):
+    more = {"draws": 5, "draw_maps": "recompute"}
+    world.content["features"]["more"] = world.content["features"]["net"] | more
+    world.files["more"] = world.files["net"]
+
+
+def like_dataset(world):
+    classes = [{"name": "built", "values": [0, 1]}, {"name": "other", "values": 2}]
+    world.content["datasets"]["coarse"] = world.content["datasets"]["mine"] | {"classes": classes}
+    world.content["datasets"]["large"] = world.content["datasets"]["mine"] | {"evaluate_at": "original"}
+
+
+@pytest.mark.parametrize("change", [fewer_offered, like_features, like_dataset])
 def test_what_is_not_there_is_made_though_its_like_is(tmp_path, monkeypatch, change):
-    """Stores in other places may have one address: each is made unless it is there itself."""
+    """Lists of one length that offer fewer, features that differ in draws, other classes of the same images."""
     monkeypatch.chdir(tmp_path)
     world = World()
     change(world)
-    work = world.work()
-    paths = every_store(work)
-    for there in sorted(paths):
-        file = tmp_path / there
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("{}")
-        made = re.compile(none_of(world.work().made))
-        for absent in paths - {there}:
-            assert made.fullmatch(addressed(absent)), f"{there} is there, and {absent} is never made"
-        file.unlink()
+    paths = every_store(world.work())
+    assert len({addressed(path) for path in paths}) == len(paths)
+    assert set(world.work().stores().values()) == paths
+    half = sorted(paths)[::2]
+    for path in half:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    may_be_made = re.compile(none_of(world.work().made))
+    assert {path for path in paths if may_be_made.fullmatch(addressed(path))} == paths - set(half)
 
 
 def every_store(work):
     """All stores that the runs of a study read, by their manifests."""
-    found = set()
+    found, study = set(), work.study
     for run in work.pending:
-        pair, key = (run.dataset, run.features), work._lists.get((run.method, run.seed), ("", 0))[0]
-        found |= {work.dataset(run.dataset), work.backbone(run.features), *work.maps(*pair, "train")}
-        if work.study.needs_lists(run.method):
+        pair = run.dataset, run.features
+        found |= {work.dataset(run.dataset), work.backbone(run.features)}
+        found |= {work.original_labels(run.dataset)} if study.evaluates_originals(run.dataset) else set()
+        for split in SPLITS:
+            found |= {work.maps_index(*pair, split), *work.maps(*pair, split)}
+        if study.needs_lists(run.method):
+            key = stages.list_key(study, run.method, run.seed)
             found |= {work.union(run), *work.lists(*pair, key)}
+            if study.needs_listed_draws(run.method):
+                found |= {work.draws_index(run), *work.draws(*pair, key)}
+        if study.needs_draws(run.method):
+            found.add(work.pictures(run))
+        if study.ranks_by_draws(run.method) and work.kept_draws[pair]:
+            found |= set(work.draw_maps(*pair))
     return found
 
 
@@ -419,4 +432,3 @@ def test_a_trained_backbone_has_no_files_of_its_own(tmp_path):
     world = World()
     world.content["features"] = {"own": world.content["features"]["own"]}
     assert files_of_backbones(world.study, Digests(tmp_path / "digests.json")) == {"own": {}}
-    assert isinstance(world.work().addresses, Addresses) and addresses.STAGES == STAGES

@@ -1,7 +1,8 @@
 """Names of what lies in the cache, made of all that it depends on: settings, raw files, and pixelherd's source.
 
 What lies at an address is what the study asks for, whoever made it and when, so it is never made twice; a store of
-other settings has another address, so that it is never taken by mistake, and studies may share a cache. What does not
+other settings has another address, so that it is never taken by mistake, and studies may share a cache. The names of
+datasets and features stand in the paths, so they are part of the addresses: one address is one path. What does not
 depend on a change keeps its address: a class's new name moves no images, an added image moves no features of others.
 """
 
@@ -70,7 +71,8 @@ class Addresses:
     def dataset(self, dataset: str) -> str:
         """Return the address of a prepared dataset."""
         settings = self._study.datasets[dataset]
-        return address(of=settings.content(), originals=self._originals[dataset], source=self._source("prepare"))
+        originals, source = self._originals[dataset], self._source("prepare")
+        return address(name=dataset, of=settings.content(), originals=originals, source=source)
 
     def original_labels(self, dataset: str) -> str:
         """Return the address of the test images' labels in the resolution of their files."""
@@ -79,14 +81,15 @@ class Addresses:
     def pretrained(self, name: str) -> str:
         """Return the address of a backbone that the study trains."""
         settings = self._study.pretraining[name]
-        images = self._images(settings.dataset, "train")
-        return address(of=settings.model_dump(mode="json"), images=images, source=self._source("pretrained"))
+        of, images = settings.model_dump(mode="json"), self._images(settings.dataset, "train")
+        return address(name=name, of=of, images=images, source=self._source("pretrained"))
 
     def backbone(self, features: str) -> str:
         """Return the address of a backbone."""
         source, made = self._study.features[features].backbone, stages.backbone(self._study, features)
         trained = self.pretrained(source.pretrain) if isinstance(source, Pretrained) else None
-        return address(of=made, files=self._files().get(features), trained=trained, source=self._source("backbone"))
+        files, source = self._files().get(features), self._source("backbone")
+        return address(name=features, of=made, files=files, trained=trained, source=source)
 
     def shards(self, kind: str, dataset: str, features: str, split: str, *more: object) -> list[str]:
         """Return the names of a split's shards.
@@ -112,11 +115,11 @@ class Addresses:
         images = self._images(dataset, "train")
         return address(maps=maps, images=images, draws=draws, pictures=count, source=self._source("picture"))
 
-    def union(self, dataset: str, features: str, key: str, method: str) -> str:
-        """Return the address of the union of the lists that a method chooses from."""
+    def union(self, dataset: str, features: str, key: str, method: str, listed: int) -> str:
+        """Return the address of the union of the lists that a method chooses from, which offer so many pixels each."""
         settings = stages.herding(self._study, method).model_dump(mode="json")
         lists = self.shards("lists", dataset, features, "train", key, method)
-        return address(lists=lists, of=settings, source=self._source("gather"))
+        return address(lists=lists, listed=listed, of=settings, source=self._source("gather"))
 
     def run(self, run: Run) -> str:
         """Return the address of what a run's rounds leave for each other in the cache."""
@@ -130,6 +133,7 @@ class Addresses:
         found = self._originals[dataset][split]
         listed = found if shard is None else [found[position] for position in images_of(shard)]
         return {
+            "dataset": dataset,
             "of": self._study.datasets[dataset].pixels(),
             "images": [[each.id, each.image] for each in listed],
             "source": self._source("prepare"),

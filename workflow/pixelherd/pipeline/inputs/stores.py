@@ -116,7 +116,7 @@ class Stores:
         """Return the manifest of the union that a run chooses from."""
         key, listed = self._lists[run.method, run.seed]
         where = {"dataset": run.dataset, "features": run.features, "key": key}
-        address = self.addresses.union(**where, method=self.listing[key])
+        address = self.addresses.union(**where, method=self.listing[key], listed=listed)
         return self.paths.union.format(**where, listed=listed, address=address)
 
     def draws(self, dataset: str, features: str, key: str) -> list[str]:
