@@ -1,6 +1,5 @@
 """List, or remove, what nothing uses of the cache."""
 
-import shutil
 from pathlib import Path
 
 from pixelherd.pipeline.job import job
@@ -13,7 +12,7 @@ with job(snakemake):
     found = upkeep.unused(Path(snakemake.params.cache), set(map(Path, used)), set(addresses))
     for path, size in found.items():
         print(f"{readable(size):>10}  {path}")
-        if remove:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if remove:
+        upkeep.remove(found)
     what = "removed" if remove else "are used by nothing in this study; `snakemake clean` removes them"
     print(f"{readable(sum(found.values()))} in {len(found)} stores {what}", flush=True)

@@ -9,7 +9,7 @@ import atexit
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import chdir
 from dataclasses import replace
 from functools import cache, cached_property, partial
@@ -195,10 +195,9 @@ class Session:
 
         def composed(own: Callable[[Any], object]) -> Callable[[Any], object]:
             def start(log: Any) -> None:
-                files = [str(file) for job in workflow.dag.needrun_jobs() for file in job.output]
+                files = [Path(file) for job in workflow.dag.needrun_jobs() for file in job.output]
                 if files:  # what only prints may run beside another
-                    fills = any(Path(file).is_relative_to(self.work.study.cache) for file in files)
-                    shown(self.start, getattr(workflow.scheduler._executor, "run_uuid", None), fills)
+                    shown(self.start, files, getattr(workflow.scheduler._executor, "run_uuid", None))
                 # Snakemake 9 looks at all waiting jobs again a second after each look, and every job that ends adds
                 # such a series to those that go on: after 500 jobs that takes half a processor. Without its limit of
                 # 100 starts a second, which only a cluster needs, it looks when a job has ended.
@@ -211,14 +210,12 @@ class Session:
         workflow._onstart = composed(workflow._onstart)
         workflow.onstart = lambda function: register(composed(function))
 
-    def start(self, queue: str | None = None, fills_cache: bool = True) -> None:
-        """Hold the folder for good, and cancel the jobs that a killed Snakemake left in SLURM's queue.
-
-        They would do again what this one's jobs do, and delete it before.
+    def start(self, files: Collection[Path], queue: str | None = None) -> None:
+        """Hold the folder for good, and cancel what a killed Snakemake left in SLURM's queue: it would delete files.
 
         Args:
+            files: that it will make.
             queue: the name of all jobs that this Snakemake will submit to SLURM.
-            fills_cache: whether some of them write into the cache.
 
         Raises:
             UserError: another Snakemake has the folder or the cache, or a killed one's jobs do not end.
@@ -226,9 +223,10 @@ class Session:
         take(
             self._lock, PATIENCE_SECONDS, "in this folder", "let it end, or end it, first"
         )  # a dry run may have had it
-        if fills_cache:
+        if any(file.is_relative_to(self.work.study.cache) for file in files):
             self._cache_lock = lock_at(self.work.study.paths.lock)
             take(self._cache_lock, 1, f"with the cache {self.work.study.cache}", "let it end, or set another `cache`")
+            upkeep.remove(self.work.superseded())
         seals.note_begun(self.work.study, self.work.begun())
         if self._lock.is_locked and (left := self._left().get("queue")):
             slurm.cancel(left)
@@ -242,7 +240,7 @@ class Session:
         """What the last Snakemake left: the name of its jobs in SLURM, and where it told them what."""
         try:
             return json.loads((self._folder / QUEUE).read_text())
-        except (FileNotFoundError, ValueError):  # a power cut leaves empty files behind
+        except (FileNotFoundError, ValueError):  # a power cut leaves empty files
             return {}
 
 

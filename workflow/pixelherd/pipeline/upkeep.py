@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,15 @@ def drop_incomplete(indices: Mapping[str, Iterable[str]]) -> None:
     for index, shards in indices.items():
         if not all(Path(shard).is_file() for shard in shards):
             Path(index).unlink(missing_ok=True)
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Remove folders and files; those that are gone already are no matter."""
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def stores(cache: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
-from pixelherd.datasets.originals import Digests, Originals, counts, look
+from pixelherd.datasets.originals import Digests, Originals, counts, look, remembered
 from pixelherd.datasets.prepare import classes_of
 from pixelherd.errors import UserError, say
 from pixelherd.features.backbones.geometry import shapes
@@ -54,11 +54,15 @@ class Looked(dict[str, Originals]):
         study: the study.
         digests: of their files.
         tell: is called with a line for a dataset that has changed since the last look.
+
+    Attributes:
+        superseded: the images of datasets that have changed, as they were.
     """
 
     def __init__(self, study: Study, digests: Digests, tell: Callable[[str], object] = say) -> None:
         super().__init__()
         self._study, self._digests, self._tell = study, digests, tell
+        self.superseded: dict[str, Originals] = {}
 
     def __missing__(self, name: str) -> Originals:
         """Look at a dataset: as its files are, else as they were, else as many images as were published.
@@ -67,8 +71,10 @@ class Looked(dict[str, Originals]):
             UserError: there is none of them; or the training images have no masks, and runs take answers from masks.
         """
         study, record = self._study, Path(self._study.paths.originals.format(dataset=name))
+        before = remembered(study.datasets[name], record)
         found, changes = look(study.datasets[name], record, self._digests)
         if changes:
+            self.superseded[name] = before
             self._tell(f"dataset {name} has changed: {', '.join(changes)}; what depends on that is made anew")
         _check_masks(study, name, any(each.mask for each in found["train"]))
         self[name] = found

@@ -70,6 +70,13 @@ class Work(Stores):
             kept |= set(whole.confusions(run))
         return sorted(kept), list(whole.begun().values())
 
+    def superseded(self) -> list[Path]:
+        """Return the prepared datasets whose raw files have changed since: nobody will ask for them again."""
+        before = getattr(self.originals, "superseded", {})
+        addresses = Addresses(self.study, before, self.source_of, self.files)
+        manifests = (self.paths.dataset.format(dataset=name, address=addresses.dataset(name)) for name in before)
+        return [Path(manifest).parent for manifest in manifests]
+
     def begun(self) -> dict[Run, str]:
         """Return what names all that a pending run is made of."""
         return {run: self.addresses.run(run) for run in self.pending if run.dataset in self.originals}
