@@ -77,10 +77,10 @@ def sign_flip(differences: ArrayLike) -> float:
     from scipy import stats
 
     sample = np.asarray(differences, dtype=float)
-    exact = len(sample) <= EXACT_UNTIL
+    exact, largest = len(sample) <= EXACT_UNTIL, np.abs(sample).max(initial=0) or 1.0
     test = stats.permutation_test(
-        (sample,),
-        lambda flipped, axis: np.mean(flipped, axis=axis),
+        (sample / largest,),
+        lambda flipped, axis: np.round(np.mean(flipped, axis=axis), 12),  # equal means are equal, whatever the order
         permutation_type="samples",  # of a single sample: flips of signs
         vectorized=True,
         n_resamples=np.inf if exact else 99_999,
