@@ -95,8 +95,8 @@ class Session:
     def work_of(self, study: Study) -> Work:
         """Return the work of a study of which nothing is pending, and which looks at raw files when asked for them."""
         digests = Digests(Path(study.paths.digests))
-        files = cache(partial(files_of_backbones, study, digests))
-        return Work(study, {}, {}, plan.Looked(study, digests), {}, self.source_of, files)
+        self._looked = plan.Looked(study, digests)
+        return Work(study, {}, {}, self._looked, {}, self.source_of, cache(partial(files_of_backbones, study, digests)))
 
     def look(self, study: Study, main: bool) -> Work:
         """Find what a study has still to do, and what it will be made of.
@@ -226,7 +226,7 @@ class Session:
         if any(file.is_relative_to(self.work.study.cache) for file in files):
             self._cache_lock = lock_at(self.work.study.paths.lock)
             take(self._cache_lock, 1, f"with the cache {self.work.study.cache}", "let it end, or set another `cache`")
-            upkeep.remove(self.work.superseded())
+            upkeep.remove(self.work.prepared_of(self._looked.superseded))
         seals.note_begun(self.work.study, self.work.begun())
         if self._lock.is_locked and (left := self._left().get("queue")):
             slurm.cancel(left)

@@ -65,7 +65,7 @@ class Addresses:
         files: Callable[[], FilesOfBackbones],
     ) -> None:
         self._study, self._originals, self._source, self._files = study, originals, source_of, files
-        for name in ("dataset", "backbone", "_images", "shards"):  # asked for every shard, and of many runs
+        for name in ("dataset", "backbone", "_images", "_maps_of", "shards"):  # asked for every shard, and of many runs
             setattr(self, name, cache(getattr(self, name)))
 
     def dataset(self, dataset: str) -> str:

@@ -165,21 +165,22 @@ class Stores:
     def stores(self) -> dict[str, str]:
         """Return the manifests of all stores that pending runs may read, by their addresses."""
         found: list[str] = []
-        for run in dict.fromkeys(self.pending):
-            pair, study = (run.dataset, run.features), self.study
-            found += [self.dataset(run.dataset), self.backbone(run.features)]
-            if study.evaluates_originals(run.dataset):
-                found.append(self.original_labels(run.dataset))
-            for split in self.splits(run.dataset):
-                found += [*self.maps(*pair, split), self.maps_index(*pair, split)]
-            if study.needs_draws(run.method) and study.pictures:
-                found.append(self.pictures(run))
-            if study.needs_lists(run.method):
-                found += [*self.lists(*pair, self._lists[run.method, run.seed][0]), self.union(run)]
-            if study.ranks_by_draws(run.method):
-                found += self.draw_maps(*pair) if self.kept_draws[pair] else []
-            if study.needs_listed_draws(run.method):
-                found += [*self.draws(*pair, self._lists[run.method, run.seed][0]), self.draws_index(run)]
+        for dataset, features in dict.fromkeys((run.dataset, run.features) for run in self.pending):
+            found += [self.dataset(dataset), self.original_labels(dataset), self.backbone(features)]
+            for split in self.splits(dataset):
+                found += [*self.maps(dataset, features, split), self.maps_index(dataset, features, split)]
+            found += self.draw_maps(dataset, features) if self.kept_draws[dataset, features] else []
+        for dataset, features, key in dict.fromkeys(
+            (run.dataset, run.features, self._lists[run.method, run.seed][0])
+            for run in self.pending
+            if self.study.needs_lists(run.method)
+        ):
+            found += self.lists(dataset, features, key)
+            found += self.draws(dataset, features, key) if key in self.listed_draws[dataset, features] else []
+        for run in self.pending:
+            found += [self.union(run)] if self.study.needs_lists(run.method) else []
+            found += [self.draws_index(run)] if self.study.needs_listed_draws(run.method) else []
+            found += [self.pictures(run)] if self.study.needs_draws(run.method) and self.study.pictures else []
         return {addressed(path): path for path in found}
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,11 @@ class Work(Stores):
     files: Callable[[], FilesOfBackbones]
     made_before: frozenset[str] | None = None
 
+    def __post_init__(self) -> None:
+        """Have lists of shards made once, for each of their shards is asked about."""
+        for name in ("maps", "draw_maps", "lists", "draws"):
+            object.__setattr__(self, name, cache(getattr(self, name)))
+
     @cached_property
     def images(self) -> Images:
         """How many images there are, by dataset and split."""
@@ -70,11 +75,10 @@ class Work(Stores):
             kept |= set(whole.confusions(run))
         return sorted(kept), list(whole.begun().values())
 
-    def superseded(self) -> list[Path]:
-        """Return the prepared datasets whose raw files have changed since: nobody will ask for them again."""
-        before = getattr(self.originals, "superseded", {})
-        addresses = Addresses(self.study, before, self.source_of, self.files)
-        manifests = (self.paths.dataset.format(dataset=name, address=addresses.dataset(name)) for name in before)
+    def prepared_of(self, originals: Mapping[str, Originals]) -> list[Path]:
+        """Return where datasets lie that were prepared of these raw images."""
+        addresses = Addresses(self.study, originals, self.source_of, self.files)
+        manifests = (self.paths.dataset.format(dataset=name, address=addresses.dataset(name)) for name in originals)
         return [Path(manifest).parent for manifest in manifests]
 
     def begun(self) -> dict[Run, str]:
