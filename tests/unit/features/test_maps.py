@@ -13,7 +13,7 @@ from pixelherd.features.backbones import manifest
 from pixelherd.features.backbones.noise import draw
 from pixelherd.features.extract import context_pixels, store_draws, write_draws, write_features
 from pixelherd.features.maps import ComputedMaps, StoredMaps, compute, network_input, open_draws, open_maps, vectors_at
-from pixelherd.storage.files import write_json
+from pixelherd.storage.records import write_record
 from pixelherd.storage.shards import Shards
 from pixelherd.storage.stores import create_array, writing
 
@@ -52,7 +52,7 @@ def test_maps_are_the_backbones_in_float16(cache, backbone):
 
 
 def test_kept_maps_are_recomputed_ones(cache, backbone, tmp_path):
-    write_json(tmp_path / "backbone.json", manifest.manifest(backbone.path))
+    write_record(tmp_path / "backbone.json", manifest.manifest(backbone.path))
     for name in ("train", "test"):
         split = getattr(cache.dataset, name)
         kept = open_maps(str(getattr(cache, name)), None, split.images, cache.features, "cpu")

@@ -148,7 +148,7 @@ def test_heads_of_other_settings_are_not_evaluated(cache, tmp_path):
     loaded = evaluation.load_heads(paths, "mine")
     assert len(loaded) == 2 and not any(one.training for one in loaded)
     assert all(torch.equal(a, b) for a, b in zip(loaded[0].parameters(), cache.head().parameters(), strict=True))
-    with pytest.raises(UserError, match=f"other settings; delete {tmp_path} and run again"):
+    with pytest.raises(UserError, match=f"other settings, or in another round; delete {tmp_path} and run again"):
         evaluation.load_heads(paths, "yours")
     paths[1].write_bytes(paths[1].read_bytes()[:50])
     with pytest.raises(UserError, match="truncated"):

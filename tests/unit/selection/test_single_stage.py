@@ -16,7 +16,7 @@ from pixelherd.selection import acquisition, rankings, single_stage
 from pixelherd.selection.labelled import labelled_pixels, labelled_vectors, vector_source
 from pixelherd.selection.settings import Round, SelectionSettings
 from pixelherd.selection.single_stage import SAMPLED, Best, Sources, rank
-from pixelherd.storage.stores import writing
+from pixelherd.storage.stores import save_arrays, writing
 
 SIZE = (32, 32)
 LABELLED = Pixels(np.array([1, 1, 4]), np.array([7, 500, 1023]), np.array([0, 255, 2]))
@@ -173,8 +173,8 @@ def test_labelled_pixels_have_vectors_wherever_they_lie(cache, network, tmp_path
     before = network.forwards
     assert np.array_equal(labelled_vectors(cache.dataset, tmp_path / "labels.csv", computed), vectors)
     assert network.forwards - before == 3 * 2, "an image's maps are made once"
-    np.save(tmp_path / "vectors.npy", vectors)
-    files = [tmp_path / "labels.csv"], cache.train, None, [tmp_path / "vectors.npy"]
+    save_arrays(tmp_path / "vectors.npz", vectors=vectors)
+    files = [tmp_path / "labels.csv"], cache.train, None, [tmp_path / "vectors.npz"]
     found = labelled_pixels(cache.dataset, *files)
     source = vector_source(found, cache.train, torch.device("cpu"))
     assert found.dim == cache.dim and source.labelled(3) and source.labelled(0) and not source.labelled(1)

@@ -14,6 +14,7 @@ from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
 from pixelherd.errors import UserError
 from pixelherd.features.backbones import manifest, noise
 from pixelherd.features.backbones.geometry import geometry
+from pixelherd.storage.records import write_record
 from unit.networks import NETWORKS, build, save
 from unit.places import SHARED
 
@@ -332,7 +333,7 @@ def test_a_manifest_tells_which_weights_a_backbone_has(plain, tmp_path):
     names = ["unet/config.json", "unet/diffusion_pytorch_model.safetensors", "scheduler/scheduler_config.json"]
     assert found["path"] == str(plain) and sorted(found["files"]) == sorted(names)
     path = tmp_path / "manifest.json"
-    path.write_text(json.dumps(found))
+    write_record(path, found)
     opened = manifest.open_manifest(path)
     asked = dict(timesteps=[50], blocks=[0])
     maps = [each.maps(pictures(1), noise.draw(0, 0, SIZE), **asked)[0] for each in (opened, manifest.load(plain))]
@@ -342,7 +343,7 @@ def test_a_manifest_tells_which_weights_a_backbone_has(plain, tmp_path):
 @pytest.mark.parametrize("harm", ["other weights", "another file", "no file"])
 def test_a_backbone_that_changed_is_refused(plain, tmp_path, harm):
     path = tmp_path / "manifest.json"
-    path.write_text(json.dumps(manifest.manifest(plain)))
+    write_record(path, manifest.manifest(plain))
     weights = plain / "unet" / "diffusion_pytorch_model.safetensors"
     if harm == "other weights":
         content = bytearray(weights.read_bytes())

@@ -17,7 +17,7 @@ from pixelherd.features.backbones import manifest
 from pixelherd.features.backbones.settings import Checkpoint
 from pixelherd.features.backbones.sources.architecture import Architecture
 from pixelherd.features.backbones.sources.provide import provide, unet_config
-from pixelherd.storage.files import write_json
+from pixelherd.storage.records import write_record
 from pixelherd.study import plan, stages
 from pixelherd.study.study import Study
 from unit.features.backbones.sources.serving import serving
@@ -52,7 +52,7 @@ def test_a_checkpoint_becomes_a_backbone(checkpoint, tmp_path):
     options = Architecture.read(SMALL).model_dump(mode="json")
     assert made["source"] == {"checkpoint": str(path), "sha256": digest, "architecture": options}
     assert sorted(os.listdir(tmp_path / "made")) == ["scheduler", "unet"]
-    write_json(tmp_path / "made.json", made)
+    write_record(tmp_path / "made.json", made)
     backbone = manifest.open_manifest(tmp_path / "made.json")
     assert backbone.geometry((16, 16), [0, 3]) == {0: (64, 8, 8), 3: (32, 16, 16)}
     again = provide(source(path), tmp_path / "again")
