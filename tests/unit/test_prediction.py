@@ -15,6 +15,7 @@ from pixelherd.features.maps import compute
 from pixelherd.heads import dense, network
 from pixelherd.pipeline import seals
 from pixelherd.prediction import OPACITY, Predictor, new_images, predict_folder, stamp_of
+from pixelherd.storage.records import SEAL_DIGEST
 from pixelherd.study import stages
 from pixelherd.study.run import Run
 
@@ -145,6 +146,7 @@ def test_mistakes_are_one_line(run, tmp_path):
         Predictor.load(run, round_number=2)
     seal = json.loads((run / "run.json").read_text())
     seal["settings"]["backbone"] = {"pretrain": {}}
+    seal.pop(SEAL_DIGEST, None)
     (tmp_path / "run.json").write_text(json.dumps(seal))
     with pytest.raises(UserError, match=r"give its folder in the cache as `backbone`"):
         Predictor.load(tmp_path)

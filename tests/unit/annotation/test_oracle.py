@@ -77,7 +77,7 @@ def test_an_escaped_name_is_not_taken_for_the_one_that_looks_so(tmp_path):
         (HEADER + "2,a,3,4,0\n2,a,5,0,1\n2,a,3,4,0\n", r"line 4: answers the same pixel as line 2"),
         (HEADER + "2,a,3,4,3\n", r"line 2: label 3 is no class; labels are 0 to 2, or 255"),
         (HEADER + "2,a,3,4,-1\n", r"line 2: unknown class '-1'"),
-        (HEADER + "2,a,3,4,raod\n", r"line 2: unknown class 'raod' \(did you mean 'Road'\?\)"),
+        (HEADER + "2,a,3,4,raod\n", r"line 2: unknown class 'raod' \(did you mean 'road'\?\)"),
     ],
 )
 def test_mistakes_name_their_line(text, message, tmp_path):
@@ -158,7 +158,7 @@ def test_what_a_page_asks_is_known_by_run_and_queries(study):
     run = Run("demo", "ddpm", "edald", "3", 0)
     asked, queries = write(study, run, 0) / "asked.json", Path(study.paths.of_round(study.paths.queries, run, 0))
     assert not oracle.has_asked(study, run, 0)
-    oracle.note_asked(asked, stages.identity(study, run), queries)
+    oracle.note_asked(asked, stages.identity(study, run), queries, CLASSES)
     assert oracle.has_asked(study, run, 0)
     assert not oracle.has_asked(study.model_copy(update={"threads": 2}), run, 0), "other settings, other queries"
     queries.write_text("round,image,row,column,score\n")
