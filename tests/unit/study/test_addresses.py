@@ -317,7 +317,7 @@ def test_what_is_not_there_is_made_though_its_like_is(tmp_path, monkeypatch, cha
     change(world)
     paths = every_store(world.work())
     assert len({addressed(path) for path in paths}) == len(paths)
-    assert set(world.work().stores().values()) == paths
+    assert set(world.work().stores().values()) >= paths
     half = sorted(paths)[::2]
     for path in half:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
