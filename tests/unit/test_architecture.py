@@ -124,7 +124,7 @@ def test_packages_are_empty_or_light():
 
 
 @pytest.mark.parametrize(
-    "module", ["pixelherd.pipeline.session", "pixelherd.study.doctor", "pixelherd.results.registry"]
+    "module", ["pixelherd.pipeline.session", "pixelherd.study.health.doctor", "pixelherd.results.registry"]
 )
 def test_planning_imports_nothing_heavy(module):
     heavy = {"torch", "diffusers", "pandas", "matplotlib", "sklearn", "scipy"}

@@ -7,7 +7,7 @@ from pixelherd.pipeline.job import job
 with job(snakemake):
     from pixelherd.errors import UserError
     from pixelherd.results.figures import contact
-    from pixelherd.study import doctor
+    from pixelherd.study.health import doctor
     from pixelherd.study.study import Study
 
     study = Study.read(snakemake.params.study)

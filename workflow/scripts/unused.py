@@ -6,7 +6,7 @@ from pixelherd.pipeline.job import job
 
 with job(snakemake):
     from pixelherd.pipeline import upkeep
-    from pixelherd.study.doctor import readable
+    from pixelherd.study.health.doctor import readable
 
     (used, addresses), remove = snakemake.params.used, snakemake.params.removes
     found = upkeep.unused(Path(snakemake.params.cache), set(map(Path, used)), set(addresses))

@@ -4,7 +4,7 @@ A reader is a module with two functions: ``classes(settings)`` gives the :class:
 ``samples(settings)`` the :class:`~pixelherd.datasets.samples.Sample` of each split without opening an image. To
 add a dataset, write its settings in ``settings.py`` and its reader in ``readers``, and enter the reader in
 :data:`READERS`. What is published about a benchmark (classes, colours, ids) stands in a data file, see
-:mod:`pixelherd.datasets.published`.
+:mod:`pixelherd.datasets.benchmarks.published`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from pixelherd.datasets.benchmarks.published import published
 from pixelherd.datasets.classes import IGNORED, ClassInfo
 from pixelherd.datasets.dataset import ARRAYS
-from pixelherd.datasets.published import published
 from pixelherd.datasets.settings import DatasetSettings, read_dataset
 from pixelherd.errors import UserError
 from pixelherd.storage.stores import writing

@@ -19,7 +19,9 @@ from pixelherd.features.backbones.sources.provide import unet_config
 from pixelherd.selection.coverage import NEIGHBOURS
 from pixelherd.selection.settings import pixels_a_round
 from pixelherd.storage.records import is_sound, read_record
+from pixelherd.storage.stores import MANIFEST
 from pixelherd.study import stages
+from pixelherd.study.addresses import LENGTH
 from pixelherd.study.checks import Images
 from pixelherd.study.run import Run
 from pixelherd.study.settings import Pretrained
@@ -296,11 +298,17 @@ def geometry_of(study: Study, dataset: str, features: str) -> tuple[int, int]:
 
 def kept_backbone(study: Study, features: str) -> Path | None:
     """Return the folder of the cache in which a converted or fetched backbone of these settings is kept, if any is."""
-    records = Path(study.paths.backbone.format(features=features, address="*"))
-    for record in sorted(records.parent.glob(records.name)):
+    for record in stored(study.paths.backbone, features=features):
         if is_sound(record) and read_record(record).get("settings") == stages.backbone(study, features):
             return record.with_suffix("")
     return None
+
+
+def stored(pattern: str, **names: str) -> list[Path]:
+    """Return the manifests of stores of any address that there are, by the names that are part of their paths."""
+    wanted = Path(pattern.format(**names, address="?" * LENGTH))
+    folder = wanted.parent.parent if wanted.name == MANIFEST else wanted.parent
+    return sorted(folder.glob(wanted.relative_to(folder).as_posix()))
 
 
 def _sum(stage: str, planned: Collection[Item]) -> Item:

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+from pixelherd.datasets.benchmarks.published import published
 from pixelherd.datasets.classes import IGNORED, ClassInfo
-from pixelherd.datasets.published import published
 from pixelherd.datasets.samples import IMAGE_SUFFIXES, Sample, matched, place, read_labels, read_pair
 from pixelherd.datasets.settings import AdeBedSettings
 from pixelherd.errors import UserError

@@ -8,8 +8,8 @@ images are left aside, as in the paper.
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from pixelherd.datasets.benchmarks.published import published
 from pixelherd.datasets.classes import ClassInfo
-from pixelherd.datasets.published import published
 from pixelherd.datasets.samples import Sample, read_labels, read_pair
 from pixelherd.datasets.settings import CamVidSettings
 from pixelherd.errors import UserError

@@ -10,8 +10,8 @@ centre.
 from functools import partial
 from pathlib import Path
 
+from pixelherd.datasets.benchmarks.published import published
 from pixelherd.datasets.classes import IGNORED, ClassInfo
-from pixelherd.datasets.published import published
 from pixelherd.datasets.samples import Sample, matched, place, read_labels, read_pair
 from pixelherd.datasets.settings import CityscapesSettings
 from pixelherd.errors import UserError

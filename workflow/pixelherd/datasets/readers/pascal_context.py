@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pixelherd.datasets.benchmarks.published import published
 from pixelherd.datasets.classes import ClassInfo
-from pixelherd.datasets.published import published
 from pixelherd.datasets.samples import UNREADABLE, Sample, matched, read_labels, read_pair, unreadable
 from pixelherd.datasets.settings import PascalContextSettings
 from pixelherd.errors import UserError

@@ -52,13 +52,19 @@ def mistake(subject: str, aspect: str, error: UserError, status: Status = "wrong
     return Check(subject, aspect, status, *((detail, mend) if detail else (mend, "")))
 
 
+def _is_prepared(study: Study, dataset: str) -> bool:
+    """Whether the cache has all that is made of raw files."""
+    needed = [study.paths.dataset] + [study.paths.original_labels] * study.evaluates_originals(dataset)
+    return all(plan.stored(pattern, dataset=dataset) for pattern in needed)
+
+
 def check_dataset(study: Study, name: str) -> list[Check]:
     """Files found and counted; sizes and labels of a sample of them."""
     settings, record = study.datasets[name], Path(study.paths.originals.format(dataset=name))
     subject, root = f"datasets.{name}", getattr(settings, "root", None)
     checks: list[Check] = []
     try:
-        if root and not Path(root).expanduser().exists() and remembered(settings, record):
+        if root and not Path(root).expanduser().exists() and remembered(settings, record) and _is_prepared(study, name):
             return [Check(subject, "files", "note", f"prepared already; the raw folder {root} is gone")]
         found = samples_of(settings)
         plan.images_of(study, [name])

@@ -14,7 +14,7 @@ from pixelherd.features.backbones.settings import Checkpoint, HubModel
 from pixelherd.features.backbones.sources.provide import find_checkpoint, unet_config
 from pixelherd.selection.settings import pixels_a_round
 from pixelherd.study import checks, plan
-from pixelherd.study.inspection import Check, Status, check_dataset, mistake
+from pixelherd.study.health.inspection import Check, Status, check_dataset, mistake
 from pixelherd.study.plan import readable
 from pixelherd.study.settings import Pretrained
 from pixelherd.study.study import Study
@@ -138,7 +138,7 @@ def _backbone(study: Study, name: str) -> Check:
         detail = f"{backbone.diffusers}: {blocks} decoder blocks; weights are read when the study runs"
         return Check(subject, "backbone", "note", detail)
     if isinstance(backbone, Pretrained):
-        made = list(_named(study.paths.pretrained, name=backbone.pretrain))
+        made = [path.parent for path in plan.stored(study.paths.pretrained, name=backbone.pretrain)]
         if not made:
             return Check(subject, "backbone", "note", f"this study trains {backbone.pretrain} first")
         backbone = str(made[-1])
@@ -185,14 +185,8 @@ def _stores(study: Study) -> Iterator[Path]:
         for pattern in (study.paths.maps, study.paths.draw_maps, study.paths.lists, study.paths.draws):
             folder, _, _ = pattern.partition("{features}")
             yield Path(folder.format(dataset=dataset)) / features
-    yield from (folder for name in study.datasets for folder in _named(study.paths.dataset, dataset=name))
+    yield from (path.parent for name in study.datasets for path in plan.stored(study.paths.dataset, dataset=name))
     yield from filter(None, (plan.kept_backbone(study, name) for name in study.features))
-
-
-def _named(pattern: str, **names: str) -> Iterator[Path]:
-    """Folders of stores of any address."""
-    manifest = Path(pattern.format(**names, address="*"))
-    yield from manifest.parents[1].glob(manifest.parent.name)
 
 
 def _size(folder: Path) -> int:

@@ -9,9 +9,9 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 from scipy.io import savemat
 
+from pixelherd.datasets.benchmarks.published import published
 from pixelherd.datasets.dataset import Dataset, OriginalLabels
 from pixelherd.datasets.prepare import classes_of, prepare, write_original_labels
-from pixelherd.datasets.published import published
 from pixelherd.datasets.settings import DatasetSettings
 from pixelherd.errors import UserError
 from unit.datasets.numbers import counts

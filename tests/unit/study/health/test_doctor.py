@@ -14,8 +14,8 @@ from pixelherd.datasets.originals import Digests, look
 from pixelherd.datasets.prepare import prepare
 from pixelherd.errors import UserError
 from pixelherd.features.backbones.sources.architecture import Architecture
-from pixelherd.study import doctor
-from pixelherd.study.inspection import SAMPLED
+from pixelherd.study.health import doctor
+from pixelherd.study.health.inspection import SAMPLED
 from pixelherd.study.study import Study
 
 

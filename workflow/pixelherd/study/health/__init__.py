@@ -1,0 +1,1 @@
+"""Whether a study can run, before anything runs."""
