@@ -113,9 +113,16 @@ def test_a_replaced_photograph_moves_no_features_of_other_shards(study):
     assert [job.partition("train-")[2][:11] for job in extracted] == ["00004-00005"]
 
 
-def test_what_a_person_answered_survives_a_change_of_mind(csv_study):  # noqa: F811
-    study = csv_study
+def without_masks(study) -> Workspace:
+    """The study as a person has it who labels, with one method."""
     study.settings["methods"] = {"edald": None}
+    street = {key: value for key, value in study.settings["datasets"]["street"].items() if key != "train_masks"}
+    study.settings["datasets"] = {"street": street}
+    return study
+
+
+def test_what_a_person_answered_survives_a_change_of_mind(csv_study):  # noqa: F811
+    study = without_masks(csv_study)
     study.snakemake()
     answer(study, EDALD, 0)
     study.snakemake()
@@ -133,8 +140,7 @@ def test_what_a_person_answered_survives_a_change_of_mind(csv_study):  # noqa: F
 
 
 def test_classes_that_change_places_keep_their_answers(csv_study):  # noqa: F811
-    study = csv_study
-    study.settings["methods"] = {"edald": None}
+    study = without_masks(csv_study)
     study.settings["rounds"] = 1
     study.snakemake()
     answer(study, EDALD, 0)

@@ -105,7 +105,7 @@ def test_jobs_without_the_environment_see_what_their_snakemake_told_and_not_what
     folder, settings, scripts, monkeypatch
 ):
     began = session.Session.open(settings, scripts, main=True)
-    began.start()
+    began.start([])
     variable = session.variable_of(began.work.study)
     Path(os.environ[variable]).with_name(f"{variable}-0.json").write_text('{"pending": {}, "waiting": {}}')
     monkeypatch.delenv(variable)
@@ -217,9 +217,9 @@ def test_a_folder_that_stays_taken_is_shown_as_a_mistake(workflow, folder, sessi
 
 def test_where_slurm_is_not_at_hand_the_jobs_of_a_killed_snakemake_are_told(tmp_path, session_in, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
-    session_in(tmp_path).start("some-id")
+    session_in(tmp_path).start([], "some-id")
     assert capsys.readouterr().err == ""
-    session_in(tmp_path).start()
+    session_in(tmp_path).start([])
     assert "if it was killed, cancel them: scancel --name=some-id" in capsys.readouterr().err
-    session_in(tmp_path).start()
+    session_in(tmp_path).start([])
     assert capsys.readouterr().err == ""
