@@ -53,7 +53,7 @@ wildcard_constraints:
     features="[A-Za-z0-9_-]+",
     name="[A-Za-z0-9_-]+",
     split="train|test",
-    shard=r"\d+-\d+-" + none_of(WORK.made),
+    shard=rf"\d+-\d+-{none_of(WORK.made)}",
     address=none_of(WORK.made),
     key=r"(\d+|shared)(-[0-9a-f]{8})?",
     listed=r"\d+",
@@ -63,7 +63,7 @@ wildcard_constraints:
     answered=one_of(WORK.answered()),
 
 
-ANY_SHARD = r"\d+-\d+-" + none_of([])  # of what is named after the images of maps
+ANY_SHARD = rf"\d+-\d+-{none_of([])}"  # of what is named after the images of maps
 run_at = functools.cache(Run.parse)
 
 
