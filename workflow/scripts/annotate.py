@@ -19,17 +19,14 @@ with job(snakemake) as meter:
 
     files, params, step = snakemake.input, snakemake.params, Path(snakemake.wildcards.step)
     dataset, settings = Dataset.open(Path(files.dataset).parent), read_dataset(params.dataset)
-    train, size, asked, predict = dataset.train, dataset.size, oracle.read_asked(files.queries), None
+    train, size, asked, predict, calibrated = dataset.train, dataset.size, oracle.read_asked(files.queries), None, None
     if files.get("head"):
         head, made = network.load(files.head).to(resolve(params.device)), MapSettings(**params.settings)
         maps_of = open_maps(files.get("maps"), files.get("backbone"), train.images, made, params.device)
-
-        def predict(name):
-            return dense.classes(maps_of(train.ids.index(name)), head, size)
-
+        predict, calibrated = dense.by_name(train.ids, maps_of, head, size), network.is_calibrated(files.head)
     write_questions(
         Path(snakemake.output.page).parent,
-        Questions(str(step.parent), params.round, asked, size, classes_of(settings), params.answers),
+        Questions(str(step.parent), params.round, asked, size, classes_of(settings), params.answers, calibrated),
         settings,
         Path(files.template).read_text(),
         predict=predict,

@@ -28,8 +28,9 @@ def shown(name: str, seed: int, predicted: bool) -> page.Shown:
     return page.Shown(name, image, prediction)
 
 
-def make(predicted=True, classes=CLASSES, number=1, **more) -> str:
-    asked = page.Questions("mine/ddpm/edald/budget-5/seed-0", number, ASKED, SIZE, classes, "results/labels.csv")
+def make(predicted=True, classes=CLASSES, number=1, calibrated=None, **more) -> str:
+    run, answers = "mine/ddpm/edald/budget-5/seed-0", "results/labels.csv"
+    asked = page.Questions(run, number, ASKED, SIZE, classes, answers, calibrated)
     images = [shown(name, seed, predicted) for seed, name in enumerate(("a", HOSTILE, "b, c"))]
     return page.page(TEMPLATE, asked, images, **more)
 
@@ -293,3 +294,9 @@ def test_a_browser_that_keeps_nothing_says_so(opened, browser, tmp_path):
     page = opened(make().replace("localStorage.setItem(", "undefined.setItem("))
     page.keyboard.press("1")
     assert "keeps no answers" in page.inner_text("#warning") and page.inner_text("#counts") == "1 of 5 answered"
+
+
+@pytest.mark.parametrize("calibrated", [True, False, None])
+def test_a_page_tells_whether_confidence_can_be_trusted(calibrated):
+    row = {"round": 0, "labelled_pixels": 5, "cannot_tell": 0, "agreement": np.nan, "kappa": np.nan, "entropy": 1.2}
+    assert ("is not calibrated" in make(calibrated=calibrated, progress=[row])) == (calibrated is False)

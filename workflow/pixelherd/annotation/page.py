@@ -51,6 +51,7 @@ class Questions:
         size: (H, W) of prepared images.
         classes: in label order.
         answers: where the person should put ``labels.csv``.
+        calibrated: whether the last head's confidence is; None in the first round.
     """
 
     run: str
@@ -59,6 +60,7 @@ class Questions:
     size: tuple[int, int]
     classes: Sequence[ClassInfo]
     answers: str
+    calibrated: bool | None = None
 
 
 def page(
@@ -108,6 +110,7 @@ def page(
         content=json_in_html(content),
         pictures=pictures,
         progress=[{name: numbered(name, value) for name, value in row.items()} for row in progress],
+        calibrated=questions.calibrated,
         curves=curves(progress),
         counts=[(each.name, count) for each, count in zip(classes, counts, strict=bool(counts))],
     )

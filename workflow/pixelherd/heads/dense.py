@@ -1,6 +1,6 @@
 """Predictions at image resolution from maps at native resolution, for many heads in one pass."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -84,6 +84,20 @@ def surest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def classes(maps: Maps, head: "Head", size: tuple[int, int]) -> np.ndarray:
     """Return the class that a head predicts at every pixel, ``[H, W]`` uint8."""
     return predict(maps, [head], size)[0].argmax(0).to(torch.uint8).cpu().numpy()
+
+
+def by_name(
+    ids: Sequence[str], maps_of: Callable[[int], Maps], head: "Head", size: tuple[int, int]
+) -> Callable[[str], np.ndarray]:
+    """Return what gives the :func:`classes` ``[H, W]`` of an image by its name.
+
+    Args:
+        ids: names of the images of a split.
+        maps_of: gives the maps of an image by its position in the split.
+        head: a trained head.
+        size: (H, W) of the predictions.
+    """
+    return lambda name: classes(maps_of(ids.index(name)), head, size)
 
 
 def log_probabilities(

@@ -371,6 +371,15 @@ def _built(metadata: Mapping[str, str]) -> Head | SampledHead:
     return kinds[kind](**given)
 
 
+def is_calibrated(path: Path | str) -> bool:
+    """Return whether the confidence of a head in a file was calibrated on its labels, so far as these allowed.
+
+    Raises:
+        UserError: as :func:`read_metadata`.
+    """
+    return read_metadata(path).get("calibrated") == "true"
+
+
 def read_metadata(path: Path | str) -> dict[str, str]:
     """The metadata of a head's file, without reading its weights.
 
