@@ -13,7 +13,7 @@ from conftest import Workspace
 
 pytestmark = pytest.mark.slow
 
-EXAMPLES = int(os.environ.get("PIXELHERD_DAMAGES", "12"))
+EXAMPLES = int(os.environ.get("PIXELHERD_DAMAGES", "10"))
 """Damages to each of a finished and a half-finished study; a few hundred take hours."""
 
 TRIES = 3
