@@ -14,6 +14,7 @@ from pixelherd.datasets.dataset import Dataset, OriginalLabels
 from pixelherd.datasets.prepare import classes_of, prepare, write_original_labels
 from pixelherd.datasets.settings import DatasetSettings
 from pixelherd.errors import UserError
+from pixelherd.storage.stores import read_manifest
 from unit.datasets.numbers import counts
 from unit.datasets.test_prepare import write_camvid
 from unit.places import SHARED
@@ -542,8 +543,8 @@ def test_the_real_camvid_keeps_its_class_frequencies(tmp_path):
                 raw += np.bincount(np.asarray(mask).ravel(), minlength=12)
         found = np.bincount(getattr(datasets[0], split).labels[:].ravel(), minlength=256)[[*range(11), 255]]
         assert np.abs(found / found.sum() - raw / raw.sum()).max() < 0.001
-    digests = [(tmp_path / str(number) / "manifest.json").read_bytes() for number in range(2)]
-    assert digests[0] == digests[1], "the manifest holds the digest of every file"
+    first, second = (read_manifest(tmp_path / str(number)) for number in range(2))
+    assert first == second, "the manifest holds the checksum of every file"
 
 
 def test_where_predictions_are_compared_does_not_change_what_is_prepared(cityscapes):
