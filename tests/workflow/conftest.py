@@ -1,6 +1,7 @@
 """A tiny study on real components, run through Snakemake: a user's folder of images, a U-Net, Zarr stores."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pixelherd.datasets.readers.demo import CLASSES, scene
 
 REPOSITORY = Path(__file__).parents[2]
 SIZE = (32, 32)
+ADDRESS = re.compile(r"-[0-9a-f]{12}(?=/|$)")
 
 
 class Workspace:
@@ -51,13 +53,13 @@ class Workspace:
         return {"args": command, "cwd": self.repository, "env": environment}
 
     def ran(self, *arguments: str) -> set[str]:
-        """Run, and return the jobs that ran, as ``rule/…`` with their wildcards."""
+        """Run, and return the jobs that ran, as ``rule/…`` with their wildcards, shards without their addresses."""
         costs = self.results_folder / "costs" / "jobs"
         before = {path: path.stat().st_mtime_ns for path in costs.rglob("*.json")}
         self.snakemake(*arguments)
         after = {path: path.stat().st_mtime_ns for path in costs.rglob("*.json")}
         changed = [path for path in after if after[path] != before.get(path)]
-        return {path.relative_to(costs).with_suffix("").as_posix() for path in changed}
+        return {ADDRESS.sub("", path.relative_to(costs).with_suffix("").as_posix()) for path in changed}
 
     def results(self) -> dict[str, bytes]:
         """Every result by its path, but for costs and the study's record, which hold times."""

@@ -25,9 +25,8 @@ def test_a_study_converts_its_checkpoint(settings, raw_images, tmp_path):
     backbone = {"checkpoint": "adm.pt", "architecture": TINY}
     adm = {**settings["features"]["ddpm"], "backbone": backbone, "blocks": [1, 3]}
     study = Workspace(tmp_path, {**settings, "features": {"adm": adm}, "methods": {"random": None}})
-    manifest, maps = "cache/backbones/adm.json", "cache/features/street/adm/test/00000-00003/manifest.json"
 
-    missing = study.snakemake(manifest, check=False)
+    missing = study.snakemake("features", check=False)
     assert missing.returncode == 1 and "Traceback" not in missing.stderr
     assert "there is no checkpoint adm.pt; put the file there" in missing.stderr
 
@@ -36,11 +35,12 @@ def test_a_study_converts_its_checkpoint(settings, raw_images, tmp_path):
         state_dict[f"{layer.source}.weight"] = torch.full(layer.shape, 0.01).half()
         state_dict[f"{layer.source}.bias"] = torch.zeros(layer.shape[0]).half()
     torch.save(state_dict, tmp_path / "adm.pt")
-    assert {job.split("/")[0] for job in study.ran(maps)} == {"prepare", "backbone", "extract"}
-    found = json.loads((tmp_path / manifest).read_text())
-    assert found["path"] == "cache/backbones/adm" and found["source"]["checkpoint"] == "adm.pt"
+    assert {job.split("/")[0] for job in study.ran("features", "--until", "backbone")} == {"backbone"}
+    (manifest,) = (tmp_path / "cache" / "backbones").glob("adm-*.json")
+    found = json.loads(manifest.read_text())
+    assert found["path"] == f"cache/backbones/{manifest.stem}" and found["source"]["checkpoint"] == "adm.pt"
     (tmp_path / "adm.pt").unlink()  # it is not needed any more
-    assert {job.split("/")[0] for job in study.ran("features")} == {"extract", "index_features"}
+    assert {job.split("/")[0] for job in study.ran("features")} == {"prepare", "extract", "index_features"}
 
 
 @pytest.mark.parametrize("key", ["architecture", "url"])

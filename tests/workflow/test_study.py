@@ -10,7 +10,7 @@ import time
 import pandas as pd
 import pytest
 
-from conftest import REPOSITORY, Workspace
+from conftest import ADDRESS, REPOSITORY, Workspace
 
 EDALD = "street/ddpm/edald/budget-4/seed-0"
 RANDOM = "street/ddpm/random/budget-4/seed-0"
@@ -272,7 +272,7 @@ def test_a_deleted_shard_and_seal_redo_their_chain_alone(finished, tmp_path):
     (study.folder / "results" / "runs" / EDALD / "run.json").unlink()
     ran = study.ran("runs")
     made = {job for job in ran if job.startswith(("extract", "herd", "perturb"))}
-    assert made == {f"extract/street/ddpm/train-{shard.name}"}, "what was made of it lies where it is asked for"
+    assert made == {"extract/street/ddpm/train-00004-00005"}, "what was made of it lies where it is asked for"
     assert not any("/random/" in job for job in ran)
     assert study.results() == before
 
@@ -335,7 +335,8 @@ def test_results_do_not_depend_on_images_per_job_or_leased_gpus(finished, tmp_pa
     study = finished.empty(tmp_path, images_per_job=3, methods={"edald": None})
     study.snakemake("runs")
     shards = (study.folder / "cache" / "features" / "street" / "ddpm").glob("*/*/manifest.json")
-    assert {shard.parent.name for shard in shards} == {"00000-00002", "00003-00005", "00003-00003"}
+    names = {ADDRESS.sub("", shard.parent.name) for shard in shards if shard.parent.name[0] == "0"}
+    assert names == {"00000-00002", "00003-00005", "00003-00003"}
     expected = finished.results()
     assert study.results() == {name: expected[name] for name in expected if name.startswith(f"runs/{EDALD}/")}
 
@@ -346,7 +347,7 @@ def test_results_do_not_depend_on_stored_maps(finished, tmp_path):
     study = finished.empty(tmp_path, features=features)
     study.snakemake()
     stored = [path.parent.name for path in (study.folder / "cache").rglob("maps.zarr")]
-    assert stored == ["pictures"], "only the pictured images' draws are kept"
+    assert [ADDRESS.sub("", name) for name in stored] == ["pictures"], "only the pictured images' draws are kept"
     assert study.results() == finished.results()
     costs = pd.read_csv(study.folder / "results" / "costs" / "costs.csv")
     assert costs["forwards"].equals(costs["planned_forwards"])
@@ -390,7 +391,7 @@ def test_a_study_trains_its_own_backbone(finished, tmp_path):
     more = {"pretraining": {"small": pretraining}, "methods": {"random": None}}
     study = finished.empty(tmp_path, features={"own": features}, **more)
     assert rules(study.ran("pretrain")) == {"prepare", "pretrained"}
-    backbone = study.folder / "cache" / "pretrained" / "small"
+    (backbone,) = (study.folder / "cache" / "pretrained").glob("small-*")
     assert (backbone / "loss.png").read_bytes().startswith(b"\x89PNG")
     ran = study.ran(FINAL)
     assert not rules(ran) & {"prepare", "pretrained"}
