@@ -25,7 +25,6 @@ rule annotate:
         dataset=of(stages.preparation, STUDY),
         settings=of(stages.maps, STUDY),
         question=of(stages.question, STUDY),
-        known_as=of(stages.class_keys, STUDY),
         answers=PATHS.answers,
         round=lambda w: round_of(w.step),
         template=hash_of(ANNOTATION_TEMPLATE.read_text()),
@@ -55,7 +54,6 @@ rule label:
         round=lambda w: round_of(w.step),
         classes=of(stages.class_names, STUDY),
         known_as=of(stages.class_keys, STUDY),
-        asked=PATHS.asked,
         cost=noted_by("label", "{step}"),
     message:
         "Label {wildcards.step}"

@@ -10,7 +10,7 @@ rule prepare:
     params:
         **made_by("prepare", "{dataset}"),
         settings=of(stages.preparation, STUDY),
-        originals=PATHS.originals,
+        originals=lambda w, output: WORK.originals[w.dataset],  # part of the address: redoes nothing
     message:
         "Prepare {wildcards.dataset}"
     script:
@@ -29,7 +29,7 @@ rule original_labels:
     params:
         **made_by("original_labels", "{dataset}"),
         settings=of(stages.preparation, STUDY),
-        originals=PATHS.originals,
+        originals=lambda w, output: WORK.originals[w.dataset],  # part of the address: redoes nothing
     message:
         "Store the original labels of {wildcards.dataset}"
     script:

@@ -73,6 +73,7 @@ rule score:
         **made_by("score", "{step}"),
         settings=of(stages.selection, STUDY),
         round=lambda w: round_of(w.step),
+        known_as=lambda w, output: of(stages.class_keys, STUDY)(w),  # noted: redoes nothing
         threads=STUDY.threads,
     message:
         "Score {wildcards.step}"

@@ -33,5 +33,5 @@ with job(snakemake) as meter:
         progress=stopping.read(files.get("stopping", [])),
         labels=read_pixels(files.get("labels", []), LABEL_COLUMNS, train.ids, size[1]).values,
     )
-    oracle.note_asked(snakemake.output.asked, params.question, files.queries, params.known_as)
+    oracle.note_asked(snakemake.output.asked, params.question, files.queries)
     meter.forwards = maps_of.forwards if predict else 0

@@ -15,7 +15,7 @@ with job(snakemake):
     ids, width = dataset.train.ids, dataset.size[1]
     asked = read_pixels([files.queries], QUERY_COLUMNS, ids, width)
     pixels = oracle.read_asked(files.queries)
-    numbers = oracle.asked_keys(params.asked.format(**snakemake.wildcards))
+    numbers = oracle.asked_keys(files.queries)
     labels = oracle.read_answers(files.answers, pixels, number, params.classes, params.known_as, numbers)
     answered = answer_by(asked, labels, files.answers)
     write_pixels(snakemake.output.labels, LABEL_COLUMNS, number, answered, ids, width)

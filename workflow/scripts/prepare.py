@@ -5,10 +5,8 @@ from pathlib import Path
 from pixelherd.pipeline.job import job
 
 with job(snakemake):
-    from pixelherd.datasets.originals import order_of
     from pixelherd.datasets.prepare import prepare
     from pixelherd.datasets.settings import read_dataset
 
-    settings = read_dataset(snakemake.params.settings)
-    order = order_of(settings, Path(snakemake.params.originals.format(**snakemake.wildcards)))
-    prepare(settings, Path(snakemake.output[0]).parent, order=order)
+    params = snakemake.params
+    prepare(read_dataset(params.settings), Path(snakemake.output[0]).parent, originals=params.originals)

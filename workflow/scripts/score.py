@@ -15,8 +15,8 @@ with job(snakemake):
     from pixelherd.storage import records, stores
     from pixelherd.storage.shards import Shards
 
-    files, made, number = snakemake.input, snakemake.output, snakemake.params.round
-    settings, dataset = SelectionSettings(**snakemake.params.settings), Dataset.open(Path(files.dataset).parent)
+    files, made, params, number = snakemake.input, snakemake.output, snakemake.params, snakemake.params.round
+    settings, dataset = SelectionSettings(**params.settings), Dataset.open(Path(files.dataset).parent)
     train, width = dataset.train, dataset.size[1]
     labelled = read_pixels(files.get("labels", []), LABEL_COLUMNS, train.ids, width)
     current = Round(number, settings.pixels(len(train)), labelled, settings)
@@ -37,4 +37,4 @@ with job(snakemake):
     if labels := made.get("labels"):
         write_pixels(labels, LABEL_COLUMNS, number, answer(chosen, train.labels), train.ids, width)
     rankings.write(made.scores, made.correlations, number, ranking)
-    records.write_digests(made.digests, [file for file in made if file != made.digests])
+    records.write_digests(made.digests, made[:-1], classes=params.known_as)  # of all but itself

@@ -15,7 +15,9 @@ from typing import Any
 from pixelherd.datasets.pixels import CANNOT_TELL, LABEL_COLUMNS, QUERY_COLUMNS
 from pixelherd.errors import UserError, nearest
 from pixelherd.storage.files import digest_of, original, read_csv, write_json
+from pixelherd.storage.records import fact_beside
 from pixelherd.study import stages
+from pixelherd.study.paths import ASKED_DIGESTS
 from pixelherd.study.run import Run
 from pixelherd.study.study import Study
 
@@ -28,8 +30,15 @@ Pixel = tuple[str, int, int]
 
 def read_asked(path: Path | str) -> list[Pixel]:
     """The pixels that a ``queries.csv`` asks for, in its order."""
-    rows = read_csv(path, QUERY_COLUMNS)
-    return [(entry["image"], int(entry["row"]), int(entry["column"])) for _, entry in rows]
+    pixels = []
+    for line, entry in read_csv(path, QUERY_COLUMNS):
+        try:
+            pixels.append((entry["image"], int(entry["row"]), int(entry["column"])))
+        except ValueError:
+            raise UserError(
+                f"{path}, line {line}: row or column is no number", remedy="delete it and run again"
+            ) from None
+    return pixels
 
 
 def read_answers(
@@ -158,20 +167,24 @@ def _label(text: str, names: Mapping[str, int], numbered: Mapping[int, int], whe
     raise UserError(f"{where}: unknown class {text!r}{nearest(text, [*names, UNKNOWN])}")
 
 
-def note_asked(path: Path | str, question: str, queries: Path | str, keys: Sequence[str]) -> None:
-    """Write ``asked.json``: whose run a page asks for, which queries, and which class each number meant then."""
-    write_json(path, {"run": question, "queries_sha256": digest_of(Path(queries)), "classes": list(keys)})
+def note_asked(path: Path | str, question: str, queries: Path | str) -> None:
+    """Write ``asked.json``: whose run a page asks for, and which queries."""
+    write_json(path, {"run": question, "queries_sha256": digest_of(Path(queries))})
 
 
-def asked_keys(path: Path | str) -> list[str] | None:
-    """Return which class each number meant when a page asked; None where nothing tells, as of pixelherd 0.1."""
-    return _asked(Path(path)).get("classes")
+def asked_keys(queries: Path | str) -> list[str] | None:
+    """Return which class each number meant when queries were chosen; None where nothing tells, as of pixelherd 0.1.
+
+    Raises:
+        UserError: what tells it is damaged.
+    """
+    return fact_beside(Path(queries).with_name(ASKED_DIGESTS), "classes")
 
 
 def _asked(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -225,7 +238,7 @@ def missing(study: Study, run: Run, round_number: int) -> int | None:
         return 0
     try:
         names, keys = (of(study, run.dataset) for of in (stages.class_names, stages.class_keys))
-        numbers = asked_keys(study.paths.of_round(study.paths.asked, run, round_number))
+        numbers = asked_keys(queries)
         labels = read_answers(answers, read_asked(queries), round_number, names, keys, numbers)
     except UserError:
         return 0

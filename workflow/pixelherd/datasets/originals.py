@@ -70,7 +70,7 @@ class Digests:
     def below(self, folder: Path) -> list[Path]:
         """Return the files of a folder and its subfolders; of one that is gone, those that it had."""
         if folder.is_dir():
-            return sorted(path for path in folder.rglob("*") if path.is_file())
+            return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
         return [path for path in map(Path, self._known) if path.is_relative_to(folder.absolute())]
 
     def knows(self, path: Path) -> bool:
@@ -101,7 +101,7 @@ def _digest(path: Path) -> str:
 
 
 def look(settings: DatasetSettings, record: Path, digests: Digests) -> tuple[Originals, list[str]]:
-    """Find the raw images of a dataset, and remember them in ``record``.
+    """Find the raw images of a dataset, for :func:`remember`.
 
     Images that were added come after those that were there, so that these keep their places. Where there are no raw
     files, those are taken that were there before, or else so many unknown ones as the benchmark is known to have.
@@ -133,10 +133,15 @@ def look(settings: DatasetSettings, record: Path, digests: Digests) -> tuple[Ori
     }
     if settings.kind == "folder":
         found = {split: _in_order(listed, before.get(split, [])) for split, listed in found.items()}
-    if found != before:
-        with suppress(OSError):
-            write_record(record, {"settings": hash_of(settings.preparation()), "splits": found})
     return found, _changes(before, found)
+
+
+def remember(settings: DatasetSettings, record: Path, found: Originals) -> None:
+    """Remember what :func:`look` found, if it was there; a folder that is read only remembers nothing."""
+    if any(each.image == ABSENT for listed in found.values() for each in listed):
+        return
+    with suppress(OSError):
+        write_record(record, {"files": hash_of(settings.files()), "splits": found})
 
 
 def counts(settings: DatasetSettings, record: Path) -> tuple[dict[str, int], bool]:
@@ -164,18 +169,13 @@ def _published(settings: DatasetSettings) -> Originals:
 
 
 def remembered(settings: DatasetSettings, record: Path) -> Originals:
-    """Return what :func:`look` found last under the same settings; nothing where it has not looked."""
+    """Return what was remembered last of the same files; nothing where there is nothing."""
     if not is_sound(record):
         return {}
     content = read_record(record)
-    if content["settings"] != hash_of(settings.preparation()):
+    if content.get("files") != hash_of(settings.files()):
         return {}
     return {split: [Original(*each) for each in listed] for split, listed in content["splits"].items()}
-
-
-def order_of(settings: DatasetSettings, record: Path) -> dict[str, list[str]]:
-    """Return the ids of the images of each split in the order of :func:`look`; nothing where it has not looked."""
-    return {split: [each.id for each in found] for split, found in remembered(settings, record).items()}
 
 
 def _in_order(found: list[Original], before: list[Original]) -> list[Original]:

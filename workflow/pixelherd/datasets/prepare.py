@@ -7,7 +7,6 @@ add a dataset, write its settings in ``settings.py`` and its reader in ``readers
 :mod:`pixelherd.datasets.benchmarks.published`.
 """
 
-from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -18,12 +17,14 @@ from pixelherd.datasets.classes import IGNORED, ClassInfo
 from pixelherd.datasets.dataset import ARRAYS
 from pixelherd.datasets.settings import DatasetSettings, read_dataset
 from pixelherd.errors import UserError
+from pixelherd.storage.files import digest_of
 from pixelherd.storage.stores import writing
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
+    from pixelherd.datasets.originals import Originals
     from pixelherd.datasets.samples import Sample
 
 READERS = {
@@ -87,7 +88,7 @@ def prepare(
     settings: DatasetSettings,
     folder: Path | str,
     progress: bool = True,
-    order: Mapping[str, Sequence[str]] | None = None,
+    originals: "Originals | None" = None,
 ) -> None:
     """Read, resize and store a dataset in ``folder``, for :meth:`Dataset.open`.
 
@@ -97,7 +98,8 @@ def prepare(
         settings: of the dataset.
         folder: where it is stored.
         progress: whether a bar is shown.
-        order: ids of the images of each split in the order to store them in; by default that of the reader.
+        originals: the images of each split in the order to store them in, with what their files must hold; by default
+            those of the reader in its order.
 
     Raises:
         UserError: raw files are missing, unreadable, do not fit together, or hold labels outside the classes; or a
@@ -109,7 +111,7 @@ def prepare(
 
     from pixelherd.datasets.readers.own import doubts
 
-    found_in = _in_order(samples_of(settings), order or {}, settings)
+    found_in = _in_order(samples_of(settings), originals or {}, settings)
     doubts.tell(settings, found_in)
     labelled = {split: any(sample.labelled for sample in found) for split, found in found_in.items()}
     height, width = settings.size
@@ -152,39 +154,49 @@ def prepare(
                 )
         if labelled["train"]:
             doubts.tell_unused(settings, found_in["train"], zarr.open_array(folder / ARRAYS / "train/labels", mode="r"))
+        _check_unchanged(found_in, originals or {})
 
 
 def _in_order(
-    found_in: "dict[str, list[Sample]]", order: Mapping[str, Sequence[str]], settings: DatasetSettings
+    found_in: "dict[str, list[Sample]]", originals: "Originals", settings: DatasetSettings
 ) -> "dict[str, list[Sample]]":
     """Samples in the order in which the session found them, which every address depends on."""
     ordered = dict(found_in)
-    for split, ids in order.items():
+    for split, listed in originals.items():
         by_id = {sample.id: sample for sample in found_in[split]}
-        if by_id.keys() != set(ids):
+        if by_id.keys() != {each[0] for each in listed}:
             raise UserError(f"dataset {_place(settings)} is changing", remedy="wait, then run the same command again")
-        ordered[split] = [by_id[each] for each in ids]
+        ordered[split] = [by_id[each[0]] for each in listed]
     return ordered
 
 
-def write_original_labels(
-    settings: DatasetSettings, folder: Path | str, order: Mapping[str, Sequence[str]] | None = None
-) -> None:
+def _check_unchanged(found_in: "dict[str, list[Sample]]", originals: "Originals") -> None:
+    """Compare raw files with what the session found: they may have changed while they were read."""
+    for split, listed in originals.items():
+        for sample, (_, *digests) in zip(found_in[split], listed, strict=True):
+            for path, digest in zip((sample.path, sample.mask), digests, strict=True):
+                if path and digest_of(path) != digest:
+                    raise UserError(f"{path} changed while it was prepared", remedy="run the same command again")
+
+
+def write_original_labels(settings: DatasetSettings, folder: Path | str, originals: "Originals | None" = None) -> None:
     """Store the test images' labels in the resolution of their files, for :meth:`OriginalLabels.open`.
 
-    Where preparation crops, they are cropped to the same part of the image. ``order`` is as of :func:`prepare`.
+    Where preparation crops, they are cropped to the same part of the image. ``originals`` are as of :func:`prepare`.
 
     Raises:
         UserError: as :func:`prepare`.
     """
     from PIL import Image
 
-    found = _in_order(samples_of(settings), order or {}, settings)["test"]
+    found_in = _in_order(samples_of(settings), originals or {}, settings)
+    found = found_in["test"]
     with writing(folder, {"images": len(found)}) as folder:
         for number, sample in enumerate(found):
             _, labels = sample.load()
             assert labels is not None, "test images have masks, as the settings of every dataset make sure"
             Image.fromarray(_crop_original(labels, settings)).save(folder / f"{number:06}.png")
+        _check_unchanged({"test": found}, {"test": originals["test"]} if originals else {})
 
 
 def shown(settings: DatasetSettings, image: "Image.Image", longest: int) -> "Image.Image":

@@ -39,6 +39,11 @@ class _Settings(Settings):
         """What prepared images and labels depend on besides the content of the raw files."""
         return {key: value for key, value in self.preparation().items() if key != "root"}
 
+    def files(self) -> dict[str, Any]:
+        """Which raw files there are, as far as settings say."""
+        kept = ("kind", "root", "layout", "labels", "train", "test", "seed")
+        return {key: value for key, value in self.preparation().items() if key in kept or "_" in key}
+
     def pixels(self) -> dict[str, Any]:
         """What a prepared image depends on besides the content of its raw file."""
         return {key: value for key, value in self.content().items() if key in ("size", "resize")}

@@ -20,7 +20,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 @contextmanager
 def only_one(log: Path) -> Iterator[None]:
     """Wait until no other process does the job with this log: a killed Snakemake leaves its jobs running."""
-    lock = FileLock(log)
+    lock = FileLock(log.with_name(f".{log.name}.lock"))  # Snakemake deletes the log itself before a job
     try:
         lock.acquire(blocking=False)
     except Timeout:

@@ -29,6 +29,9 @@ from pixelherd.study.run import Run
 if TYPE_CHECKING:
     from pixelherd.study.study import Study
 
+SEVERAL = "several"
+"""Instead of an address: rounds of a run are of several."""
+
 MARKS = Path(".snakemake") / "pixelherd" / "outdated"
 
 
@@ -117,7 +120,7 @@ def pending_runs(study: "Study", source: str) -> dict[Run, range]:
 def note_begun(study: "Study", begun: Mapping[Run, str]) -> None:
     """Note beside the rounds of unfinished runs what they are made of: a copy elsewhere may have other settings.
 
-    What a note says stays until the run is sealed: rounds of then may be among those of today; a mark tells them apart.
+    Where rounds of then are among those of today, which only a mark tells apart, the note equals nothing.
 
     Args:
         study: the study.
@@ -125,8 +128,9 @@ def note_begun(study: "Study", begun: Mapping[Run, str]) -> None:
     """
     for run, address in begun.items():
         note = study.paths.run_folder(run) / BEGUN
-        if not is_sound(note, run.path):
-            write_record(note, {"run": run.path, "address": address}, run.path)
+        first = not is_sound(note, run.path)
+        if first or read_record(note, run.path)["address"] != address:
+            write_record(note, {"run": run.path, "address": address if first else SEVERAL}, run.path)
 
 
 def mark_outdated(

@@ -65,8 +65,8 @@ class Session:
     def open(cls, config: Mapping[str, Any], scripts: Mapping[str, Path], *, main: bool) -> "Session":
         """Read the study and find what it has still to do.
 
-        The call that the user gave claims the folder, marks runs that other settings sealed, says what is kept, and
-        asks for answers when it ends. Its jobs are told what it found.
+        The call that the user gave claims the folder, marks runs of other settings, says what is kept, and asks for
+        answers when it ends. Its jobs are told what it found.
 
         Args:
             config: the study, as Snakemake read it.
@@ -101,7 +101,7 @@ class Session:
     def look(self, study: Study, main: bool) -> Work:
         """Find what a study has still to do, and what it will be made of.
 
-        Runs that were finished, or begun, under other settings are marked, so that what is made of them is made anew.
+        Runs that were finished, or begun, under other settings are marked: what is made of them is made anew.
         """
         if main and "doctor" in sys.argv:  # who tells more of what is wrong with raw files
             return self.work_of(study)
@@ -195,7 +195,8 @@ class Session:
 
         def composed(own: Callable[[Any], object]) -> Callable[[Any], object]:
             def start(log: Any) -> None:
-                files = [Path(file) for job in workflow.dag.needrun_jobs() for file in job.output]
+                jobs, cache = list(workflow.dag.needrun_jobs()), Path(self.work.study.cache)
+                files = [Path(file) for job in jobs for file in job.output or [cache] * job.rule.name.endswith("clean")]
                 if files:  # what only prints may run beside another
                     shown(self.start, files, getattr(workflow.scheduler._executor, "run_uuid", None))
                 # Snakemake 9 looks at all waiting jobs again a second after each look, and every job that ends adds
@@ -227,6 +228,7 @@ class Session:
             self._cache_lock = lock_at(self.work.study.paths.lock)
             take(self._cache_lock, 1, f"with the cache {self.work.study.cache}", "let it end, or set another `cache`")
             upkeep.remove(self.work.prepared_of(self._looked.superseded))
+            self._looked.remember()
         seals.note_begun(self.work.study, self.work.begun())
         if self._lock.is_locked and (left := self._left().get("queue")):
             slurm.cancel(left)
@@ -245,5 +247,5 @@ class Session:
 
 
 def variable_of(study: Study) -> str:
-    """Return the environment variable by which jobs of a study find what their Snakemake tells them."""
+    """Return the environment variable by which jobs of a study find what they are told."""
     return f"{TOLD}_{hash_of(study.content())[:12]}"

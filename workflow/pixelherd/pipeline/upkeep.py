@@ -13,10 +13,14 @@ from pixelherd.storage.files import digest_of
 from pixelherd.storage.records import check_digests, digests_in, read_record
 from pixelherd.storage.stores import MANIFEST, check, load_arrays, read_manifest
 from pixelherd.study.addresses import LENGTH
-from pixelherd.study.paths import SEAL, Paths
+from pixelherd.study.paths import KINDS, SEAL, Paths
 from pixelherd.study.run import Run
 
-ADDRESSED = re.compile(rf".*-([0-9a-f]{{{LENGTH}}})")
+ENDS_IN_ADDRESS = re.compile(rf".*-([0-9a-f]{{{LENGTH}}})")
+ADDRESSED = re.compile(rf"(\d+-\d+|union-\d+|pictures|round-\d+)-[0-9a-f]{{{LENGTH}}}")
+"""Folders of stores that may lack their manifest, and folders of a round."""
+
+ENDINGS = (".json", ".npz", ".checkpoint")
 
 
 def drop_incomplete(indices: Mapping[str, Iterable[str]]) -> None:
@@ -75,10 +79,12 @@ def changed_results(paths: Paths, runs: Collection[Run], *, everything: bool = F
     for run in runs:
         found += _changes_of(paths.run_folder(run), "" if everything else ".csv")
     for record in map(Path, (paths.tables_digests, paths.report_digests)):
-        for name in digests_in(record):
-            with suppressed() as wrong:
-                check_digests(record, [name])
-            found += wrong
+        with suppressed() as wrong:
+            for name in digests_in(record):
+                with suppressed() as changed:
+                    check_digests(record, [name])
+                found += changed
+        found += wrong
     figures = Path(paths.figures).parent
     with suppressed() as wrong:
         if (figures / MANIFEST).is_file():
@@ -127,7 +133,7 @@ def _check_store(path: Path) -> None:
 
 
 def unused(cache: Path, used: Collection[Path], addresses: Collection[str]) -> dict[Path, int]:
-    """Return what nothing uses of a cache, with its bytes.
+    """Return what nothing uses of a cache, with its bytes; what pixelherd has not written is none of its business.
 
     Args:
         cache: folder of the cache.
@@ -135,22 +141,22 @@ def unused(cache: Path, used: Collection[Path], addresses: Collection[str]) -> d
         addresses: of runs, whose rounds leave things for each other.
     """
     found = {}
-    for folder, below, files in os.walk(cache):
-        here = Path(folder)
-        for name in [*below]:
-            path = here / name
-            if path in used or _address(name) in addresses:
-                below.remove(name)
-            elif _address(name) or (path / MANIFEST).is_file():
-                below.remove(name)
-                found[path] = sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
-        for name in files:
-            path = here / name
-            if path not in used and _address(path.stem.removesuffix("-sampled")) not in addresses:
-                found[path] = path.stat().st_size
+    for place in (cache / name for name in KINDS):
+        for folder, below, files in os.walk(place):
+            here = Path(folder)
+            for name in [*below]:
+                path = here / name
+                is_store = (path / MANIFEST).is_file() or ADDRESSED.fullmatch(name) is not None
+                if path in used or is_store:
+                    below.remove(name)
+                if is_store and path not in used and _address(name) not in addresses:
+                    found[path] = sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+            for path in (here / name for name in files if name.endswith(ENDINGS)):
+                if path not in used and _address(path.stem.removesuffix("-sampled")) not in addresses:
+                    found[path] = path.stat().st_size
     return dict(sorted(found.items()))
 
 
 def _address(name: str) -> str | None:
-    match = ADDRESSED.fullmatch(name)
+    match = ENDS_IN_ADDRESS.fullmatch(name)
     return match and match[1]

@@ -50,10 +50,19 @@ def is_own_digest(content: dict[str, Any], key: str = SEAL_DIGEST) -> bool:
     return key not in content or content[key] == hash_of(rest)
 
 
-def write_digests(path: Path | str, files: Iterable[Path | str]) -> None:
-    """Write a record of the digests of files that lie beside it, for :func:`check_digests`."""
+def write_digests(path: Path | str, files: Iterable[Path | str], **facts: Any) -> None:
+    """Write a record of the digests of files that lie beside it, with ``facts``, for :func:`check_digests`."""
     named = {Path(file).name: digest_of(Path(file)) for file in files}
-    write_record(path, {"files": named}, _beside(Path(path)))
+    write_record(path, {**facts, "files": named}, _beside(Path(path)))
+
+
+def fact_beside(path: Path, name: str) -> Any:
+    """Return a fact of a record of digests; None where there is no record, or an older one.
+
+    Raises:
+        UserError: the record is damaged.
+    """
+    return read_record(path, _beside(path)).get(name) if path.is_file() else None
 
 
 def check_digests(path: Path, names: Iterable[str] | None = None) -> None:
@@ -77,8 +86,12 @@ def check_digests(path: Path, names: Iterable[str] | None = None) -> None:
 
 
 def digests_in(path: Path) -> list[str]:
-    """Return the files that a record of digests names; none where there is none."""
-    return list(read_record(path, _beside(path))["files"]) if is_sound(path, _beside(path)) else []
+    """Return the files that a record of digests names; none where there is none.
+
+    Raises:
+        UserError: the record is damaged.
+    """
+    return list(read_record(path, _beside(path))["files"]) if path.is_file() else []
 
 
 def check_beside(file: Path) -> None:

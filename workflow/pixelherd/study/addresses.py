@@ -65,7 +65,16 @@ class Addresses:
         files: Callable[[], FilesOfBackbones],
     ) -> None:
         self._study, self._originals, self._source, self._files = study, originals, source_of, files
-        for name in ("dataset", "backbone", "_images", "_maps_of", "shards"):  # asked for every shard, and of many runs
+        for name in (
+            "dataset",
+            "backbone",
+            "_images",
+            "_maps_of",
+            "shards",
+            "index",
+            "union",
+            "run",
+        ):  # asked for every shard, and of many runs
             setattr(self, name, cache(getattr(self, name)))
 
     def dataset(self, dataset: str) -> str:
@@ -125,7 +134,7 @@ class Addresses:
         """Return the address of what a run's rounds leave for each other in the cache."""
         study, dataset, features = self._study, run.dataset, run.features
         result = stages.result(study, run) | {"dataset": self.dataset(dataset)}
-        classes = len(stages.class_names(study, dataset))
+        classes = stages.class_keys(study, dataset) if "oracle" in result else len(stages.class_names(study, dataset))
         return address(of=result, classes=classes, maps=self.index("maps", dataset, features, "train"))
 
     def _images(self, dataset: str, split: str, shard: str | None = None) -> dict[str, Any]:

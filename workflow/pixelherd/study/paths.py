@@ -17,6 +17,13 @@ HEAD, TRAINING_LOG, STOPPING = "head.safetensors", "training.csv", "stopping.csv
 PAGE, ASKED, COCO, TASKS, INTERFACE = "page.html", "asked.json", "coco.json", "label_studio.json", "label_studio.xml"
 
 
+KINDS = (
+    *("backbones", "confusions", "datasets", "draw_maps", "draws", "features", "lists", "original_labels", "passes"),
+    *("pools", "pretrained", "ranks", "training", "vectors"),
+)
+"""Folders of a cache."""
+
+
 class Paths:
     """The paths of one study.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
-from pixelherd.datasets.originals import Digests, Originals, counts, look, remembered
+from pixelherd.datasets.originals import Digests, Originals, counts, look, remember, remembered
 from pixelherd.datasets.prepare import classes_of
 from pixelherd.errors import UserError, say
 from pixelherd.features.backbones.geometry import shapes
@@ -81,6 +81,11 @@ class Looked(dict[str, Originals]):
         _check_masks(study, name, any(each.mask for each in found["train"]))
         self[name] = found
         return found
+
+    def remember(self) -> None:
+        """Remember the images as they are now, for the next look."""
+        for name, found in self.items():
+            remember(self._study.datasets[name], Path(self._study.paths.originals.format(dataset=name)), found)
 
 
 def images_of(study: Study, datasets: Iterable[str]) -> Images:

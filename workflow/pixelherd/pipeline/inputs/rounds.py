@@ -130,7 +130,8 @@ def label(work: Work, run: Run, number: int) -> Files:
     """Return a round's queries and a person's answers."""
     paths = work.paths
     queries, answers = (paths.of_round(each, run, number) for each in (paths.queries, paths.answers))
-    return {"dataset": work.dataset(run.dataset), "queries": queries, "answers": answers}
+    needed: Files = {"dataset": work.dataset(run.dataset), "queries": queries, "answers": answers}
+    return needed | made_again(work, run, number)
 
 
 def trains_densely(work: Work, run: Run) -> bool:
