@@ -158,7 +158,7 @@ def test_what_a_page_asks_is_known_by_run_and_queries(study):
     run = Run("demo", "ddpm", "edald", "3", 0)
     asked, queries = write(study, run, 0) / "asked.json", Path(study.paths.of_round(study.paths.queries, run, 0))
     assert not oracle.has_asked(study, run, 0)
-    oracle.note_asked(asked, stages.identity(study, run), queries, CLASSES)
+    oracle.note_asked(asked, stages.question(study, run), queries)
     assert oracle.has_asked(study, run, 0)
     assert not oracle.has_asked(study.model_copy(update={"threads": 2}), run, 0), "other settings, other queries"
     queries.write_text("round,image,row,column,score\n")

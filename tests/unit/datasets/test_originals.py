@@ -10,7 +10,7 @@ from PIL import Image
 
 from pixelherd.datasets import originals
 from pixelherd.datasets.dataset import Dataset
-from pixelherd.datasets.originals import ABSENT, DRAWN, NO_MASK, Digests, counts, look, order_of, remembered
+from pixelherd.datasets.originals import ABSENT, DRAWN, NO_MASK, Digests, counts, look, remember, remembered
 from pixelherd.datasets.prepare import prepare
 from pixelherd.datasets.settings import AdeBedSettings, CamVidSettings, DemoSettings, FolderSettings
 from pixelherd.errors import UserError
@@ -48,8 +48,11 @@ class Raw:
         return FolderSettings(**{key: value for key, value in fields.items() if value is not None})
 
     def look(self, **changes):
-        """Look as a new session does."""
-        return look(self.settings(**changes), self.record, Digests(self.digests))
+        """Look as a new session does that makes files."""
+        settings = self.settings(**changes)
+        found, told = look(settings, self.record, Digests(self.digests))
+        remember(settings, self.record, found)
+        return found, told
 
 
 @pytest.fixture
@@ -73,7 +76,6 @@ def test_images_are_known_by_the_digests_of_their_files(raw):
             files = [raw.path(split, each.id, part) for part in ("images", "masks")]
             assert [each.image, each.mask] == list(map(digest_of, files))
     assert remembered(raw.settings(), raw.record) == found
-    assert order_of(raw.settings(), raw.record) == {"train": ["a", "b", "c"], "test": ["d"]}
 
 
 def test_digests_are_remembered_as_long_as_nothing_about_a_file_changes(raw, read):
@@ -158,15 +160,36 @@ def test_images_keep_their_places_whenever_others_come(tmp_path_factory, batches
 def test_what_is_prepared_has_the_order_of_the_look(raw, tmp_path):
     raw.look()
     raw.write("train", "0", 7)
-    raw.look()
-    order = order_of(raw.settings(), raw.record)
-    prepare(raw.settings(), tmp_path / "out", progress=False, order=order)
+    found, _ = raw.look()
+    prepare(raw.settings(), tmp_path / "out", progress=False, originals=found)
     train = Dataset.open(tmp_path / "out").train
-    assert train.ids == order["train"] == ["a", "b", "c", "0"]
+    assert train.ids == [each.id for each in found["train"]] == ["a", "b", "c", "0"]
     assert train.images[3, 0, 0].tolist() == [7, 0, 0] and train.labels[3, 0, 0] == 1
     raw.write("train", "later", 9)
     with pytest.raises(UserError, match=r"raw is changing; wait, then run the same command again"):
-        prepare(raw.settings(), tmp_path / "again", progress=False, order=order)
+        prepare(raw.settings(), tmp_path / "again", progress=False, originals=found)
+
+
+@pytest.mark.parametrize("part", ["images", "masks"])
+def test_a_file_that_changes_after_the_look_is_not_prepared(raw, tmp_path, part):
+    found, _ = raw.look()
+    raw.write("train", "b", 77 if part == "images" else 1, [part])
+    with pytest.raises(UserError, match=r"b\.png changed while it was prepared; run the same command again"):
+        prepare(raw.settings(), tmp_path / "out", progress=False, originals=found)
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_a_look_that_makes_nothing_remembers_nothing(raw):
+    look(raw.settings(), raw.record, Digests(raw.digests))
+    assert not raw.record.exists() and raw.digests.exists()
+
+
+def test_names_and_sizes_do_not_change_which_files_there_are(raw):
+    raw.look()
+    raw.write("train", "0", 7)
+    added, _ = raw.look()
+    renamed = [{"name": "stone", "key": "wall"}, {"name": "floor", "colour": (1, 2, 3)}]
+    assert raw.look(classes=renamed, size=(32, 32)) == (added, []), "the new one stays last"
 
 
 def test_many_changes_are_told_in_a_few_words(raw):
@@ -185,10 +208,10 @@ def test_many_changes_are_told_in_a_few_words(raw):
     ]
 
 
-def test_other_settings_begin_anew(raw):
+def test_other_files_begin_anew(raw):
     raw.look()
     raw.write("train", "0", 7)
-    found, changes = raw.look(size=(32, 32))
+    found, changes = raw.look(train_masks=None)
     assert [each.id for each in found["train"]] == ["0", "a", "b", "c"] and changes == []
 
 
@@ -207,7 +230,7 @@ def test_raw_files_that_are_gone_are_those_that_they_were(raw, read):
     assert raw.look() == (first, []) and read == []
     assert counts(raw.settings(), raw.record) == ({"train": 3, "test": 1}, True)
     with pytest.raises(UserError, match="raw does not exist"):
-        raw.look(size=(32, 32))  # under other settings nobody has looked
+        raw.look(train_masks=None)  # at other files nobody has looked
     raw.record.unlink()
     with pytest.raises(UserError, match="raw does not exist"):
         raw.look()

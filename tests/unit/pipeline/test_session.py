@@ -166,7 +166,9 @@ class StandIn:
     def __init__(self):
         self.made, self.done, self.local_exec = [], [], True
         self._onstart = lambda log: self.done.append("before")
-        self.dag = SimpleNamespace(needrun_jobs=lambda: [SimpleNamespace(output=self.made)])
+        self.dag = SimpleNamespace(
+            needrun_jobs=lambda: [SimpleNamespace(output=self.made, rule=SimpleNamespace(name="fit"))]
+        )
         self.scheduler = SimpleNamespace(job_rate_limiter=object(), _executor=None)
 
     def onstart(self, function):

@@ -135,10 +135,7 @@ class Session:
             say("the last Snakemake in this folder was killed; its locks are removed, what it finished is kept")
 
     def tell(self) -> None:
-        """Write what jobs have to know, where the environment that they inherit says.
-
-        A dry run, and a call that only prints, tell as well: nobody knows yet what this one will do.
-        """
+        """Write what jobs have to know, where the environment that they inherit says; a dry run tells as well."""
         variable = variable_of(self.work.study)
         path = self._told / f"{variable}-{os.getpid()}.json"
         try:
@@ -176,8 +173,8 @@ class Session:
             say(str(error))
 
     def ask(self, folder: Path) -> None:
-        """Say what waits for labels, and where; the last thing that a call of Snakemake prints."""
-        with chdir(folder):  # Snakemake has left it by now
+        """Say what waits for labels, and where; the last that a call of Snakemake prints, which left the folder."""
+        with chdir(folder):
             for run, number in self.work.waiting.items():
                 if line := oracle.request(self.work.study, run, number):
                     say(line)
@@ -195,8 +192,9 @@ class Session:
 
         def composed(own: Callable[[Any], object]) -> Callable[[Any], object]:
             def start(log: Any) -> None:
-                jobs, cache = list(workflow.dag.needrun_jobs()), Path(self.work.study.cache)
-                files = [Path(file) for job in jobs for file in job.output or [cache] * job.rule.name.endswith("clean")]
+                jobs = list(workflow.dag.needrun_jobs())
+                files = [Path(file) for job in jobs for file in job.output]
+                files += [Path(self.work.study.cache) for job in jobs if job.rule.name.endswith("clean")]
                 if files:  # what only prints may run beside another
                     shown(self.start, files, getattr(workflow.scheduler._executor, "run_uuid", None))
                 # Snakemake 9 looks at all waiting jobs again a second after each look, and every job that ends adds

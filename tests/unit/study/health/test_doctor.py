@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pixelherd.datasets.originals import Digests, look
+from pixelherd.datasets.originals import Digests, look, remember
 from pixelherd.datasets.prepare import prepare
 from pixelherd.errors import UserError
 from pixelherd.features.backbones.sources.architecture import Architecture
@@ -92,11 +92,8 @@ def test_what_is_stored_is_not_needed_again(content):
         file.parent.mkdir(parents=True)
         file.write_bytes(bytes(10**7))
     assert f"({doctor.readable(stored + 4 * 10**7)} stored already)" in examine(content)["cache", "disk"].detail
-    look(
-        study.datasets["mine"],
-        Path(study.paths.originals.format(dataset="mine")),
-        Digests(Path(study.paths.digests)),
-    )
+    mine, record = study.datasets["mine"], Path(study.paths.originals.format(dataset="mine"))
+    remember(mine, record, look(mine, record, Digests(Path(study.paths.digests)))[0])
     shutil.rmtree(content["datasets"]["mine"]["root"])
     checks = examine(content)
     assert checks["datasets.mine", "files"].status == "note" and not wrong(content)
