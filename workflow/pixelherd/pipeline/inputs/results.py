@@ -57,10 +57,14 @@ def passes(work: Work, run: Run) -> str:
 
 def evaluate(work: Work, run: Run) -> Files:
     """Return what the evaluation of a run reads."""
-    study, last = work.study, work.study.rounds_of(run.method) - 1
+    study, paths, last = work.study, work.paths, work.study.rounds_of(run.method) - 1
     has_tests = bool(work.images[run.dataset]["test"])
     needed: Files = {"dataset": work.dataset(run.dataset), "heads": heads(work, run), **made_again(work, run)}
     needed |= {"labels": labels_until(work, run, last), "stopping": stopping_until(work, run, last)}
+    if study.oracle == "masks" and study.score(run.method) != "full":
+        # a seal speaks of them, and nothing else would make them again
+        steps = [run.step(number) for number in work.pending.get(run, ())]
+        needed["asked"] = [each.format(step=step) for step in steps for each in (paths.scores, paths.correlations)]
     if not work.keeps_maps(run.features) and has_tests:
         needed["passes"] = passes(work, run)
     elif study.evaluates_originals(run.dataset) and has_tests:
