@@ -11,6 +11,7 @@ kind. Then what a call of Snakemake looks at: first with no digest remembered, t
 import argparse
 import itertools
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -47,6 +48,8 @@ def main() -> None:
         for name, paths, *sides in cases(work)
         if paths
     ]
+    if not rows:
+        sys.exit("nothing of the study is in its cache")
     print(f"warm files, best of {options.repeats}\n")
     headers = ["read", "files", "MB", "seconds", "compared, seconds", "ratio"]
     print(tabulate(rows, headers, "github", floatfmt=("", ",.0f", ",.1f", ".4f", ".4f", ".2f")))
