@@ -168,8 +168,8 @@ def calls(work: Work, folder: Path) -> Iterator[tuple[str, Callable[[], object]]
         yield f"raw files of {name}", partial(look, settings, record, digests)
     yield "files of backbones", lambda: files_of_backbones(study, Digests(digests))
     yield "addresses of all stores", lambda: work_of(study).stores()
-    yield "source that makes runs", source_of_runs
     source = source_of_runs()
+    yield "source that makes runs", source_of_runs.__wrapped__  # once a process
     yield "which runs are finished", lambda: seals.pending_runs(study, source)
     yield "results that have changed", lambda: upkeep.changed_results(study.paths, study.runs())
 

@@ -44,6 +44,7 @@ def source_of(stage: str) -> str:
     return source.hash_of_script(SCRIPTS / f"{stage}.py")
 
 
+@cache
 def source_of_runs() -> str:
     """Return the hash of the source that makes runs."""
     return source.hash_of_scripts(SCRIPTS / f"{stage}.py" for stage in source.RUN_STAGES)
