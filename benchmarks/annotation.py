@@ -33,6 +33,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 from PIL import Image
+from places import REPOSITORY, read_study
 
 from pixelherd.annotation.page import KEYS, Questions, Shown
 from pixelherd.annotation.page import page as page_of
@@ -41,7 +42,6 @@ from pixelherd.datasets.prepare import classes_of, samples_of
 from pixelherd.datasets.readers.demo import scene
 from pixelherd.datasets.settings import CamVidSettings
 
-REPOSITORY = Path(__file__).parents[1]
 TEMPLATE = REPOSITORY / "workflow" / "report" / "annotation.html.j2"
 SIZE = (128, 128)
 NOW = "(() => { const [image, ...at] = content.asked[now()]; return [content.images[image].id, ...at] })()"
@@ -123,13 +123,15 @@ def walk(options: argparse.Namespace) -> None:
     start = time.perf_counter()
     run(folder, study_of(options, folder, "masks"))
     print(f"the same by masks, from the start: {time.perf_counter() - start:.0f} s")
-    name = f"runs/{RUN.format(budget=options.budget)}/round-{options.rounds - 1}/head.safetensors"
-    same = (folder / "csv" / name).read_bytes() == (folder / "masks" / name).read_bytes()
+    same = last_head(folder / "csv.yaml").read_bytes() == last_head(folder / "masks.yaml").read_bytes()
     print(f"the last heads are {'the same, byte for byte' if same else 'DIFFERENT'}; everything is in {folder}")
     sys.exit(0 if same else 1)
 
 
-RUN = "camvid/ddpm/edald/budget-{budget}/seed-0"
+def last_head(path: Path) -> Path:
+    """The head of the last round of a study's only run."""
+    study = read_study(path)
+    return Path(study.paths.of_round(study.paths.head, study.runs()[0], study.rounds - 1))
 
 
 def make_images(options: argparse.Namespace, root: Path) -> dict[str, np.ndarray]:
@@ -212,17 +214,18 @@ def pictures(options: argparse.Namespace) -> None:
     study = yaml.safe_load((REPOSITORY / "studies" / "own-images.yaml").read_text()) | {"rounds": 4}
     study["features"]["ddpm"]["backbone"] = str(REPOSITORY / "backbones" / "demo")
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    asking = read_study(folder / "study.yaml")
     with chromium() as browser:
         browser.set_viewport_size({"width": 1180, "height": 700})
         for number in range(4):
             run(folder, folder / "study.yaml")
-            page = folder / "results/annotation/mine/ddpm/edald/budget-40/seed-0" / f"round-{number}"
-            browser.goto((page / "page.html").as_uri())
+            page = folder / asking.paths.of_round(asking.paths.page, asking.runs()[0], number)
+            browser.goto(page.as_uri())
             browser.wait_for_selector("body[data-drawn]")
             browser.keyboard.press(".")
             browser.wait_for_timeout(500)
             browser.screenshot(path=options.folder / "annotation-page.png")
-            answer(browser, page, truth)
+            answer(browser, page.parent, truth)
     run(folder, folder / "study.yaml")
     run(folder, folder / "study.yaml", "predict")
     sheet = Image.new("RGB", (4 * 200 - 8, 2 * 200 - 8), "white")

@@ -16,21 +16,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-import yaml
+from places import open_dataset, read_study, work_of
 from scipy import stats
 
 from pixelherd.compute.randomness import torch_generator
-from pixelherd.datasets.dataset import Dataset
 from pixelherd.features.maps import StoredMaps
 from pixelherd.heads import network, training
 from pixelherd.heads.evaluation import tally
 from pixelherd.heads.metrics import miou
 from pixelherd.heads.settings import MlpSettings
 from pixelherd.heads.sources import dense_source
+from pixelherd.pipeline.inputs.work import Work
 from pixelherd.selection.labelled import labelled_pixels, vector_source
 from pixelherd.storage.files import write_json
-from pixelherd.study import stages
-from pixelherd.study.study import Study
+from pixelherd.study.run import Run
 
 
 def main() -> None:
@@ -43,11 +42,11 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
 
-    study = Study.read(yaml.safe_load(options.study.read_text()))
+    study = read_study(options.study)
+    work = work_of(study)
     runs = [run for run in study.runs() if run.method == options.method and run.budget == str(study.budgets[0])]
     rows = [
-        {"seed": run.seed, **{side: trained_miou(study, run, side, options) for side in ("kept", "all")}}
-        for run in runs
+        {"seed": run.seed, **{side: trained_miou(work, run, side, options) for side in ("kept", "all")}} for run in runs
     ]
     table = pd.DataFrame(rows)
     table["difference"] = table["kept"] - table["all"]
@@ -59,35 +58,26 @@ def main() -> None:
     print(f"difference {difference.mean():+.2f}, 95 % t-interval [{low:+.2f}, {high:+.2f}], {len(table)} seeds")
 
 
-def trained_miou(study: Study, run, side: str, options: argparse.Namespace) -> float:
+def trained_miou(work: Work, run: Run, side: str, options: argparse.Namespace) -> float:
     """Test mIoU of a head that was trained with one kind of context; read back if it is there."""
-    folder = options.out / run.path / f"epochs-{options.epochs}"
+    folder = options.out / f"{run.path}-{work.addresses.run(run)}" / f"epochs-{options.epochs}"
     result = folder / f"{side}.json"
     if result.is_file():
         return json.loads(result.read_text())["miou"]
     folder.mkdir(parents=True, exist_ok=True)
-    cache = Path(study.cache)
-    features = cache / "features" / run.dataset / run.features
-    dataset = Dataset.open(cache / "datasets" / run.dataset)
-    labels = [Path(study.results) / "runs" / run.path / f"round-{n}" / "labels.csv" for n in range(study.rounds)]
+    study, last = work.study, work.study.rounds - 1
+    dataset, classes = open_dataset(work, run.dataset)
+    train, test = (work.maps_index(run.dataset, run.features, split) for split in ("train", "test"))
+    labels = study.paths.until(study.paths.labels, run, last)
     device = torch.device("cpu")
     if side == "all":
-        source, dim = dense_source(dataset, labels, StoredMaps(features / "train" / "index.json"), device)
+        source, dim = dense_source(dataset, labels, StoredMaps(train), device)
     else:
-        lists = cache / "lists" / run.dataset / run.features / f"seed-{stages.list_key(study, run.method, run.seed)}"
-        union = (
-            lists / f"union-{study.candidates_of(run.method).listed}" / "manifest.json"
-            if study.needs_lists(run.method)
-            else None
-        )
-        index = features / "train" / "index.json"
-        pixels = labelled_pixels(dataset, labels, index, union)
-        source, dim = vector_source(pixels, index, device), pixels.dim
+        union = work.union(run) if study.needs_lists(run.method) else None
+        pixels = labelled_pixels(dataset, labels, train, union)
+        source, dim = vector_source(pixels, train, device), pixels.dim
     settings = MlpSettings(kind="mlp", epochs=options.epochs, patience=10**9)
-    last = study.rounds - 1
-    new = network.MlpHead(
-        dim, len(dataset.classes), hidden=settings.hidden, generator=torch_generator(run.seed, "head", last)
-    )
+    new = network.MlpHead(dim, classes, hidden=settings.hidden, generator=torch_generator(run.seed, "head", last))
     training.train(
         source,
         new,
@@ -96,9 +86,8 @@ def trained_miou(study: Study, run, side: str, options: argparse.Namespace) -> f
         progress=lambda row: print(f"{run.path} {side}: epoch {row['epoch']}, loss {row['loss']:.3f}", flush=True),
         checkpoint=folder / f"{side}.checkpoint",
     )
-    test = dataset.test
-    maps_of = StoredMaps(features / "test" / "index.json")
-    matrix = tally([new], range(len(test)), maps_of, test.labels, len(dataset.classes)).matrix[0]
+    images = range(len(dataset.test))
+    matrix = tally([new], images, StoredMaps(test), dataset.test.labels, classes).matrix[0]
     write_json(result, {"miou": float(miou(matrix)), "confusion": np.asarray(matrix).tolist()})
     return float(miou(matrix))
 

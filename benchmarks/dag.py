@@ -17,13 +17,11 @@ import time
 from pathlib import Path
 
 import yaml
+from places import REPOSITORY, source_of_runs
 
-REPOSITORY = Path(__file__).parents[1]
-sys.path.insert(0, str(REPOSITORY / "workflow"))
-
-from pixelherd.pipeline import seals  # noqa: E402
-from pixelherd.study import stages  # noqa: E402
-from pixelherd.study.study import Study  # noqa: E402
+from pixelherd.pipeline import seals
+from pixelherd.study import stages
+from pixelherd.study.study import Study
 
 SCORES = ["edald", "dald", "power_dald", "entropy", "margin", "least_confidence", "bald", "ebald", "power_bald"]
 METHODS = [*SCORES, "balentacq", "coverage", "random"]
@@ -38,7 +36,7 @@ def grid() -> dict:
 def pretend_finished(folder: Path, study: Study) -> None:
     """Fill ``folder`` with sealed runs of empty files, and what is made of them."""
     for run in study.runs():
-        place = folder / study.results / "runs" / run.path
+        place = folder / study.paths.run_folder(run)
         rounds = study.rounds_of(run.method)
         names = ["queries.csv", "scores.csv", "correlations.csv", "labels.csv", "head.safetensors", "training.csv"]
         for number in range(rounds):
@@ -47,7 +45,7 @@ def pretend_finished(folder: Path, study: Study) -> None:
                 (place / f"round-{number}" / name).touch()
         for name in ("metrics.csv", "thumbnails.npz"):
             (place / name).touch()
-        seals.seal(place, run, stages.result(study, run), rounds, {})
+        seals.seal(place, run, stages.result(study, run), rounds, {}, source_of_runs())
     for path in re.findall(r"Missing output files: ([^;\n]+)", snakemake(folder, "-n")[0]):
         for each in path.split(", "):
             (folder / each).parent.mkdir(parents=True, exist_ok=True)

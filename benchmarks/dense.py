@@ -134,30 +134,33 @@ def status(key: str) -> int:
     return int(line.split()[1]) * 1024
 
 
+def difference(one: torch.Tensor, other: torch.Tensor) -> float:
+    """The largest difference of logits; both are -inf for classes that the head does not know."""
+    return float(torch.where(one == other, 0, one - other).abs().max())
+
+
 def compare_miou(path: Path) -> None:
     """mIoU of the first finished run's last head on the whole test split, both ways."""
-    import yaml
+    from places import open_dataset, read_study, work_of
     from tqdm import tqdm
 
-    from pixelherd.datasets.dataset import Dataset
     from pixelherd.features.maps import StoredMaps
     from pixelherd.heads.network import load
-    from pixelherd.study.study import Study
 
-    study = Study.read(yaml.safe_load(path.read_text()))
-    lasts = {run: f"round-{study.rounds_of(run.method) - 1}" for run in study.runs()}
-    heads = {run: Path(study.results) / "runs" / run.path / last / "head.safetensors" for run, last in lasts.items()}
+    study = read_study(path)
+    work = work_of(study)
+    lasts = {run: study.rounds_of(run.method) - 1 for run in study.runs()}
+    heads = {run: Path(study.paths.of_round(study.paths.head, run, last)) for run, last in lasts.items()}
     run = next(run for run, head in heads.items() if head.is_file())
     head = load(heads[run])
-    dataset = Dataset.open(Path(study.cache) / "datasets" / run.dataset)
-    maps_of = StoredMaps(Path(study.cache) / "features" / run.dataset / run.features / "test" / "index.json")
-    classes = len(dataset.classes)
+    dataset, classes = open_dataset(work, run.dataset)
+    maps_of = StoredMaps(work.maps_index(run.dataset, run.features, "test"))
     matrices = {side: np.zeros((classes, classes), dtype=np.int64) for side in SIDES}
     largest = 0.0
     for image in tqdm(range(len(dataset.test)), unit="image", disable=None):
         target, maps = dataset.test.labels[image], maps_of(image)
         logits = {side: predict(maps, [head], target.shape)[0] for side, predict in SIDES.items()}
-        largest = max(largest, float((logits["naive"] - logits["factorised"]).abs().max()))
+        largest = max(largest, difference(*logits.values()))
         for side in SIDES:
             matrices[side] += confusion(target, logits[side].argmax(0).numpy(), classes)
     values = {side: float(miou(matrix)) for side, matrix in matrices.items()}

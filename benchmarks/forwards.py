@@ -40,7 +40,7 @@ def main() -> None:
     methods.pop("full", None)
     study = Study.read(grid | {"methods": methods, "seeds": list(range(options.seeds))})
     images = plan.images_of(study, list(study.datasets))
-    epochs = {"bound": [stages.training(study, run).epochs for run in study.runs()]}
+    epochs = {"bound": [stages.training(study, run).head.epochs for run in study.runs()]}
     if options.runs:
         logs = [log for log in options.runs.glob("*/*/*/*/*/*/training.csv") if "/full/" not in log.as_posix()]
         logged = float(np.mean([len(pd.read_csv(log)) for log in logs]))

@@ -10,7 +10,6 @@ Prints what each cost, and exits with status 1 if a job needs more than 8 GB of 
 """
 
 import argparse
-import json
 import shutil
 import subprocess
 import sys
@@ -20,13 +19,14 @@ from pathlib import Path
 
 import torch
 import yaml
+from places import REPOSITORY, read_study, work_of
 from tabulate import tabulate
 
 from pixelherd.features.backbones.sources.architecture import PRESETS
 from pixelherd.pipeline.costs import read
+from pixelherd.storage.stores import read_manifest
 from pixelherd.study.plan import readable
 
-REPOSITORY = Path(__file__).parents[1]
 PARAMETERS = 552_814_086
 MOST_MEMORY = 8_000_000_000
 MOST_DISK = 150_000_000
@@ -68,16 +68,17 @@ def run(folder: Path, threads: int) -> int:
         "cache": str(folder / "cache"),
     }
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
-    lists = folder / "cache" / "lists" / "demo" / "adm" / "seed-0" / "00000-00000" / "manifest.json"
+    work = work_of(read_study(folder / "study.yaml"))
+    (lists,) = work.lists("demo", "adm", *work.listing)
     command = [sys.executable, "-m", "snakemake", "--cores", str(threads), "--quiet", "all"]
-    command += ["--directory", str(folder), "--configfile", str(folder / "study.yaml"), "--", str(lists)]
+    command += ["--directory", str(folder), "--configfile", str(folder / "study.yaml"), "--", lists]
     subprocess.run(command, cwd=REPOSITORY, check=True)
 
     costs = read(folder / "results" / "costs" / "jobs")
-    maps = folder / "cache" / "features" / "demo" / "adm" / "train" / "00000-00000" / "maps.zarr"
+    maps = Path(work.maps("demo", "adm", "train")[0]).parent / "maps.zarr"
     disk = sum(file.stat().st_size for file in maps.rglob("*") if file.is_file())
     memory = max(job["peak_memory_mb"] for job in costs) * 1_000_000
-    listed = json.loads(lists.read_text())["images"]
+    listed = read_manifest(Path(lists).parent)["images"]
     print(tabulate(costs, "keys", "github", floatfmt=",.1f"))
     print(f"{PARAMETERS:,} parameters, {listed} image, {threads} threads")
     print(f"peak memory {readable(memory)} of at most {readable(MOST_MEMORY)}")

@@ -17,17 +17,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
+from places import open_dataset, read_study, work_of
 from torch import Tensor, nn
 
 from pixelherd.datasets.classes import IGNORED
-from pixelherd.datasets.dataset import Dataset
 from pixelherd.heads import linear, network, training
 from pixelherd.heads.metrics import calibration_error, confusion, miou, reliability
 from pixelherd.heads.settings import LinearSettings, MlpSettings
 from pixelherd.heads.sources import Labelled, VectorSource
 from pixelherd.storage.shards import Shards
-from pixelherd.study.study import Study
 
 STRENGTHS = 0.005, 0.05, 0.5
 
@@ -155,20 +153,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    study = Study.read(yaml.safe_load(options.study.read_text()))
-    dataset_name, features = next(iter(study.pairs()))
-    dataset = Dataset.open(study.paths.prepared(dataset_name))
-    shards = Shards.open(study.paths.maps_index.format(dataset=dataset_name, features=features, split="train"))
-    context, pixels, classes = shards.all("context"), shards.all("context_pixels"), len(dataset.classes)
+    work = work_of(read_study(options.study))
+    name, features = next(iter(work.study.pairs()))
+    dataset, classes = open_dataset(work, name)
+    shards = Shards.open(work.maps_index(name, features, "train"))
+    context, pixels = shards.all("context"), shards.all("context_pixels")
     truth = np.stack([dataset.train.labels[image].reshape(-1)[flat] for image, flat in enumerate(pixels)])
     half = len(context) // 2
     queried = torch.from_numpy(context[half:].reshape(-1, context.shape[-1])).float()
     target = truth[half:].ravel()
-    print(f"{dataset_name}, {features}: {half} images to learn from, {(target != IGNORED).sum():,} pixels to predict")
+    print(f"{name}, {features}: {half} images to learn from, {(target != IGNORED).sum():,} pixels to predict")
     print(f"\n| {'head':20} | labels | mIoU (%)   | calibration error (%) | seconds |")
     print(f"|:{'-' * 20}-|-------:|-----------:|----------------------:|--------:|")
     for count in options.labels:
-        for name, learn in heads(classes).items():
+        for head, learn in heads(classes).items():
             scores, errors, seconds = [], [], []
             for seed in range(options.seeds):
                 random = np.random.default_rng(seed)
@@ -186,7 +184,7 @@ def main() -> None:
                 errors.append(100 * calibration_error(reliability(target, predicted, best.values.numpy())))
             spread = f"{np.mean(scores):.1f} ± {np.std(scores, ddof=1):.1f}"
             cells = f"{spread:10} | {np.mean(errors):21.1f} | {np.mean(seconds):7.2f}"
-            print(f"| {name:20} | {count:6} | {cells} |", flush=True)
+            print(f"| {head:20} | {count:6} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -15,10 +15,10 @@ being extrapolated (≈). The libraries cannot be stopped and continued: what is
 ended (>), and larger cells of the same kind are not begun (–). Libraries that are not installed are left out:
 ``pip install apricot-select submodlib-py``.
 
-    python benchmarks/herding.py --union cache/lists/camvid/ddpm/seed-0/union-50 --local --threads 2
+    python benchmarks/herding.py --study studies/camvid.yaml --local --threads 2
 
-``--union`` adds vectors of real images (the folder that gather leaves) and the rounds of their seed; ``--local`` adds
-candidates of an image with ADM-256's maps, D = 6144, 50 picks of 10,000.
+``--study`` adds vectors of real images, those of the first union of a study whose cache is there, and the rounds of
+their seed; ``--local`` adds candidates of an image with ADM-256's maps, D = 6144, 50 picks of 10,000.
 """
 
 import argparse
@@ -46,21 +46,26 @@ def main() -> None:
     parser.add_argument("--dimensions", type=int, nargs="*", default=[64, 6144])
     parser.add_argument("--picks", nargs="+", default=["50", "half"])
     parser.add_argument("--sides", nargs="+", default=SIDES, choices=SIDES)
-    parser.add_argument("--union", type=Path, help="folder of a union, for vectors of real images")
+    parser.add_argument("--study", type=Path, help="also vectors of real images: those of this study's first union")
     parser.add_argument("--local", action="store_true", help="also candidates of one image from native maps")
     parser.add_argument("--limit", type=float, default=120, help="seconds for a cell")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("docs/herding.png"), help="picture")
+    parser.add_argument("--union", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--cell", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.cell:
         run_cell(json.loads(options.cell), options)
         return
 
+    kinds: list[int | str] = list(options.dimensions)
+    if options.study:
+        name, options.union = first_union(options.study)
+        kinds.append(name)
     cells = []
-    for dimension in [*options.dimensions, *(["camvid"] if options.union else [])]:
+    for dimension in kinds:
         for n in options.sizes:
-            n = min(n, union_size(options.union)) if dimension == "camvid" else n
+            n = min(n, len(offered(options.union))) if isinstance(dimension, str) else n
             for picks in options.picks:
                 budget = n // 2 if picks == "half" else int(picks)
                 cells.append({"kind": "global", "data": dimension, "n": n, "picks": budget, "label": picks})
@@ -122,10 +127,8 @@ def run_cell(cell: dict, options: argparse.Namespace) -> None:
 
 def vectors(cell: dict, union: Path | None) -> np.ndarray:
     """Unit vectors ``[n, D]`` float32: of real images, or around random centres."""
-    if cell["data"] == "camvid":
-        ranks = np.load(union / "ranks.npy")
-        offered = np.flatnonzero(ranks <= ranks.max() // 2)[: cell["n"]]
-        return np.load(union / "vectors.npy", mmap_mode="r")[offered].astype(np.float32)
+    if isinstance(cell["data"], str):
+        return np.load(union / "vectors.npy", mmap_mode="r")[offered(union)[: cell["n"]]].astype(np.float32)
     generator = np.random.default_rng(0)
     centres = generator.standard_normal((100, cell["data"]), dtype=np.float32)
     x = centres[generator.integers(100, size=cell["n"])]
@@ -133,8 +136,21 @@ def vectors(cell: dict, union: Path | None) -> np.ndarray:
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
-def union_size(union: Path) -> int:
-    return len(np.load(union / "ranks.npy", mmap_mode="r")) // 2
+def first_union(path: Path) -> tuple[str, Path]:
+    """What the vectors of a study's first union are called, and its folder."""
+    from places import read_study, work_of
+
+    work = work_of(read_study(path))
+    run = next(run for run in work.study.runs() if work.study.needs_lists(run.method))
+    folder = Path(work.union(run)).parent
+    return f"{run.dataset}, D = {np.load(folder / 'vectors.npy', mmap_mode='r').shape[1]}", folder
+
+
+def offered(union: Path) -> np.ndarray:
+    """Rows of a union that are offered without labels."""
+    from pixelherd.storage.stores import read_manifest
+
+    return np.flatnonzero(np.load(union / "ranks.npy") < read_manifest(union)["listed"])
 
 
 class Meter:
@@ -297,27 +313,22 @@ def round_of_union(kind: str, folder: Path) -> dict:
     from pixelherd.selection.coverage.herding import herd
     from pixelherd.selection.coverage.products import VectorProducts
     from pixelherd.selection.coverage.similarities import Similarities
-    from pixelherd.selection.coverage.union import POOL_MEMORY, Union
-    from pixelherd.storage.stores import open_array, read_manifest
+    from pixelherd.selection.coverage.union import POOL_MEMORY, read_union
 
-    arrays = {name: open_array(folder, name) for name in ("vectors", "images", "pixels", "ranks")}
-    bandwidth = read_manifest(folder)["bandwidth"]
-    listed = (int(arrays["ranks"].max()) + 1) // 2
-    union = Union(**arrays, bandwidth=bandwidth)
-    rows = union.offered(np.array([], dtype=np.int64), listed)
+    union = read_union(folder)
+    listed, kernel, nothing_labelled = union.shared.listed, union.shared.kernel, np.array([], dtype=np.int64)
     if kind in ("first", "small"):
+        rows = union.offered(nothing_labelled, listed)
         meter = Meter()
         memory = 200 * 10**6 if kind == "small" else POOL_MEMORY
-        herding = herd(Similarities(VectorProducts(union.vectors[rows]), bandwidth, memory=memory), len(rows) // 2)
+        products = VectorProducts(union.vectors[rows])
+        herding = herd(Similarities(products, union.bandwidth, kernel, memory), len(rows) // 2)
         digest = hashlib.sha256(herding.indices.numpy().tobytes()).hexdigest()
         return meter.stop() | {"n": len(rows), "picks": len(rows) // 2, "digest": digest}
-    images = int(arrays["images"].max()) + 1
-    union = Union(
-        **arrays, bandwidth=bandwidth, shared=union.share(union.vectors, rows, listed, "rbf", bandwidth, images)
-    )
-    labelled, _ = union.herd(np.array([], dtype=np.int64), listed, "rbf", max(images // 10, 1))
+    images = int(union.images.max()) + 1
+    labelled, _ = union.herd(nothing_labelled, listed, kernel, max(images // 10, 1))
     meter = Meter()
-    chosen, _ = union.herd(np.sort(labelled), listed, "rbf", 0.5)
+    chosen, _ = union.herd(np.sort(labelled), listed, kernel, 0.5)
     return meter.stop() | {"n": len(union.offered(labelled, listed)), "picks": len(chosen)}
 
 
@@ -367,7 +378,9 @@ def report(found: list[dict], rounds: list[dict], options: argparse.Namespace) -
 
 
 def title(data: str | int) -> str:
-    return {"camvid": "CamVid, D = 1440", "maps": "an image's maps, D = 6144"}.get(data, f"D = {data}")
+    if data == "maps":
+        return "an image's maps, D = 6144"
+    return data if isinstance(data, str) else f"D = {data}"
 
 
 def picture(found: list[dict], out: Path) -> None:

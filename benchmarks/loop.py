@@ -15,27 +15,27 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 import torch
-import yaml
+from places import open_dataset, read_study, work_of
 from torch.nn import functional as F
 
 from pixelherd.compute.memory import keep_freed_memory
 from pixelherd.compute.randomness import torch_generator
-from pixelherd.datasets.dataset import Dataset
 from pixelherd.features import extract
 from pixelherd.features.backbones import manifest
 from pixelherd.features.backbones.noise import draw
 from pixelherd.features.maps import compute, network_input, vectors_at
 from pixelherd.heads import dense, network, sources, training
 from pixelherd.heads.settings import MlpSettings
+from pixelherd.pipeline.inputs.work import Work
 from pixelherd.selection import acquisition
 from pixelherd.selection.coverage import herding, lists
 from pixelherd.study import stages
 from pixelherd.study.run import Run
-from pixelherd.study.study import Study
 
 METHOD, BOUND = "edald", 50
 COLUMNS = ["side", "phase", "split", "done", "seconds", "forwards"]
@@ -53,13 +53,12 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     keep_freed_memory()
 
-    study = Study.read(yaml.safe_load(options.study.read_text()))
-    runs = Path(study.results) / "runs"
-    finished = [run for run in study.runs() if run.method == METHOD and (runs / run.path / "run.json").is_file()]
-    run = finished[0]
-    logs = [runs / each.path / f"round-{n}" / "training.csv" for each in finished for n in range(study.rounds)]
+    study = read_study(options.study)
+    paths, runs = study.paths, [run for run in study.runs() if run.method == METHOD]
+    finished = [run for run in runs if Path(paths.seal.format(run=run.path)).is_file()]
+    logs = [log for run in finished for log in paths.until(paths.training_log, run, study.rounds - 1)]
     logged = float(np.mean([len(pd.read_csv(log)) for log in logs]))
-    case = Case(study, run, options)
+    case = Case(work_of(study), finished[0], options)
     case.authors()
     case.pixelherd()
 
@@ -120,14 +119,15 @@ def draw_hours(hours: dict[str, pd.Series], out: Path) -> None:
 class Case:
     """A few images of a dataset, the backbone, and what was measured."""
 
-    def __init__(self, study: Study, run: Run, options: argparse.Namespace):
+    def __init__(self, work: Work, run: Run, options: argparse.Namespace):
         self.rows: list[list] = []
-        self.dataset = Dataset.open(Path(study.cache) / "datasets" / run.dataset)
+        study = work.study
+        self.dataset, self.classes = open_dataset(work, run.dataset)
         self.settings = stages.maps(study, run.dataset, run.features)
         self.listing = stages.lists(study)
         self.draws = study.features[run.features].draws
-        self.size, self.classes = self.dataset.size, len(self.dataset.classes)
-        self.backbone = manifest.load(study.features[run.features].backbone)
+        self.size = self.dataset.size
+        self.backbone = manifest.open_manifest(work.backbone(run.features))
         self.train, self.test = range(options.train), range(options.test)
         truth = self.dataset.train.labels[: options.train].reshape(options.train, -1)
         flat = np.array([int(np.flatnonzero(labels != 255)[0]) for labels in truth])
@@ -154,7 +154,8 @@ class Case:
                 pool[image] = pixels[herding.max_herding(vectors, self.listing.listed).indices.numpy()]
         model = network.MlpHead(self.dim, self.classes, generator=torch_generator("benchmark"))
         source = PixelsOfImages(self)
-        with self.phase("authors", "training", self.train, "train", "an epoch"):
+        running = mock.patch.object(training, "exact_statistics", lambda source, head: head.eval())
+        with running, self.phase("authors", "training", self.train, "train", "an epoch"):  # they keep running averages
             training.train(source, model, self.training, order_generator=torch_generator("order"))
         with self.phase("authors", "prediction of training images", self.train, "train", "a query"):
             for image in self.train:
@@ -229,6 +230,7 @@ class PixelsOfImages:
 
     def __init__(self, case: Case):
         self._case, self.images = case, len(case.train)
+        self.counts = sources.counts_of(case.labelled[2])
 
     def labelled(self, image: int) -> bool:
         return True

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,13 +27,10 @@ from typing import Any
 
 import psutil
 import yaml
+from places import REPOSITORY, read_study, work_of
 
-REPOSITORY = Path(__file__).parents[1]
-sys.path.insert(0, str(REPOSITORY / "workflow"))
-
-from pixelherd.storage import shards  # noqa: E402
-from pixelherd.study import plan, stages  # noqa: E402
-from pixelherd.study.study import Study  # noqa: E402
+from pixelherd.study import stages
+from pixelherd.study.study import Study
 
 POLL_SECONDS = 0.05
 SCRIPT = REPOSITORY / "workflow" / "scripts" / "extract.py"
@@ -52,10 +49,10 @@ def main() -> None:
     parser.add_argument("--shards", type=int, default=2, help="how many shards of training images (default: 2)")
     parser.add_argument("--repeats", type=int, default=2, help="of each side (default: 2)")
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
-    parser.add_argument("--take-apart", nargs=2, metavar=("SHARD", "OUTPUT"), help=argparse.SUPPRESS)
+    parser.add_argument("--take-apart", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.take_apart:
-        return take_apart(Study.read(yaml.safe_load(options.study.read_text())), *options.take_apart)
+        return take_apart(read_study(options.study), *options.take_apart)
     settings = yaml.safe_load(options.study.read_text())
     for keys, value in (each.split("=", 1) for each in options.set):
         *place, key = keys.split(".")
@@ -90,17 +87,18 @@ def measure(folder: Path, study: Study, options: argparse.Namespace) -> None:
     import pandas as pd  # which jobs do without
 
     dataset, features = next(iter(study.pairs()))
-    images = plan.images_of(study, [dataset])[dataset]["train"]
-    names = shards.ranges(images, study.images_per_job)[: options.shards]
-    place = Path(study.cache) / "features" / dataset / features / "train"
-    targets = [str(place / name / "manifest.json") for name in names]
-    before = [f"{study.cache}/datasets/{dataset}/manifest.json", f"{study.cache}/backbones/{features}.json"]
-    run(folder, 1, before)
+    with chdir(folder):
+        work = work_of(study)
+        targets = work.maps(dataset, features, "train")[: options.shards]
+        made = [work.dataset(dataset), work.backbone(features)]
+    names = [Path(manifest).parent.name for manifest in targets]
+    run(folder, 1, made)
 
     sides: dict[int, list[dict]] = {1: [], 2: []}
     for number in range(options.repeats):
         for cores in (1, 2) if number % 2 == 0 else (2, 1):
-            shutil.rmtree(folder / place, ignore_errors=True)
+            for manifest in targets:
+                shutil.rmtree((folder / manifest).parent, ignore_errors=True)
             os.sync()  # what the last side has written must not slow this one
             sides[cores].append(run(folder, cores, targets))
     one, two = (min(sides[cores], key=lambda each: each["wall"]) for cores in (1, 2))
@@ -127,7 +125,7 @@ def measure(folder: Path, study: Study, options: argparse.Namespace) -> None:
     for neighbour, code in NEIGHBOURS.items():
         other = subprocess.Popen([sys.executable, "-c", code]) if code else None
         try:
-            jobs = [apart(folder, name) for name in (names[:2] if neighbour == "another shard" else names[:1])]
+            jobs = [apart(folder, name, made) for name in names[: 2 if neighbour == "another shard" else 1]]
             rows += [{"beside": neighbour} | json.loads(job.communicate()[0].splitlines()[-1]) for job in jobs]
         finally:
             if other:
@@ -174,23 +172,20 @@ def run(folder: Path, cores: int, targets: list[str]) -> dict[str, Any]:
     return found | {"idle": cores * within - sum(spans)}
 
 
-def apart(folder: Path, shard: str) -> subprocess.Popen:
+def apart(folder: Path, shard: str, made: list[str]) -> subprocess.Popen:
     """Start a shard's job in a process that tells its phases; its store lies apart from the study's."""
-    command = [sys.executable, __file__, "study.yaml", "--take-apart", shard, f"apart/{shard}/manifest.json"]
+    command = [sys.executable, __file__, "study.yaml", "--take-apart", shard, f"apart/{shard}/manifest.json", *made]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "workflow")}
     return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
 
 
-def take_apart(study: Study, shard: str, output: str) -> None:
+def take_apart(study: Study, shard: str, output: str, prepared: str, backbone: str) -> None:
     """Run the script of ``extract`` on a shard and print the seconds of its phases as JSON."""
     process = psutil.Process()
     dataset, network = next(iter(study.pairs()))
     Path(output).parent.mkdir(parents=True, exist_ok=True)
     values = SimpleNamespace(
-        input=SimpleNamespace(
-            dataset=f"{study.cache}/datasets/{dataset}/manifest.json",
-            backbone=f"{study.cache}/backbones/{network}.json",
-        ),
+        input=SimpleNamespace(dataset=prepared, backbone=backbone),
         output=[output],
         log=[f"{output}.log"],
         wildcards=SimpleNamespace(shard=shard, split="train"),
@@ -203,7 +198,7 @@ def take_apart(study: Study, shard: str, output: str) -> None:
     from pixelherd.compute import memory
     from pixelherd.features import extract, maps
     from pixelherd.features.backbones import manifest
-    from pixelherd.storage import files
+    from pixelherd.storage import stores
 
     memory.keep_freed_memory()
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -230,7 +225,8 @@ def take_apart(study: Study, shard: str, output: str) -> None:
     timed(manifest, "open_manifest", "loading the network")
     timed(maps, "compute", "network")
     timed(extract, "vectors_at", "context vectors")
-    timed(files, "digest_of", "digests")
+    timed(stores, "checksum_of", "checksums")
+    timed(stores, "keep", "waiting for the disk")
     began = time.perf_counter()
     runpy.run_path(str(SCRIPT), init_globals={"snakemake": values})
     rest = time.perf_counter() - began - sum(each for phase, each in seconds.items() if phase in cpu)

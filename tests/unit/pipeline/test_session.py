@@ -113,6 +113,13 @@ def test_jobs_without_the_environment_see_what_their_snakemake_told_and_not_what
     assert job.work.pending == began.work.pending
 
 
+def test_the_source_of_a_stage_is_hashed_once_for_all_shards(folder, settings, scripts, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(session.source, "hash_of_script", lambda path: hashed.append(path.stem) or "f" * 64)
+    opened = session.Session.open(settings | {"images_per_job": 1}, scripts, main=True)
+    assert len(opened.work.stores()) > len(hashed) == len(set(hashed))
+
+
 def test_a_job_that_does_not_see_its_snakemakes_folder_says_so(folder, settings, scripts):
     began = session.Session.open(settings, scripts, main=True)
     Path(os.environ[session.variable_of(began.work.study)]).unlink()

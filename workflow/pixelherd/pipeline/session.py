@@ -96,7 +96,8 @@ class Session:
         """Return the work of a study of which nothing is pending, and which looks at raw files when asked for them."""
         digests = Digests(Path(study.paths.digests))
         self._looked = plan.Looked(study, digests)
-        return Work(study, {}, {}, self._looked, {}, self.source_of, cache(partial(files_of_backbones, study, digests)))
+        files = cache(partial(files_of_backbones, study, digests))
+        return Work(study, {}, {}, self._looked, {}, cache(self.source_of), files)  # each is asked for every shard
 
     def look(self, study: Study, main: bool) -> Work:
         """Find what a study has still to do, and what it will be made of.
