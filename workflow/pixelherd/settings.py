@@ -35,7 +35,8 @@ def explain(errors: list[Any], content: Any, schema: dict[str, Any], subject: st
 def _keys(location: tuple[int | str, ...], content: Any) -> Iterator[str]:
     """The parts of a Pydantic location that are keys of the content; the others name members of unions."""
     for part in location:
-        if part in content if isinstance(content, dict) else isinstance(content, list) and isinstance(part, int):
+        known = content if isinstance(content, dict) else range(len(content)) if isinstance(content, list) else ()
+        if part in known:
             content = content[part]
             yield str(part)
 

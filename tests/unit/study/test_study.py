@@ -273,6 +273,7 @@ FOLDER = {"kind": "folder", "root": "x", "train_list": "a", "test_list": "b"}
         ("head", MLP | {"epoch": 3}, "unknown key `head.epoch` (did you mean 'epochs'?)"),
         ("head", {"l3": 3}, "unknown key `head.l3` (did you mean 'l2'?)"),
         ("head", {"l2": 0}, "study: head.l2: Input should be greater than 0"),
+        ("datasets.demo.size", [], "study: datasets.demo.size.0: this key is required"),
         ("head", {"class_balance": "some"}, "study: head.class_balance: Input should be 'none', 'balanced' or 'sqrt'"),
         ("head", {"kind": "linear", "patience": 3}, "unknown key `head.patience` (known: class_balance, "),
         ("head", MLP | {"l2": 1}, "unknown key `head.l2` (known: accuracy, "),
