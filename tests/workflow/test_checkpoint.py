@@ -40,7 +40,7 @@ def test_a_study_converts_its_checkpoint(settings, raw_images, tmp_path):
     found = json.loads(manifest.read_text())
     assert found["path"] == f"cache/backbones/{manifest.stem}" and found["source"]["checkpoint"] == "adm.pt"
     (tmp_path / "adm.pt").unlink()  # it is not needed any more
-    assert {job.split("/")[0] for job in study.ran("features")} == {"prepare", "extract", "index_features"}
+    assert {job.split("/")[0] for job in study.ran("features")} == {"extract", "index_features"}
 
 
 @pytest.mark.parametrize("key", ["architecture", "url"])
