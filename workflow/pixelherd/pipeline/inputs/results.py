@@ -64,7 +64,8 @@ def evaluate(work: Work, run: Run) -> Files:
     if study.oracle == "masks" and study.score(run.method) != "full":
         # a seal speaks of them, and nothing else would make them again
         steps = [run.step(number) for number in work.pending.get(run, ())]
-        needed["asked"] = [each.format(step=step) for step in steps for each in (paths.scores, paths.correlations)]
+        asked = paths.queries, paths.scores, paths.correlations
+        needed["asked"] = [each.format(step=step) for step in steps for each in asked]
     if not work.keeps_maps(run.features) and has_tests:
         needed["passes"] = passes(work, run)
     elif study.evaluates_originals(run.dataset) and has_tests:
