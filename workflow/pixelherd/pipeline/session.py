@@ -220,9 +220,7 @@ class Session:
         Raises:
             UserError: another Snakemake has the folder or the cache, or a killed one's jobs do not end.
         """
-        take(
-            self._lock, PATIENCE_SECONDS, "in this folder", "let it end, or end it, first"
-        )  # a dry run may have had it
+        take(self._lock, PATIENCE_SECONDS, "in this folder", "let it end, or end it, first")
         if any(file.is_relative_to(self.work.study.cache) for file in files):
             self._cache_lock = lock_at(self.work.study.paths.lock)
             take(self._cache_lock, 1, f"with the cache {self.work.study.cache}", "let it end, or set another `cache`")

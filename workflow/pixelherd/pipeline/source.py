@@ -12,19 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
+from pixelherd.study.addresses import STAGES
+
 PACKAGE = Path(__file__).parents[1]
 
 RUN_STAGES = (
-    "prepare",
-    "original_labels",
-    "pretrained",
-    "backbone",
-    "extract",
-    "extract_draws",
-    "picture",
-    "herd",
-    "perturb",
-    "gather",
+    *STAGES,
     "pool",
     "rank",
     "score",

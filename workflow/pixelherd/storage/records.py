@@ -44,10 +44,10 @@ def read_record(path: Path | str, name: str | None = None) -> dict[str, Any]:
     return {key: value for key, value in named.items() if key != NAME}
 
 
-def is_own_digest(content: dict[str, Any], key: str = SEAL_DIGEST) -> bool:
-    """Return whether JSON is that of its digest; older files hold none."""
-    rest = {name: value for name, value in content.items() if name != key}
-    return key not in content or content[key] == hash_of(rest)
+def is_own_digest(content: dict[str, Any]) -> bool:
+    """Return whether a seal is that of its digest; older ones hold none."""
+    rest = {name: value for name, value in content.items() if name != SEAL_DIGEST}
+    return SEAL_DIGEST not in content or content[SEAL_DIGEST] == hash_of(rest)
 
 
 def write_digests(path: Path | str, files: Iterable[Path | str], **facts: Any) -> None:
@@ -62,7 +62,7 @@ def fact_beside(path: Path, name: str) -> Any:
     Raises:
         UserError: the record is damaged.
     """
-    return read_record(path, _beside(path)).get(name) if path.is_file() else None
+    return _read_digests(path).get(name)
 
 
 def check_digests(path: Path, names: Iterable[str] | None = None) -> None:
@@ -75,9 +75,7 @@ def check_digests(path: Path, names: Iterable[str] | None = None) -> None:
     Raises:
         UserError: a file is not what was written, or the record is not.
     """
-    if not path.is_file():
-        return
-    recorded = read_record(path, _beside(path))["files"]
+    recorded = _read_digests(path).get("files", {})
     for name in recorded if names is None else set(names) & recorded.keys():
         file = path.with_name(name)
         if not file.is_file() or digest_of(file) != recorded[name]:
@@ -91,7 +89,7 @@ def digests_in(path: Path) -> list[str]:
     Raises:
         UserError: the record is damaged.
     """
-    return list(read_record(path, _beside(path))["files"]) if path.is_file() else []
+    return list(_read_digests(path).get("files", {}))
 
 
 def check_beside(file: Path) -> None:
@@ -102,6 +100,11 @@ def check_beside(file: Path) -> None:
     """
     for record in sorted(file.parent.glob("*.json")):
         check_digests(record, [file.name])
+
+
+def _read_digests(path: Path) -> dict[str, Any]:
+    """A record of digests; nothing where there is none."""
+    return read_record(path, _beside(path)) if path.is_file() else {}
 
 
 def _beside(path: Path) -> str:
