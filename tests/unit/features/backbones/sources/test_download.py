@@ -240,6 +240,13 @@ def test_jobs_that_want_the_same_file_download_it_once(server, tmp_path):
     assert (tmp_path / "file.pt").read_bytes() == CONTENT and os.listdir(tmp_path) == ["file.pt"]
 
 
+def test_jobs_that_find_the_file_there_do_not_stumble_over_each_others_parts(server, tmp_path):
+    (tmp_path / "file.pt").write_bytes(CONTENT)
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda _: download(server.url, tmp_path / "file.pt"), range(4000)))
+    assert server.asked == [] and os.listdir(tmp_path) == ["file.pt"]
+
+
 def test_a_job_that_waited_for_one_that_failed_has_a_part_of_its_own(server, tmp_path):
     server.answers = lambda handler, _: handler.send_error(404 if len(server.asked) == 1 else 500)
     with ThreadPoolExecutor(4) as pool:

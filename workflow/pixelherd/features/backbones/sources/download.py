@@ -88,10 +88,18 @@ def _locked(part: Path) -> Iterator[BinaryIO]:
     while True:
         with open(part, "ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            if part.exists() and os.path.samestat(os.fstat(file.fileno()), part.stat()):
+            if _is_at(part, file):
                 yield file
                 return
         # whoever had it removed or renamed it
+
+
+def _is_at(path: Path, file: BinaryIO) -> bool:
+    """Whether a path leads to an open file, and not to another or to none by now."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _complete(url: str, path: Path, file: BinaryIO, beside: Path, size: int | None) -> None:
