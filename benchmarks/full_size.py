@@ -23,7 +23,7 @@ from places import REPOSITORY, read_study, work_of
 from tabulate import tabulate
 
 from pixelherd.features.backbones.sources.architecture import PRESETS
-from pixelherd.pipeline.costs import read
+from pixelherd.pipeline.accounts.costs import read
 from pixelherd.storage.stores import read_manifest
 from pixelherd.study.plan import readable
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from pixelherd.features.maps import compute
 from pixelherd.heads import dense, network
 from pixelherd.pipeline import seals
 from pixelherd.prediction import OPACITY, Predictor, new_images, predict_folder, stamp_of
+from pixelherd.storage.files import write_json
 from pixelherd.storage.records import SEAL_DIGEST
 from pixelherd.study import stages
 from pixelherd.study.run import Run
@@ -64,6 +66,19 @@ def test_a_mask_is_what_the_head_predicts_at_the_images_size(run, cache, setting
         assert np.array_equal(predictor(same), mask)
     first = Predictor.load(run, round_number=0, device="cpu")
     assert first.digest != predictor.digest and (first(photos["a"]) != mask).any()
+
+
+def test_a_head_predicts_on_the_network_alone_that_it_was_trained_on(run, settings, tmp_path):
+    copy, network = tmp_path / "run", settings["features"]["ddpm"]["backbone"]
+    shutil.copytree(run, copy)
+    seal = seals.read_seal(copy)
+    del seal[SEAL_DIGEST]
+    sealed = seal | {"backbone_sha256": manifest.identity(manifest.manifest(network))}
+    write_json(copy / "run.json", sealed)
+    assert Predictor.load(copy, device="cpu").digest == Predictor.load(run, device="cpu").digest
+    write_json(copy / "run.json", seal | {"backbone_sha256": "f" * 64})
+    with pytest.raises(UserError, match=r"is another network than the one that the run was made with; put back"):
+        Predictor.load(copy, device="cpu")
 
 
 def test_cropped_datasets_predict_the_whole_image(run, cache):

@@ -113,6 +113,36 @@ def test_a_replaced_photograph_moves_no_features_of_other_shards(study):
     assert [job.partition("train-")[2][:11] for job in extracted] == ["00004-00005"]
 
 
+def test_rounds_that_are_added_are_of_the_same_files_as_those_before(study):
+    study.snakemake("runs")
+    head = study.folder / f"results/runs/{RANDOM}/round-0/head.safetensors"
+    before = head.stat().st_mtime_ns
+    change(study, "rounds", 3)
+    assert not any("get more rounds" in each for each in said(study.snakemake("runs")))
+    assert head.stat().st_mtime_ns == before
+    images = study.folder / "data/train/images"
+    shutil.copy(images / "street 5.png", images / "street 4.png")
+    assert not any("get more rounds" in each for each in said(study.snakemake("runs"))), "finished runs stay"
+    change(study, "rounds", 4)
+    done = study.snakemake("runs")
+    assert any("get more rounds, and all of them are made anew" in each for each in said(done))
+    assert head.stat().st_mtime_ns != before
+
+
+def test_a_dry_run_of_other_settings_changes_nothing(study):
+    head = study.folder / f"results/runs/{RANDOM}/round-0/head.safetensors"
+    study.snakemake(head.relative_to(study.folder))
+    made = head.stat().st_mtime_ns
+    change(study, "features.ddpm.noise_seed", 5)
+    assert f"{RANDOM}/round-0/head.safetensors" in study.snakemake("-n", "runs").stdout
+    change(study, "features.ddpm.noise_seed", 0)
+    study.snakemake("runs")
+    assert head.stat().st_mtime_ns == made
+    change(study, "features.ddpm.noise_seed", 5)
+    study.snakemake("runs")
+    assert head.stat().st_mtime_ns != made
+
+
 def without_masks(study) -> Workspace:
     """The study as a person has it who labels, with one method."""
     study.settings["methods"] = {"edald": None}

@@ -40,8 +40,7 @@ def tiny(shared, raw_images, settings) -> tuple[Workspace, Workspace]:
 def files_of(study: Workspace) -> list[Path]:
     """What pixelherd has written and reads again; costs are told, and read by nobody."""
     found = [path for part in ("cache", "results") for path in sorted((study.folder / part).rglob("*"))]
-    kept = [path for path in found if path.is_file() and "costs" not in path.parts and path.name != "lock"]
-    return [path for path in kept if path != study.folder / "results" / "run.json"]
+    return [path for path in found if path.is_file() and "costs" not in path.parts and path.name != "lock"]
 
 
 def harm(path: Path, others: list[Path], how: str, place: float) -> Path | None:

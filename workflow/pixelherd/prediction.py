@@ -105,6 +105,7 @@ class Predictor:
             [ClassInfo(each["name"], tuple(each["colour"])) for each in seal["classes"]],
             read_dataset(settings["dataset"]),
             device=device,
+            network=seal.get("backbone_sha256"),
         )
 
     @classmethod
@@ -117,6 +118,7 @@ class Predictor:
         dataset: DatasetSettings,
         *,
         device: str = "auto",
+        network: str | None = None,
     ) -> "Predictor":
         """A predictor from its parts.
 
@@ -128,6 +130,10 @@ class Predictor:
             dataset: that the head was trained on. Where it crops images, new ones are not cropped, but resized as
                 before the crop.
             device: the study's device.
+            network: SHA-256 of the network that the head was trained on, if it is known.
+
+        Raises:
+            UserError: the backbone is another network.
         """
         where = resolve(device)
         full = getattr(dataset, "resize", None) or dataset.size
@@ -137,10 +143,14 @@ class Predictor:
         )
         settings = settings.model_copy(update={"image_size": (height, width)})
         used = settings.model_dump(mode="json", include={"image_size", "noise_seed", "timesteps", "blocks"})
-        files = manifest.manifest(backbone)["files"]
-        digest = digest_of_text(json.dumps([digest_of(Path(head)), files, used], sort_keys=True))
-        network = manifest.load(backbone, device=where)
-        return cls(load_head(head).to(where), network, settings, classes, digest)
+        found = manifest.manifest(backbone)
+        if network not in (None, manifest.identity(found)):
+            raise UserError(
+                f"backbone {backbone} is another network than the one that the run was made with",
+                remedy="put back the files of then, or delete the run's run.json and run the study again",
+            )
+        digest = digest_of_text(json.dumps([digest_of(Path(head)), found["files"], used], sort_keys=True))
+        return cls(load_head(head).to(where), manifest.load(backbone, device=where), settings, classes, digest)
 
     def probabilities(self, image: "Path | str | Image.Image | np.ndarray") -> torch.Tensor:
         """Probability of each class at every pixel: ``[C, H, W]`` float32, at the image's own size.

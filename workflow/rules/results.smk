@@ -34,6 +34,7 @@ rule predict:
     params:
         predict=STUDY.predict.model_dump(mode="json"),
         settings=of(results.prediction_settings),
+        backbone=of(results.sealed_backbone),
         mistake=of(results.mistake),
         threads=STUDY.threads,
         device=STUDY.device,

@@ -286,6 +286,7 @@ rule evaluate:
         **made_by("evaluate", "{run}"),
         settings=of(stages.maps, STUDY),
         result_settings=of(stages.result, STUDY),
+        address=of(results.made_of),
         identity=of(stages.identity, STUDY),
         weight=lambda w: STUDY.methods[asked(w, "run").method].weight,
         draws=of(results.pictured_draws),

@@ -5,11 +5,10 @@ from pathlib import Path
 from pixelherd.pipeline.job import job
 
 with job(snakemake) as meter:
-    from pixelherd.compute.devices import resolve
-    from pixelherd.datasets.dataset import Dataset, OriginalLabels
+    from pixelherd.datasets.dataset import Dataset
     from pixelherd.datasets.pixels import LABEL_COLUMNS, read_pixels
     from pixelherd.datasets.prepare import read_classes
-    from pixelherd.features.maps import open_maps
+    from pixelherd.features.maps import network_of, open_maps
     from pixelherd.features.settings import MapSettings
     from pixelherd.heads import evaluation
     from pixelherd.pipeline import seals
@@ -18,23 +17,24 @@ with job(snakemake) as meter:
 
     files, params, made = snakemake.input, snakemake.params, snakemake.output
     dataset, settings, maps = Dataset.open(Path(files.dataset).parent), MapSettings(**params.settings), {}
-    classes, train, test = read_classes(params.result_settings["dataset"]), dataset.train, dataset.test
-    heads = [head.to(resolve(params.device)) for head in evaluation.load_heads(files.heads, params.identity)]
-    for name, split in (("train", train), ("test", test)):
+    classes, test = read_classes(params.result_settings["dataset"]), dataset.test
+    heads = evaluation.load_heads(files.heads, params.identity, params.device)
+    for name, split in (("train", dataset.train), ("test", test)):
         if len(split):  # a person's own images need no test split
-            stored, backbone = (files.get(f"{name}_{source}") for source in ("maps", "backbone"))
-            maps[name] = open_maps(stored, backbone, split.images, settings, params.device)
+            made_of = files.get(f"{name}_maps"), files.get(f"{name}_backbone")
+            maps[name] = open_maps(*made_of, split.images, settings, params.device)
     if files.get("passes"):
         counts = evaluation.added_up([evaluation.Tallies(path, params.key) for path in params.confusions], files.heads)
     else:
-        original, workers = files.get("original_labels"), max(snakemake.threads // params.threads, 1)
-        truth = OriginalLabels.open(Path(original).parent) if original else test.labels
+        truth, workers = dataset.truth(files.get("original_labels")), max(snakemake.threads // params.threads, 1)
         counts = evaluation.tally_run(heads, test, maps.get("test"), truth, len(classes), workers)
-    labels = [read_pixels([path], LABEL_COLUMNS, train.ids, dataset.size[1]) for path in files.labels]
+    labels = [read_pixels([path], LABEL_COLUMNS, dataset.train.ids, dataset.size[1]) for path in files.labels]
     evaluation.write_metrics(made.metrics, counts, evaluation.labelled_pixels(labels, files.heads), classes)
     perturbed = (Path(files.pictures).parent, *params.draws) if files.get("pictures") else None
     groups = thumbnails.pictured_groups(dataset, maps, labels, params.pictures)
     thumbnails.write_thumbnails(Path(made.thumbnails), heads[-1], groups, dataset.size, perturbed, params.weight)
-    made_of, facts = (Run.parse(snakemake.wildcards.run), params.result_settings), dataset.facts(classes)
-    seals.seal(Path(made.seal).parent, *made_of, len(heads), facts, params.runs_source)
+    network = network_of(files.get("train_maps"), files.get("train_backbone"))
+    facts = dataset.facts(classes) | {"address": params.address, "backbone_sha256": network}
+    run = Run.parse(snakemake.wildcards.run)
+    seals.seal(Path(made.seal).parent, run, params.result_settings, len(heads), facts, params.runs_source)
     meter.forwards = sum(source.forwards for source in maps.values())

@@ -27,6 +27,7 @@ with job(snakemake):
         classes_of(dataset),
         dataset,
         device=params.device,
+        network=params.backbone,
     )
     with tqdm(total=len(images), desc="predict", unit="image", disable=None) as bar:
         made = predict_folder(predictor, images, folder, confidence=wanted["confidence"], progress=bar.update)

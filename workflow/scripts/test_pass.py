@@ -8,7 +8,7 @@ with job(snakemake) as meter:
     from tqdm import tqdm
 
     from pixelherd.compute.devices import resolve
-    from pixelherd.datasets.dataset import Dataset, OriginalLabels
+    from pixelherd.datasets.dataset import Dataset
     from pixelherd.features.maps import open_maps
     from pixelherd.features.settings import MapSettings
     from pixelherd.heads.evaluation import Tallies, tally
@@ -21,8 +21,7 @@ with job(snakemake) as meter:
     missing = [head for head in wanted if head not in kept]
     if missing:
         dataset, images = Dataset.open(Path(files.dataset).parent), images_of(snakemake.wildcards.shard)
-        original = files.get("original_labels")
-        truth = OriginalLabels.open(Path(original).parent) if original else dataset.test.labels
+        truth = dataset.truth(files.get("original_labels"))
         settings = MapSettings(**params.settings)
         maps_of = open_maps(None, files.backbone, dataset.test.images, settings, params.device)
         heads = [load(path).to(resolve(params.device)) for path in missing]

@@ -5,9 +5,9 @@ from pathlib import Path
 from pixelherd.pipeline.job import job
 
 with job(snakemake):
-    from pixelherd.pipeline import costs, provenance
+    from pixelherd.pipeline.accounts import costs, provenance
     from pixelherd.pipeline.seals import read_seal
-    from pixelherd.storage.files import write_json
+    from pixelherd.storage.records import write_record
     from pixelherd.study import plan
     from pixelherd.study.study import Study
 
@@ -19,6 +19,5 @@ with job(snakemake):
     folder = Path(snakemake.output.costs).parent
     costs.write_summary(folder, forwards)
     repository = Path(snakemake.scriptdir).parents[1]
-    write_json(
-        snakemake.output.record, provenance.record(study, folder / "jobs", repository, snakemake.params.runs_source)
-    )
+    made_by = provenance.record(study, folder / "jobs", repository, snakemake.params.runs_source)
+    write_record(snakemake.output.record, made_by)

@@ -1,34 +1,17 @@
 """Seals: what finishes a run for good, and what breaks a seal."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from pixelherd.pipeline import seals
-from pixelherd.pipeline.seals import pending_runs, seal, sealed_rounds
-from pixelherd.storage.files import digest_of, hash_of, write_text
+from pixelherd.pipeline.seals import seal, sealed_rounds
+from pixelherd.storage.files import digest_of, hash_of
 from pixelherd.study import stages
 from pixelherd.study.study import Study
-
-SOURCE = "f" * 64
-
-
-@pytest.fixture
-def study(settings, tmp_path):
-    changes = {"results": str(tmp_path / "results"), "methods": {"coverage": None, "random": None, "full": None}}
-    return Study.read({**settings, **changes})
-
-
-def finish(study, run, rounds=2):
-    folder = Path(study.results) / "runs" / run.path
-    parts = [f"round-{number}/{name}" for number in range(rounds) for name in ("labels.csv", "head.safetensors")]
-    for name in ["metrics.csv", "thumbnails.npz", *parts]:
-        write_text(folder / name, f"{run} {name}")
-    seal(folder, run, stages.result(study, run), rounds, {"images": {"train": 6}}, SOURCE)
-    return folder
+from unit.pipeline.sealed import ADDRESS, SOURCE, finish, pending_runs
 
 
 def test_a_seal_holds_what_made_the_run(study):
@@ -64,7 +47,7 @@ def test_a_broken_seal_seals_nothing(study, text):
     folder = finish(study, run)
     (folder / "run.json").write_text(text)
     assert sealed_rounds(folder, stages.result(study, run)) == 0
-    assert run in pending_runs(study, SOURCE)
+    assert run in pending_runs(study)
     assert seals.made_by_other_source(study, SOURCE) == []
 
 
@@ -77,13 +60,13 @@ def test_a_seal_survives_a_move_and_new_file_times(study, tmp_path):
 
 def test_pending_runs_and_the_rounds_that_they_lack(study, settings):
     coverage, random, full = study.runs()
-    assert pending_runs(study, SOURCE) == {coverage: range(2), random: range(2), full: range(1)}
+    assert pending_runs(study) == {coverage: range(2), random: range(2), full: range(1)}
     finish(study, coverage)
     finish(study, full, rounds=1)
-    assert pending_runs(study, SOURCE) == {random: range(2)}
+    assert pending_runs(study) == {random: range(2)}
 
     def changed(**changes):
-        return pending_runs(Study.read(study.content() | changes), SOURCE)
+        return pending_runs(Study.read(study.content() | changes))
 
     assert changed(rounds=3) == {coverage: range(2, 3), random: range(3)}
     assert changed(rounds=1) == {random: range(1)}
@@ -93,32 +76,6 @@ def test_pending_runs_and_the_rounds_that_they_lack(study, settings):
     assert changed(rounds=3) == {coverage: range(3), random: range(3), full: range(1)}, "heads are evaluated together"
     for head in ({"l2": 0.1}, {"kind": "mlp"}):
         assert changed(head=head) == {coverage: range(2), random: range(2), full: range(1)}
-
-
-def test_marks_say_from_where_on_a_sealed_run_is_made_again(study, tmp_path):
-    marks = tmp_path / "marks"
-
-    def marked(**changes):
-        other = Study.read(study.content() | changes)
-        seals.mark_outdated(other, pending_runs(other, SOURCE), SOURCE, {}, marks)
-        return {run.method: seals.first_round_again(other, run, marks) for run in other.runs()}
-
-    coverage, _, full = study.runs()
-    for run, rounds in ((coverage, 2), (full, 1)):
-        finish(study, run, rounds)
-    assert marked() == {"coverage": None, "random": None, "full": None}
-    assert marked(rounds=3) == {"coverage": 2, "random": None, "full": None}
-    future = Path(study.results) / "runs" / coverage.path / "metrics.csv"
-    os.utime(future, (2**33, 2**33))
-    assert marked(head={"l2": 0.1}) == {"coverage": 0, "random": None, "full": 0}
-    mark = seals.mark_of(study, coverage, marks)
-    assert future.stat().st_mtime < mark.stat().st_mtime, "a file from a clock that is ahead is older, too"
-    before = mark.stat().st_mtime_ns
-    marked(head={"l2": 0.1})
-    assert mark.stat().st_mtime_ns == before, "an interrupted run goes on"
-    assert marked() == {"coverage": None, "random": None, "full": None}
-    future.unlink()
-    assert marked() == {"coverage": 2, "random": None, "full": None}, "only its evaluation"
 
 
 def test_a_seal_is_broken_before_a_file_that_it_speaks_of_is_made_again(study):
@@ -136,5 +93,17 @@ def test_runs_of_another_source_are_kept_and_reported(study):
     assert seals.made_by_other_source(study, SOURCE) == []
     seal(folder, run, stages.result(study, run), 2, {}, "0" * 64)
     assert seals.made_by_other_source(study, SOURCE) == [run]
-    assert run not in pending_runs(study, SOURCE)
-    assert run in pending_runs(study.model_copy(update={"refresh": True}), SOURCE)
+    assert run not in pending_runs(study)
+    assert run in pending_runs(study.model_copy(update={"refresh": True}))
+
+
+def test_more_rounds_of_a_run_go_on_only_from_rounds_of_the_same_files(study):
+    run, other, _ = study.runs()
+    finish(study, run, address=ADDRESS)
+    finish(study, other)
+    more = study.model_copy(update={"rounds": 3})
+    assert pending_runs(more)[run] == pending_runs(more)[other] == range(2, 3), "older seals do not say of which files"
+    pending = pending_runs(more, address="b" * 12)
+    assert pending[run] == range(3) and pending[other] == range(2, 3)
+    assert seals.extended_anew(more, pending) == [run] and seals.extended_anew(more, pending_runs(more)) == []
+    assert pending_runs(study, address="b" * 12).keys() == {study.runs()[2]}, "what is finished stays"

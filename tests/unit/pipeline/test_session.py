@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from pixelherd.errors import UserError
-from pixelherd.pipeline import seals, session
+from pixelherd.pipeline import marks, seals, session
 from pixelherd.storage.files import write_text
 from pixelherd.study import stages
 from pixelherd.study.study import Study
@@ -148,6 +148,21 @@ def test_finished_runs_of_other_source_are_kept_and_named(folder, settings, scri
     redone = session.Session.open(settings | {"refresh": True}, scripts, main=True)
     assert run in redone.work.pending and redone.work.again[run] == 0
     assert "another version" not in capsys.readouterr().err
+
+
+def test_marks_stay_only_if_jobs_began(folder, settings, scripts):
+    study = Study.read(settings)
+    finish(study, study.runs()[0])
+    other, mark = settings | {"pictures": 0, "seeds": [0], "head": {"l2": 0.1}}, marks.mark_of(study, study.runs()[0])
+    opened = session.Session.open(other, scripts, main=True)
+    assert mark.is_file()
+    opened.leave()
+    assert not mark.exists()
+    opened = session.Session.open(other, scripts, main=True)
+    mark.unlink()  # by another call, which made nothing
+    opened.start([Path("results/runs/x")])
+    opened.leave()
+    assert mark.is_file()
 
 
 def test_a_mistake_in_the_study_is_one_line(folder, settings, scripts):

@@ -89,7 +89,7 @@ def test_a_hash_follows_what_the_stage_needs(copy):
         changed = {stage for stage in after if after[stage] != before[stage]}
         assert stages <= changed, part
         assert part.startswith("scripts") is (changed == stages) or part.startswith("pixelherd"), part
-    for number, part in enumerate(("pixelherd/pipeline/costs.py", "pixelherd/errors.py")):
+    for number, part in enumerate(("pixelherd/pipeline/accounts/costs.py", "pixelherd/errors.py")):
         after = copy(f"exempt-{number}", part)
         changed = {stage for stage in source.RUN_STAGES if after[stage] != before[stage]}
         assert not changed, part

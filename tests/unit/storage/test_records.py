@@ -46,7 +46,7 @@ def test_a_record_of_which_a_byte_is_another_is_refused_or_says_the_same(record,
     if is_sound(path):
         assert read_record(path) == CONTENT, "white space, or a letter of \\u00e9"
     else:
-        assert "is damaged; delete it and run the same command again" in mistake(path)
+        assert "is damaged" in mistake(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"{}", b"\0" * 99, b"\xff", b'{"sha256": "0"}', b"1"])

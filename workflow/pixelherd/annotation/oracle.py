@@ -7,15 +7,13 @@ has the columns of ``labels.csv`` in a run's folder; its rows may come in any or
 
 import csv
 import io
-import json
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pixelherd.datasets.pixels import CANNOT_TELL, LABEL_COLUMNS, QUERY_COLUMNS
 from pixelherd.errors import UserError, nearest
 from pixelherd.storage.files import digest_of, original, read_csv, write_json
-from pixelherd.storage.records import fact_beside
+from pixelherd.storage.records import fact_beside, found_in
 from pixelherd.study import stages
 from pixelherd.study.paths import ASKED_DIGESTS
 from pixelherd.study.run import Run
@@ -181,21 +179,13 @@ def asked_keys(queries: Path | str) -> list[str] | None:
     return fact_beside(Path(queries).with_name(ASKED_DIGESTS), "classes")
 
 
-def _asked(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
 def has_asked(study: Study, run: Run, round_number: int) -> bool:
     """Return whether a page asks a round's queries, for the run as it is set now.
 
     What a person was asked stays asked: such queries are not chosen anew, not even when earlier answers are corrected.
     """
     queries, asked = _files(study, run, round_number, study.paths.queries, study.paths.asked)
-    content = _asked(asked)
+    content = found_in(asked)
     if not queries.is_file() or content.get("queries_sha256") != digest_of(queries):
         return False
     return content.get("run") in (stages.question(study, run), stages.identity(study, run))  # the latter in 0.1

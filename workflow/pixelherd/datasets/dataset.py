@@ -86,6 +86,14 @@ class Dataset:
     train: Split
     test: Split
 
+    def truth(self, original: str | None) -> "zarr.Array | OriginalLabels | None":
+        """Return the labels that predictions for test images are compared with.
+
+        Args:
+            original: the manifest of the labels in the resolution of their files; None for the prepared ones.
+        """
+        return OriginalLabels.open(Path(original).parent) if original else self.test.labels
+
     def facts(self, classes: Sequence[ClassInfo]) -> dict[str, Any]:
         """Return what tables and figures of a finished run need of its dataset and its classes, as JSON."""
         return {

@@ -19,8 +19,9 @@ from PIL import Image
 from pixelherd.compute.devices import resolve
 from pixelherd.errors import UserError
 from pixelherd.features import interpolation
-from pixelherd.features.backbones.manifest import open_manifest
+from pixelherd.features.backbones.manifest import identity, open_manifest
 from pixelherd.features.backbones.noise import draw
+from pixelherd.storage.records import read_record
 from pixelherd.storage.shards import Shards
 from pixelherd.storage.stores import open_array, open_zarr, read_manifest
 
@@ -178,6 +179,17 @@ def open_draws(
     if stored:
         return StoredDraws(stored)
     return _computed(backbone, images, settings, device)
+
+
+def network_of(stored: str | None, backbone: str | None) -> str | None:
+    """Return the SHA-256 of the network that maps are of; None for maps that were stored without it.
+
+    Args: as of :func:`open_maps`.
+    """
+    if stored:
+        folder, _ = Shards.open(stored).place(0)
+        return read_manifest(folder).get("network")
+    return identity(read_record(backbone)) if backbone else None
 
 
 def _computed(backbone: str | None, images: Any, settings: "MapSettings", device: str) -> ComputedMaps:

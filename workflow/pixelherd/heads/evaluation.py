@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from pixelherd.compute.devices import resolve
 from pixelherd.datasets.classes import IGNORED
 from pixelherd.datasets.dataset import OriginalLabels, Split
 from pixelherd.datasets.pixels import Pixels
@@ -100,12 +101,13 @@ def added_up(shards: Iterable[Tallies], heads: Sequence[str]) -> Tally:
     return Tally.stack(found)
 
 
-def load_heads(paths: Sequence[Path | str], identity: str) -> list[Head]:
+def load_heads(paths: Sequence[Path | str], identity: str, device: str = "cpu") -> list[Head]:
     """The heads of a run's rounds.
 
     Args:
         paths: their files.
         identity: ``Study.identity`` of the run, which every head holds since its training.
+        device: the study's device.
 
     Raises:
         UserError: a head is damaged, or was trained with other settings.
@@ -117,7 +119,7 @@ def load_heads(paths: Sequence[Path | str], identity: str) -> list[Head]:
                 f"{path} was trained with other settings, or in another round",
                 remedy=f"delete {Path(path).parents[1]} and run again",
             )
-    return [load(path) for path in paths]
+    return [load(path).to(resolve(device)) for path in paths]
 
 
 def tally(

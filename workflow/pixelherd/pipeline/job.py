@@ -36,7 +36,7 @@ def only_one(log: Path) -> Iterator[None]:
 
 @contextmanager
 def job(snakemake: Any) -> Iterator[Any]:
-    """Run a script's body; yields the job's :class:`pixelherd.pipeline.costs.Meter`.
+    """Run a script's body; yields the job's :class:`pixelherd.pipeline.accounts.costs.Meter`.
 
     Import numerical libraries inside the body only: the number of threads, a setting of the study since sums differ
     with it, is fixed here before they start, and so is the GPU of a job that asked for one. A :class:`UserError`
@@ -46,7 +46,7 @@ def job(snakemake: Any) -> Iterator[Any]:
     threads = str(snakemake.params.get("threads", 1))
     os.environ |= dict.fromkeys(THREAD_VARIABLES, threads)
     from pixelherd.errors import UserError
-    from pixelherd.pipeline.costs import Meter
+    from pixelherd.pipeline.accounts.costs import Meter
 
     log, resources = Path(snakemake.log[0]), snakemake.resources
     lease = gpus.lease(resources.get("jobs_per_gpu", 1)) if resources.get("gpu", 0) else nullcontext()

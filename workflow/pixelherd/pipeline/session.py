@@ -22,11 +22,12 @@ from pixelherd.annotation import oracle
 from pixelherd.compute import slurm
 from pixelherd.datasets.originals import Digests
 from pixelherd.errors import UserError, say
-from pixelherd.pipeline import seals, source, upkeep
+from pixelherd.pipeline import marks, seals, source, upkeep
 from pixelherd.pipeline.inputs.work import Work
 from pixelherd.storage.clock import of_the_future
 from pixelherd.storage.files import hash_of, write_json
 from pixelherd.storage.locks import lock_at, take
+from pixelherd.storage.records import found_in
 from pixelherd.study import checks, plan
 from pixelherd.study.addresses import files_of_backbones
 from pixelherd.study.study import Study
@@ -49,11 +50,14 @@ class Session:
         work: what the study has still to do.
     """
 
-    def __init__(self, folder: Path = FOLDER) -> None:
+    def __init__(self, folder: Path = FOLDER, scripts: Mapping[str, Path] | None = None) -> None:
         self._folder = folder
         self._told = folder / "pixelherd" / "told"
         self._lock = lock_at(folder / "pixelherd.lock")  # several modules share it
-        self._scripts: Mapping[str, Path] = {}
+        self._last = partial(found_in, folder / QUEUE)  # what the last Snakemake told, and its jobs in SLURM
+        self._scripts = scripts or {}
+        self._started = False
+        self._unmark: Callable[[], None] = lambda: None
         self.work: Work
 
     @cached_property
@@ -76,19 +80,17 @@ class Session:
         Raises:
             UserError: the study has a mistake, or the data that it needs is missing.
         """
-        session, study = cls(), Study.read(dict(config))
-        session._scripts = dict(scripts)
+        session, study = cls(scripts=scripts), Study.read(dict(config))
         if main:
             session.claim()
+            atexit.register(session.leave)
         told = None if main else session.told(study)
         session.work = work = session.look(study, main) if told is None else session.work_of(study).as_told(told)
         if main:
             checks.budgets_fit(study, work.pending, work.images)
             upkeep.drop_incomplete(work.indices())
             session.tell()
-            session.say_what_is_kept()
-            if line := of_the_future(study.results, study.cache):
-                say(line)
+            session.say_what_is_found()
             atexit.register(session.ask, Path.cwd())
         return session
 
@@ -106,14 +108,20 @@ class Session:
         """
         if main and "doctor" in sys.argv:  # who tells more of what is wrong with raw files
             return self.work_of(study)
-        lacking, work = seals.pending_runs(study, self.source), self.work_of(study)
+        work = self.work_of(study)
+        lacking = seals.pending_runs(study, self.source, work.addresses.run)
         work = replace(work, pending=lacking, waiting=oracle.waiting(study, lacking))
         for dataset in sorted({run.dataset for run in lacking}):
             work.originals[dataset]  # raises what is wrong with them
         if main:
-            seals.mark_outdated(study, lacking, self.source, work.begun())
-        again = {run: seals.first_round_again(study, run) for run in lacking}
+            self._unmark = marks.mark_outdated(study, lacking, self.source, work.begun())
+        again = {run: marks.first_round_again(study, run) for run in lacking}
         return replace(work, again={run: number for run, number in again.items() if number is not None})
+
+    def leave(self) -> None:
+        """Take back the marks of a call that made nothing: it may only have looked what other settings would do."""
+        if not self._started:
+            self._unmark()
 
     def source_of(self, stage: str) -> str:
         """Return the hash of the source of a stage."""
@@ -153,7 +161,7 @@ class Session:
             UserError: the job does not see what its Snakemake wrote.
         """
         variable = variable_of(study)
-        path = os.environ.get(variable) or self._left().get("told", {}).get(variable)  # a cluster's jobs may lack it
+        path = os.environ.get(variable) or self._last().get("told", {}).get(variable)  # a cluster's jobs may lack it
         if path is None:
             return None
         try:
@@ -163,15 +171,13 @@ class Session:
                 f"{path} is not there for this job", remedy="work on a file system that all nodes share"
             ) from None
 
-    def say_what_is_kept(self) -> None:
-        """Name finished runs that another version of the source made, and results that somebody changed."""
+    def say_what_is_found(self) -> None:
+        """Name runs that another source made, or that begin anew, results that changed, and a clock that is ahead."""
         study = self.work.study
-        if kept := [] if study.refresh else seals.made_by_other_source(study, self.source):
-            names = ", ".join(run.path for run in kept[:3]) + (", …" if len(kept) > 3 else "")
-            what = f"another version of the source made {len(kept)} finished runs ({names}); they are kept"
-            say(f"{what}, `--config refresh=true` redoes them")
-        for error in upkeep.changed_results(study.paths, study.runs()):
-            say(str(error))
+        lines = [] if study.refresh else seals.news_of_finished(study, self.work.pending, self.source)
+        lines += map(str, upkeep.changed_results(study.paths, study.runs()))
+        for line in filter(None, (*lines, of_the_future(study.results, study.cache))):
+            say(line)
 
     def ask(self, folder: Path) -> None:
         """Say what waits for labels, and where; the last that a call of Snakemake prints, which left the folder."""
@@ -221,26 +227,22 @@ class Session:
             UserError: another Snakemake has the folder or the cache, or a killed one's jobs do not end.
         """
         take(self._lock, PATIENCE_SECONDS, "in this folder", "let it end, or end it, first")
+        self._started = True
+        if begun := self.work.begun():  # again: another call may have taken back its own meanwhile
+            marks.mark_outdated(self.work.study, self.work.pending, self.source, begun)
         if any(file.is_relative_to(self.work.study.cache) for file in files):
             self._cache_lock = lock_at(self.work.study.paths.lock)
             take(self._cache_lock, 1, f"with the cache {self.work.study.cache}", "let it end, or set another `cache`")
             upkeep.remove(self.work.prepared_of(self._looked.superseded))
             self._looked.remember()
-        seals.note_begun(self.work.study, self.work.begun())
-        if self._lock.is_locked and (left := self._left().get("queue")):
+        marks.note_begun(self.work.study, begun)
+        if self._lock.is_locked and (left := self._last().get("queue")):
             slurm.cancel(left)
         for path in self._told.glob("*.json"):  # of killed ones
             if str(path.absolute()) not in os.environ.values():
                 path.unlink(missing_ok=True)
         told = {name: path for name, path in os.environ.items() if name.startswith(TOLD)}
         write_json(self._folder / QUEUE, {"queue": queue, "told": told})
-
-    def _left(self) -> dict[str, Any]:
-        """What the last Snakemake left: the name of its jobs in SLURM, and where it told them what."""
-        try:
-            return json.loads((self._folder / QUEUE).read_text())
-        except (FileNotFoundError, ValueError):  # a power cut leaves empty files
-            return {}
 
 
 def variable_of(study: Study) -> str:

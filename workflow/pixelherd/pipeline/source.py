@@ -35,7 +35,7 @@ EXEMPT: Mapping[str, str] = {
     "pixelherd.settings": "checks settings, which jobs and seals hold by value",
     "pixelherd.datasets.originals": "which raw files there are; addresses hold their digests and order",
     "pixelherd.pipeline.job": "the frame of a job: threads, log and costs",
-    "pixelherd.pipeline.costs": "what a job cost",
+    "pixelherd.pipeline.accounts.costs": "what a job cost",
     "pixelherd.compute.gpus": "which GPU a job takes",
     "pixelherd.pipeline.seals": "that a run is finished",
     "pixelherd.compute.devices": "where a job computes",

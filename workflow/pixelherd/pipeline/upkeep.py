@@ -77,13 +77,17 @@ def changed_results(paths: Paths, runs: Collection[Run], *, everything: bool = F
     """
     found = []
     for run in runs:
-        found += _changes_of(paths.run_folder(run), "" if everything else ".csv")
+        found += _changes_of(paths.run_folder(run), everything)
     for record in map(Path, (paths.tables_digests, paths.report_digests)):
         with suppressed() as wrong:
             for name in digests_in(record):
                 with suppressed() as changed:
                     check_digests(record, [name])
                 found += changed
+        found += wrong
+    if Path(paths.record).is_file():
+        with suppressed() as wrong:
+            read_record(paths.record)
         found += wrong
     figures = Path(paths.figures).parent
     with suppressed() as wrong:
@@ -92,8 +96,8 @@ def changed_results(paths: Paths, runs: Collection[Run], *, everything: bool = F
     return found + wrong
 
 
-def _changes_of(folder: Path, ending: str) -> list[UserError]:
-    """What has changed of a run, finished or not, of the files whose names end so."""
+def _changes_of(folder: Path, everything: bool) -> list[UserError]:
+    """What has changed of a run, finished or not: of all its files, or of its tables, which a call misses by itself."""
     sealed, found = seals.read_seal(folder), list[UserError]()
     if sealed is None:
         if (folder / SEAL).is_file():
@@ -104,8 +108,10 @@ def _changes_of(folder: Path, ending: str) -> list[UserError]:
             found += wrong
         return found
     for name, digest in sealed["files"].items():
-        path = folder / name
-        if name.endswith(ending) and path.is_file() and digest_of(path) != digest:
+        path, is_table = folder / name, name.endswith(".csv")
+        if is_table and everything and not path.is_file():
+            found.append(UserError(f"{path} is missing", remedy="put it back, or run the study again"))
+        elif (is_table or everything) and path.is_file() and digest_of(path) != digest:
             remedy = f"put back the file of then, or delete {folder / SEAL} and run the study again"
             found.append(UserError(f"{path} has changed since the run was finished", remedy=remedy))
     return found

@@ -38,10 +38,26 @@ def read_record(path: Path | str, name: str | None = None) -> dict[str, Any]:
         content = None
     named = {key: value for key, value in content.items() if key != DIGEST} if isinstance(content, dict) else {}
     if not isinstance(content, dict) or content.get(DIGEST) != hash_of(named):
-        raise UserError(f"{path} is damaged", remedy="delete it and run the same command again")
+        older = " (or an older pixelherd wrote it)" if named and DIGEST not in content else ""
+        raise UserError(f"{path} is damaged{older}", remedy="delete it and run the same command again")
     if content[NAME] != (name or path.name):
         raise UserError(f"{path} is {content[NAME]} in the wrong place", remedy="delete it and run again")
     return {key: value for key, value in named.items() if key != NAME}
+
+
+def found_in(path: Path) -> dict[str, Any]:
+    """Return the object that a JSON file holds; an empty one where there is no file, or a broken one.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # a power cut leaves empty files
+        return {}
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})", remedy="mend its rights") from None
+    return content if isinstance(content, dict) else {}
 
 
 def is_own_digest(content: dict[str, Any]) -> bool:

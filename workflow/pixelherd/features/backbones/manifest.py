@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pixelherd.errors import UserError
 from pixelherd.features.backbones.geometry import located, read_scheduler, read_unet
-from pixelherd.storage.files import digest_of
+from pixelherd.storage.files import digest_of, hash_of
 from pixelherd.storage.records import read_record
 
 if TYPE_CHECKING:
@@ -62,6 +62,11 @@ def manifest(folder: Path | str) -> dict:
         "path": str(folder),
         "files": {path.relative_to(folder).as_posix(): {"sha256": digest_of(path)} for path in files},
     }
+
+
+def identity(recorded: dict) -> str:
+    """Return the SHA-256 of what identifies the network of a :func:`manifest`, wherever it lies."""
+    return hash_of(recorded["files"])
 
 
 def open_manifest(path: Path | str, *, device: "torch.device | str" = "cpu") -> "Backbone":

@@ -9,6 +9,7 @@ from pixelherd.pipeline.inputs.rounds import labels_until, made_again, stopping_
 from pixelherd.pipeline.inputs.shared import native_maps
 from pixelherd.pipeline.inputs.stores import Files
 from pixelherd.pipeline.inputs.work import Work
+from pixelherd.pipeline.seals import read_seal
 from pixelherd.study import stages
 from pixelherd.study.addresses import address
 from pixelherd.study.run import Run
@@ -78,6 +79,11 @@ def evaluate(work: Work, run: Run) -> Files:
     return needed
 
 
+def made_of(work: Work, run: Run) -> str:
+    """Return the address of all that a run is made of."""
+    return work.addresses.run(run)
+
+
 def every_seal(work: Work) -> list[str]:
     """Return the seals of all runs but those that wait for a person."""
     return [work.paths.seal.format(run=run.path) for run in work.study.runs() if run not in work.waiting]
@@ -130,6 +136,14 @@ def predict(work: Work) -> Files:
         return {}
     run, number = predicting(work)
     return {"head": work.paths.of_round(work.paths.head, run, number), "backbone": work.backbone(run.features)}
+
+
+def sealed_backbone(work: Work) -> str | None:
+    """Return the digest of the backbone's files that the finished run that predicts was made with, if it is known."""
+    if mistake(work):
+        return None
+    run, _ = predicting(work)
+    return (read_seal(work.study.paths.run_folder(run)) or {}).get("backbone_sha256")
 
 
 def prediction_settings(work: Work) -> dict[str, Any]:

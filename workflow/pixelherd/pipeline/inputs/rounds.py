@@ -1,6 +1,6 @@
 """Inputs of a run's rounds: pool, ranks, queries, answers, heads."""
 
-from pixelherd.pipeline import seals
+from pixelherd.pipeline import marks
 from pixelherd.pipeline.inputs.shared import native_maps, same_images
 from pixelherd.pipeline.inputs.stores import Files
 from pixelherd.pipeline.inputs.work import Work
@@ -17,7 +17,7 @@ def made_again(work: Work, run: Run, number: int | None = None) -> Files:
     first = work.again.get(run)
     if first is None or (number is not None and number < first):
         return {}
-    return {"mark": str(seals.mark_of(work.study, run))}
+    return {"mark": str(marks.mark_of(work.study, run))}
 
 
 def heads_before(work: Work, run: Run, number: int) -> Files:

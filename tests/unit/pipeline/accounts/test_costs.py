@@ -2,7 +2,7 @@
 
 import csv
 
-from pixelherd.pipeline import costs
+from pixelherd.pipeline.accounts import costs
 from pixelherd.storage.files import write_json
 
 

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from pixelherd import __version__
-from pixelherd.pipeline import provenance
+from pixelherd.pipeline.accounts import provenance
 from pixelherd.storage.files import write_json
 from pixelherd.study.study import Study
 

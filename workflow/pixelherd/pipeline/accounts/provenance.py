@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelherd import __version__
-from pixelherd.pipeline import costs
+from pixelherd.pipeline.accounts import costs
 from pixelherd.storage.files import hash_of
 from pixelherd.study.study import Study
 

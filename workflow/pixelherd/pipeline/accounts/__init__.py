@@ -1,0 +1,1 @@
+"""How results came about, and what they cost."""
