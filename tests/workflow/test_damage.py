@@ -9,12 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import Workspace
+from conftest import ADDRESS, Workspace
 
 pytestmark = pytest.mark.slow
 
 EXAMPLES = int(os.environ.get("PIXELHERD_DAMAGES", "10"))
-"""Damages to each of a finished and a half-finished study; a few hundred take hours."""
+"""Damages to each of a finished and a half-finished study; a hundred take most of an hour."""
+
+LOG = os.environ.get("PIXELHERD_DAMAGES_LOG")
+"""A file to which each damage is added, with what came of it: `benchmarks/damages.py` makes a table of it."""
 
 TRIES = 3
 HARMS = ("flip", "cut", "empty", "swap", "age", "delete")
@@ -23,14 +26,14 @@ HARMS = ("flip", "cut", "empty", "swap", "age", "delete")
 @pytest.fixture(scope="session")
 def tiny(shared, raw_images, settings) -> tuple[Workspace, Workspace]:
     """A small study when it has finished, and when a round is missing."""
-    few = {**settings, "methods": {"margin": None}, "features": {"ddpm": {**settings["features"]["ddpm"]}}}
+    few = {**settings, "methods": {"edald": None}, "features": {"ddpm": {**settings["features"]["ddpm"]}}}
     few["features"]["ddpm"]["timesteps"] = [50]
 
     def run(folder: Path) -> None:
         for name in ("whole", "half"):
             (folder / name).mkdir()
             (folder / name / "data").symlink_to(raw_images)
-        Workspace(folder / "half", few).snakemake("results/runs/street/ddpm/margin/budget-4/seed-0/round-1/queries.csv")
+        Workspace(folder / "half", few).snakemake("results/runs/street/ddpm/edald/budget-4/seed-0/round-1/queries.csv")
         Workspace(folder / "whole", few).snakemake()
 
     folder = shared("damage", run)
@@ -41,6 +44,18 @@ def files_of(study: Workspace) -> list[Path]:
     """What pixelherd has written and reads again; costs are told, and read by nobody."""
     found = [path for part in ("cache", "results") for path in sorted((study.folder / part).rglob("*"))]
     return [path for path in found if path.is_file() and "costs" not in path.parts and path.name != "lock"]
+
+
+def kinds_of(files: list[Path], folder: Path) -> dict[str, list[Path]]:
+    """Files by what they are of: by their paths without numbers, addresses and names that a study gives."""
+    kinds: dict[str, list[Path]] = {}
+    for path in files:
+        kind = ADDRESS.sub("", path.relative_to(folder).with_suffix("").as_posix()) + path.suffix
+        for names in (r"\b(street|ddpm|edald|budget-4|seed-0|train|test)\b", r"(?<=tables/)\w+(?=\.[cmt])", r"\w+(?=\.npy)"):
+            kind = re.sub(names, "*", kind)
+        kind = re.sub(r"\d+(-\d+)*", "N", re.sub(r"\*[\w-]*\.(png|svg)|\w+\.(png|svg)", "*.png", kind))
+        kinds.setdefault(re.sub(r"(\*/)+", "*/", kind), []).append(path)
+    return kinds
 
 
 def harm(path: Path, others: list[Path], how: str, place: float) -> Path | None:
@@ -96,7 +111,9 @@ def test_no_damage_is_silent(tiny, tmp_path_factory, state, which, how, place):
     expected, base = whole.results(), whole if state == "finished" else half
     study = base.copy(tmp_path_factory.mktemp("damaged") / "study")
     files = files_of(study)
-    path = files[int(which * len(files))]
+    kinds = kinds_of(files, study.folder)
+    kind = sorted(kinds)[int(which * len(kinds))]
+    path, said = kinds[kind][int(place * len(kinds[kind]))], False
     harmed = {path, harm(path, files, how, place)} - {None}
     what = f"{how} {path.relative_to(study.folder)}"
     for _ in range(TRIES):
@@ -105,6 +122,7 @@ def test_no_damage_is_silent(tiny, tmp_path_factory, state, which, how, place):
         assert "Traceback" not in done.stdout + done.stderr, f"{what}: a traceback"
         if state == "finished" and done.returncode == 0:
             lines += told(study.snakemake("verify", check=False))  # which also looks at what nobody reads again
+        said |= bool(lines)
         for each in (wrong := named(lines, study.folder)):
             remove(each)
         if not wrong:
@@ -114,5 +132,9 @@ def test_no_damage_is_silent(tiny, tmp_path_factory, state, which, how, place):
     spared = {each.relative_to(study.folder / "results").as_posix() for each in harmed if "results" in each.parts}
     unlike = {name for name in expected if found.get(name) != expected[name]}
     gone = {name for name in unlike & spared if name not in found}  # may be deleted at any time
+    if LOG:
+        outcome = "told" if said else "silent" if unlike - gone else "same"
+        with open(LOG, "a") as log:
+            log.write(f"{state},{kind},{how},{outcome}\n")
     assert unlike - gone == set(), f"{what}: {sorted(unlike)[:5]} differ, and {lines or 'no word'}"
     shutil.rmtree(study.folder)
