@@ -57,6 +57,7 @@ def test_a_disagreement_names_pixel_and_regions():
     ],
 )
 @pytest.mark.parametrize("position", [0, 1])
+@pytest.mark.hostile("exports and answers")
 def test_the_ground_truth_wins_where_it_answers(starred, other, taken, position):
     people = (starred, other) if position == 0 else (other, starred)
     found = exchange.answers(by_label_studio(coco(), *people, starred=position), coco())
@@ -113,6 +114,7 @@ def in_value(**more):
         (by_label_studio, task(annotations=None), 1, None),
     ],
 )
+@pytest.mark.hostile("exports and answers")
 def test_what_is_no_answer_is_left_out_and_told(tool, change, answered, note):
     export = tool(coco(), [0, 0, 0])
     change(export)
@@ -136,6 +138,7 @@ def test_predictions_answer_nothing():
     assert exchange.answers(export, coco()).rows == []
 
 
+@pytest.mark.hostile("exports and answers")
 def test_a_class_that_is_not_known_is_a_mistake():
     export = by_coco(coco(), [0, 0, 0])
     export["categories"][0]["name"] = "rode"
@@ -164,6 +167,7 @@ SOUND = json.dumps(by_label_studio(coco(), [2, None, 255]), ensure_ascii=False)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+@pytest.mark.hostile("exports and answers")
 def test_exports_come_in_several_encodings(folder, encoding):
     (folder / "export.json").write_bytes(SOUND.encode(encoding))
     assert len(exchange.write_answers(folder / "export.json", folder).rows) == 2
@@ -184,6 +188,7 @@ def test_exports_come_in_several_encodings(folder, encoding):
         (..., "is a folder; name a JSON file"),
     ],
 )
+@pytest.mark.hostile("exports and answers")
 def test_a_file_that_is_no_export_is_one_line(folder, content, message):
     export = folder / "export.json"
     if content is ...:

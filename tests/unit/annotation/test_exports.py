@@ -31,6 +31,7 @@ SPELT = [
 
 
 @pytest.mark.parametrize("name", SPELT)
+@pytest.mark.hostile("exports and answers")
 def test_a_file_is_found_however_it_is_spelt(name):
     file = "data/north/b #2+3 50%25.png"
     assert files_by_name([name], ["data/c.png", file]) == {name: file}
@@ -47,6 +48,7 @@ def test_a_file_is_found_however_it_is_spelt(name):
         (["d.png", "", "/", "?d="], ["c.png"], {}),
     ],
 )
+@pytest.mark.hostile("exports and answers")
 def test_a_name_that_is_not_clear_is_no_file(names, files, found):
     assert files_by_name(names, files) == {
         name: files[file] if isinstance(file, int) else file for name, file in found.items()
@@ -114,6 +116,7 @@ def judge(export, asked):
 @pytest.mark.parametrize("kind", SOUND)
 @settings_of_hypothesis(deadline=None, max_examples=150)
 @given(data=st.data())
+@pytest.mark.hostile("exports and answers")
 def test_a_damaged_export_is_read_or_told_in_one_line(kind, data):
     path, value = data.draw(st.sampled_from(PLACES[kind])), data.draw(VALUES)
     judge(changed(SOUND[kind], path, value), coco())
@@ -121,12 +124,14 @@ def test_a_damaged_export_is_read_or_told_in_one_line(kind, data):
 
 @settings_of_hypothesis(deadline=None, max_examples=150)
 @given(path=st.sampled_from(PLACES_ASKED), value=VALUES)
+@pytest.mark.hostile("exports and answers")
 def test_a_damaged_round_is_read_or_told_in_one_line(path, value):
     judge(SOUND["coco"], changed(coco(), path, value))
 
 
 @settings_of_hypothesis(deadline=None, max_examples=50)
 @given(value=VALUES)
+@pytest.mark.hostile("exports and answers")
 def test_any_json_is_read_or_told_in_one_line(value):
     judge(None if value is ... else value, coco())
 
@@ -165,6 +170,7 @@ def first(export):
         ("json-min", lambda e: e[0]["label"][0].update(y=float("nan")), "task 1, region 1, y: must be a finite number"),
     ],
 )
+@pytest.mark.hostile("exports and answers")
 def test_what_is_malformed_is_named(kind, change, message):
     export = copy.deepcopy(SOUND[kind])
     change(export)

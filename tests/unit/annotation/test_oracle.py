@@ -80,12 +80,14 @@ def test_an_escaped_name_is_not_taken_for_the_one_that_looks_so(tmp_path):
         (HEADER + "2,a,3,4,raod\n", r"line 2: unknown class 'raod' \(did you mean 'road'\?\)"),
     ],
 )
+@pytest.mark.hostile("exports and answers")
 def test_mistakes_name_their_line(text, message, tmp_path):
     with pytest.raises(UserError, match=rf"labels\.csv, {message}") as caught:
         answers(text, tmp_path)
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.hostile("exports and answers")
 def test_a_file_that_is_no_text_is_one_line(tmp_path):
     (tmp_path / "labels.csv").write_bytes(HEADER.encode() + b"2,\xff\xfe,3,4,0\n")
     with pytest.raises(UserError, match=r"is no text in UTF-8"):

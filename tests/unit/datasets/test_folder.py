@@ -119,6 +119,7 @@ def test_a_value_that_takes_the_place_of_a_class_stops(root, values, changes, to
         ((0,), {}, "is of class 'thing'; look"),
     ],
 )
+@pytest.mark.hostile("own images, masks and lists")
 def test_what_may_be_meant_is_prepared_and_a_class_without_pixels_is_told(root, capsys, values, changes, told):
     masks_of(root, *values)
     settings = own(root, **changes)
@@ -137,6 +138,7 @@ def test_classes_without_pixels_are_told_in_colours_too(root, capsys):
     assert "'thing', while colour [200, 60, 51] has 5" in capsys.readouterr().err
 
 
+@pytest.mark.hostile("own images, masks and lists")
 def test_a_class_that_is_lost_by_resizing_is_told(root, capsys):
     for number, name in enumerate("ab"):
         mask = np.zeros((160, 240), np.uint8)
@@ -224,12 +226,14 @@ def test_whole_numbers_are_read_however_they_are_stored(root, form):
     ],
     ids=["alpha", "JPEG by another name", "JPEG"],
 )
+@pytest.mark.hostile("own images, masks and lists")
 def test_masks_that_lost_their_values_are_named(root, spoil, message):
     spoil(root)
     with pytest.raises(UserError, match=message):
         prepared(own(root))
 
 
+@pytest.mark.hostile("own images, masks and lists")
 def test_large_masks_are_read_in_bands(root, monkeypatch):
     monkeypatch.setattr(raw, "BAND", 50)
     assert np.array_equal(prepared(own(root)), [labels(0), labels(1)])
@@ -265,6 +269,7 @@ def stored(upright: np.ndarray, how: int) -> np.ndarray:
 
 @pytest.mark.parametrize("options", [{}, {"format": "TIFF"}, {"format": "TIFF", "compression": "tiff_lzw"}])
 @pytest.mark.parametrize("how", range(1, 9))
+@pytest.mark.hostile("own images, masks and lists")
 def test_masks_are_turned_as_images_are(root, how, options):
     write(root / "masks/a.png", stored(labels(), how), **turned(how), **options)
     write(root / "images/a.png", stored(picture(), how), **turned(how))
@@ -275,6 +280,7 @@ def test_masks_are_turned_as_images_are(root, how, options):
 
 @pytest.mark.parametrize("how", range(2, 9))
 @pytest.mark.parametrize("square", [False, True])
+@pytest.mark.hostile("own images, masks and lists")
 def test_a_mask_that_is_not_turned_as_its_image_fails_or_is_told(root, capsys, how, square):
     size = (16, 16) if square else (16, 24)
     write(root / "images/a.jpg", picture(size=size), **turned(how))
@@ -333,6 +339,7 @@ def test_linked_folders_count_once(root, tmp_path):
     assert "linked folders that count by another path" in str(doubts.left_out(own(root, masked=False)))
 
 
+@pytest.mark.hostile("own images, masks and lists")
 def test_links_to_nothing_are_told(root, capsys):
     (root / "images/c.png").symlink_to(root / "gone.png")
     prepared(own(root))
@@ -340,6 +347,7 @@ def test_links_to_nothing_are_told(root, capsys):
 
 
 @pytest.mark.parametrize("suffix", [".HEIC", ".avif", ".cr2", ".pdf", ".gif", ".jfif"])
+@pytest.mark.hostile("own images, masks and lists")
 def test_pictures_of_other_kinds_are_told(root, capsys, suffix):
     (root / f"images/c{suffix}").write_bytes(b"?")
     (root / f"images/a{suffix}").write_bytes(b"the same photo as a.png")
@@ -402,6 +410,7 @@ def test_lists_come_as_windows_writes_them(root, encoding, newline):
         (b"images\\a.png masks\\a.png\n", "does not exist; write / instead of"),
     ],
 )
+@pytest.mark.hostile("own images, masks and lists")
 def test_lists_that_cannot_be_read_say_why(root, content, message):
     (root / "train.txt").write_bytes(content)
     with pytest.raises(UserError, match=message):

@@ -269,6 +269,7 @@ def test_counting_reads_and_writes_no_file(raw, read):
 
 
 @pytest.mark.parametrize("part", ["images", "masks"])
+@pytest.mark.hostile("own images, masks and lists")
 def test_a_file_that_cannot_be_read_is_named_in_a_line(raw, monkeypatch, part):
     refused = raw.path("train", "b", part)
 
@@ -284,6 +285,7 @@ def test_a_file_that_cannot_be_read_is_named_in_a_line(raw, monkeypatch, part):
     assert not raw.record.exists(), "no half of a look is remembered"
 
 
+@pytest.mark.hostile("own images, masks and lists")
 def test_a_file_that_goes_while_files_are_looked_at_is_named_in_a_line(raw):
     gone = raw.path("train", "zz")
     with pytest.raises(UserError) as error:
@@ -292,6 +294,7 @@ def test_a_file_that_goes_while_files_are_looked_at_is_named_in_a_line(raw):
 
 
 @pytest.mark.parametrize("content", ["", "{", "null", '{"files": {}}'])
+@pytest.mark.hostile("own images, masks and lists")
 def test_damaged_memories_are_made_anew(raw, read, content):
     first = raw.look()
     for record in (raw.record, raw.digests):

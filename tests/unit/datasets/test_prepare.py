@@ -251,6 +251,7 @@ def test_colour_masks_map_like_a_dictionary(tmp_path_factory, data):
 
 
 @pytest.mark.parametrize("form", ["palette", "16 bit", "grey as RGB", "npy"])
+@pytest.mark.hostile("own images, masks and lists")
 def test_masks_come_in_several_forms(root, tmp_path, form):
     path = root / "train/masks/a.png"
     raw = read(path)
@@ -363,6 +364,7 @@ def spoil_folder(root):
         (spoil_folder, r"folder of masks .*test/masks does not exist"),
     ],
 )
+@pytest.mark.hostile("own images, masks and lists")
 def test_mistakes_in_the_raw_data_are_one_line(root, tmp_path, spoil, message):
     spoil(root)
     with pytest.raises(UserError, match=message) as caught:
@@ -391,6 +393,7 @@ def test_unlisted_values_may_be_ignored(root, tmp_path):
         ("\n", "the train split has no images"),
     ],
 )
+@pytest.mark.hostile("own images, masks and lists")
 def test_mistakes_in_a_list_are_one_line(root, line, message):
     (root / "train.txt").write_text(line)
     with pytest.raises(UserError, match=message) as caught:
@@ -418,6 +421,7 @@ def test_mistakes_in_a_list_are_one_line(root, line, message):
         ({"sizes": (32, 32)}, "sizes"),
     ],
 )
+@pytest.mark.hostile("settings and paths")
 def test_settings_that_contradict_themselves_are_refused(changes, message):
     with pytest.raises(ValidationError, match=message):
         folder_settings(Path("anywhere"), **changes)

@@ -42,6 +42,7 @@ def test_sealed_rounds(study):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"rounds": 2}', "\0\0\0"])
+@pytest.mark.hostile("files of cache and results")
 def test_a_broken_seal_seals_nothing(study, text):
     run = study.runs()[0]
     folder = finish(study, run)

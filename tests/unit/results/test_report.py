@@ -155,6 +155,7 @@ def test_a_chapter_says_what_it_lacks(study, drawn, tmp_path):
     assert shown == len(make_pages(study, 3))
 
 
+@pytest.mark.hostile("names that leave the house")
 def test_names_are_escaped(drawn, tmp_path):
     study = write_study(tmp_path)
     for folder in study:

@@ -30,6 +30,7 @@ def test_files_of_the_past_are_fine(folders, tmp_path):
     ("seconds", "span"), [(100, "100 seconds"), (3000, "50 minutes"), (2 * 86400 + 60, "2 days"), (2e9, "23148 days")]
 )
 @pytest.mark.parametrize("name", ["results/runs/a.csv", "cache/deep/er/manifest.json"])
+@pytest.mark.hostile("settings and paths")
 def test_a_file_of_the_future_is_named_and_the_remedy_works(folders, tmp_path, name, seconds, span):
     os.utime(tmp_path / name, (time.time() + seconds + 0.4,) * 2)
     line = of_the_future(*folders)

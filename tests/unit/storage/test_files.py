@@ -48,6 +48,7 @@ FORMULAS = [
 ORDINARY = ["a", "'tis", "'", "", "a=b", "-0.5", "-1e-05", "+3", "-inf", "'3", " =1", "dü", "''"]
 
 
+@pytest.mark.hostile("names that leave the house")
 def test_no_cell_is_a_formula_and_every_cell_is_read_back(tmp_path):
     columns, rows = ("=a", "b"), [[cell, f"{cell}x"] for cell in FORMULAS + ORDINARY]
     write_csv(tmp_path / "table.csv", columns, rows)
@@ -65,6 +66,7 @@ def test_the_escape_is_undone(cell):
 
 
 @pytest.mark.parametrize("cell", FORMULAS[:6])
+@pytest.mark.hostile("names that leave the house")
 def test_files_older_than_the_escape_are_read_as_they_stand(tmp_path, cell):
     with open(tmp_path / "table.csv", "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([["name"], [cell]])

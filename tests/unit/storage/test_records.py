@@ -50,6 +50,7 @@ def test_a_record_of_which_a_byte_is_another_is_refused_or_says_the_same(record,
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"{}", b"\0" * 99, b"\xff", b'{"sha256": "0"}', b"1"])
+@pytest.mark.hostile("files of cache and results")
 def test_a_file_that_is_no_record_is_refused(tmp_path, content):
     (tmp_path / "demo.json").write_bytes(content)
     assert "is damaged" in mistake(tmp_path / "demo.json")
@@ -87,6 +88,7 @@ def test_files_are_compared_with_the_record_beside_them(step):
 
 
 @pytest.mark.parametrize("harm", ["changed", "empty", "gone"])
+@pytest.mark.hostile("files of cache and results")
 def test_a_file_that_is_not_what_its_record_says_is_named(step, harm):
     path = step / "labels.csv"
     path.unlink() if harm == "gone" else path.write_text({"changed": "labels.csw", "empty": ""}[harm])

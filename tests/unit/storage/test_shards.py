@@ -54,6 +54,7 @@ def test_one_shard_reads_its_images_by_their_place_in_the_split(folders):
         assert np.array_equal(shard.image("values", image), VALUES[image])
 
 
+@pytest.mark.hostile("files of cache and results")
 def test_an_incomplete_shard_is_refused(tmp_path, folders):
     write_index(tmp_path / "index.json", folders)
     (folders[0] / "values.npy").write_bytes(b"")
@@ -79,6 +80,7 @@ def test_an_index_reads_no_other_shards_than_those_that_it_was_made_of(tmp_path,
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"shards": []}'])
+@pytest.mark.hostile("files of cache and results")
 def test_a_damaged_index_is_refused(tmp_path, folders, content):
     write_index(tmp_path / "index.json", folders)
     (tmp_path / "index.json").write_text(content)
@@ -86,6 +88,7 @@ def test_a_damaged_index_is_refused(tmp_path, folders, content):
         Shards.open(tmp_path / "index.json")
 
 
+@pytest.mark.hostile("files of cache and results")
 def test_damage_is_told_when_it_is_read(tmp_path, folders):
     write_index(tmp_path / "index.json", folders)
     path = folders[0] / "values.npy"

@@ -353,6 +353,7 @@ def test_datasets_add_up(content):
         ({"features": {"ddpm": {"backbone": "absent", "blocks": [1]}}}, "no backbone folder absent"),
     ],
 )
+@pytest.mark.hostile("settings and paths")
 def test_mistakes_that_only_a_plan_sees(content, change, message):
     with pytest.raises(UserError, match=message):
         stages(content | change)

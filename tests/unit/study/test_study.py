@@ -223,6 +223,7 @@ def test_statistics_change_no_run(settings):
         ({"confidence": 1}, "confidence"),
     ],
 )
+@pytest.mark.hostile("settings and paths")
 def test_mistakes_in_statistics_are_named(settings, statistics, message):
     with pytest.raises(UserError, match=message) as caught:
         Study.read({**settings, "statistics": statistics})
@@ -375,6 +376,7 @@ FOLDER = {"kind": "folder", "root": "x", "train_list": "a", "test_list": "b"}
         ("candidates.kernel", "rfb", "study: candidates.kernel: Input should be 'rbf'"),
     ],
 )
+@pytest.mark.hostile("settings and paths")
 def test_a_mistake_is_one_line_that_says_where(content, place, value, message):
     put(content, place, value)
     with pytest.raises(UserError) as error:
@@ -423,6 +425,7 @@ def test_a_name_without_a_likeness_is_answered_by_each_known_one_once(content):
         "features.ddpm.backbone.architecture.channel_mult.0",
     ],
 )
+@pytest.mark.hostile("settings and paths")
 def test_settings_are_finite(content, place, value):
     content |= {"methods": {"edald": {}}, "pretraining": {"mine": {**PRETRAINING}}}
     content["features"]["ddpm"]["backbone"] = {"checkpoint": "x.pt", "architecture": {"channel_mult": {}}}
@@ -501,6 +504,7 @@ def with_paths(content: dict, place: str, value: object) -> dict:
         (None, "valid string|give a diffusers folder|^works$"),
     ],
 )
+@pytest.mark.hostile("settings and paths")
 def test_a_path_that_no_file_has_is_one_line(content, place, value, message):
     if value is None and ("mine." in place or place == "predict.images"):
         return  # no folder
@@ -511,6 +515,7 @@ def test_a_path_that_no_file_has_is_one_line(content, place, value, message):
 
 @pytest.mark.parametrize("place", PATHS)
 @pytest.mark.parametrize("value", ["data", "../data", "/data/a b", "dätä", "a/./b/", "日本", "-x", "a'b", "a#b"])
+@pytest.mark.hostile("settings and paths")
 def test_paths_of_any_name_are_taken(content, place, value):
     Study.read(with_paths(content, place, value))
 
@@ -533,6 +538,7 @@ def test_paths_of_any_name_are_taken(content, place, value):
         ("linked", "results/cache", "cache: 'results/cache' lies inside `results`"),
     ],
 )
+@pytest.mark.hostile("settings and paths")
 def test_results_and_cache_are_folders_apart(content, tmp_path, monkeypatch, results, cache, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
@@ -562,6 +568,7 @@ def whole_numbers() -> list[str]:
 
 @pytest.mark.parametrize("place", whole_numbers())
 @pytest.mark.parametrize("value", HUGE, ids=["1e9", "1e30", "1e4000", "-1e30", "float"])
+@pytest.mark.hostile("settings and paths")
 def test_numbers_that_nothing_has_are_one_line(content, place, value):
     pretraining = {**copy.deepcopy(PRETRAINING), "channels": [32], "attention": [0]}
     content |= {"methods": {"edald": {"candidates": {}}}, "pretraining": {"mine": pretraining}}
@@ -587,6 +594,7 @@ def test_numbers_that_nothing_has_are_one_line(content, place, value):
 
 @pytest.mark.parametrize("place", ["datasets", "features", "methods", "pretraining"])
 @pytest.mark.parametrize("name", ["n" * 101, "n" * 300, "", "a\n", "a\0", "ä", "..", "a/b", "{a}", "\ud800", 3, None])
+@pytest.mark.hostile("settings and paths")
 def test_names_that_are_no_part_of_a_path_are_one_line(content, place, name):
     entry = {"pretraining": PRETRAINING, "methods": {"score": "margin"}}.get(place) or next(
         iter(content[place].values())
@@ -612,6 +620,7 @@ VALUES = st.recursive(
 
 @settings_of_hypothesis(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.data())
+@pytest.mark.hostile("settings and paths")
 def test_a_study_is_read_or_refused_in_one_line(settings, data):
     content = copy.deepcopy(settings)
     for _ in range(data.draw(st.integers(1, 3))):
@@ -639,6 +648,7 @@ def test_a_study_is_read_or_refused_in_one_line(settings, data):
         ('{"a": 1,\n"a": 2}', "line 2: `a` is given already in line 1"),
     ],
 )
+@pytest.mark.hostile("settings and paths")
 def test_a_key_that_is_given_twice_is_one_line(tmp_path, text, message):
     (tmp_path / "study.yaml").write_text(text)
     with pytest.raises(UserError, match=re.escape(message)):
@@ -665,6 +675,7 @@ def test_all_mistakes_are_told_at_once(content):
 
 
 @pytest.mark.parametrize("content", [None, [], "text", {}])
+@pytest.mark.hostile("settings and paths")
 def test_files_that_hold_no_study(content):
     with pytest.raises(UserError, match=r"^study: "):
         Study.read(content)
@@ -747,6 +758,7 @@ def test_a_method_may_have_a_head_of_its_own(content):
 
 @pytest.mark.parametrize(("head", "used"), [(MLP, {"dropout": 0.2, "samples": 5}), ({}, {"samples": 5})])
 @pytest.mark.parametrize("score", ["bald", "ebald", "power_bald", "balentacq"])
+@pytest.mark.hostile("settings and paths")
 def test_scores_of_samples_need_a_head_and_no_draws(content, score, head, used):
     content["head"] = head
     study = Study.read(content | {"methods": {score: None}})
@@ -762,6 +774,7 @@ def test_scores_of_samples_need_a_head_and_no_draws(content, score, head, used):
 
 
 @pytest.mark.parametrize(("score", "head"), [("uherding", True), ("k_center", False), ("typiclust", False)])
+@pytest.mark.hostile("settings and paths")
 def test_selections_that_are_no_scores(content, score, head):
     study = Study.read(content | {"methods": {score: None}})
     assert study.needs_lists(score) and study.needs_head(score) == head

@@ -462,6 +462,7 @@ MISTAKES = {
     ("name", "spoil", "message"),
     [(name, *mistake) for name, (_, _, mistakes) in MISTAKES.items() for mistake in mistakes],
 )
+@pytest.mark.hostile("published data sets")
 def test_mistakes_are_one_line(request, tmp_path, name, spoil, message):
     root, _ = request.getfixturevalue(name)
     kind, more, _ = MISTAKES[name]

@@ -132,6 +132,7 @@ def test_checkpoint_of_another_training(tmp_path):
         pretrain(stripes(), settings(), tmp_path, checkpoint=tmp_path / "state", progress=False)
 
 
+@pytest.mark.hostile("checkpoints and backbones")
 def test_bad_input(tmp_path):
     with pytest.raises(UserError, match="no training images"):
         pretrain(stripes()[:0], settings(), tmp_path, progress=False)
@@ -160,6 +161,7 @@ def test_schedules():
         (dict(epochs=3), "epochs"),
     ],
 )
+@pytest.mark.hostile("checkpoints and backbones")
 def test_settings_that_do_not_fit(changes, message):
     with pytest.raises(ValidationError, match=message):
         settings(**changes)

@@ -202,6 +202,7 @@ def test_geometry_needs_neither_torch_nor_diffusers(plain):
         (dict(size=(16, 17)), "16x17.*divisible by 2"),
     ],
 )
+@pytest.mark.hostile("checkpoints and backbones")
 def test_requests_that_the_network_cannot_meet(plain, change, message):
     asked = dict(timesteps=[50], blocks=[0], size=SIZE) | change
     size = asked.pop("size")
@@ -275,6 +276,7 @@ PARTS = {"unet": ["diffusers", "UNet2DModel"], "scheduler": ["diffusers", "DDIMS
     ("part", "kind"),
     [("vqvae", "VQModel"), ("vae", "AutoencoderKL"), ("text_encoder", "CLIPText"), ("mel", "Mel")],
 )
+@pytest.mark.hostile("checkpoints and backbones")
 def test_pipelines_with_more_than_a_network_of_pixels_are_refused(plain, part, kind, where):
     if where != "folder":
         (plain / "model_index.json").write_text(json.dumps(PARTS | {part: ["diffusers", kind], "_class_name": "X"}))
@@ -341,6 +343,7 @@ def test_a_manifest_tells_which_weights_a_backbone_has(plain, tmp_path):
 
 
 @pytest.mark.parametrize("harm", ["other weights", "another file", "no file"])
+@pytest.mark.hostile("checkpoints and backbones")
 def test_a_backbone_that_changed_is_refused(plain, tmp_path, harm):
     path = tmp_path / "manifest.json"
     write_record(path, manifest.manifest(plain))

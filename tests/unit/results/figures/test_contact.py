@@ -56,6 +56,7 @@ def test_masks_lie_over_their_images(own):
     assert overlay[10, 10].argmax() == 1 and overlay[10, -10].argmax() == 2
 
 
+@pytest.mark.hostile("own images, masks and lists")
 def test_an_image_that_cannot_be_read_is_shown_by_its_mistake(own, tmp_path):
     (tmp_path / "images/0.png").write_bytes(b"?")
     first, second, *_ = Sheet.read("mine", own).shown["train"]

@@ -46,6 +46,7 @@ def test_prediction_is_drawn_in_class_colours_pixel_by_pixel(study, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "incomplete"])
+@pytest.mark.hostile("files of cache and results")
 def test_broken_thumbnails_are_named(study, tmp_path, damage):
     path = study[0] / "thumbnails.npz"
     if damage == "missing":

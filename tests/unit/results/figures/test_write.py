@@ -32,6 +32,7 @@ def test_same_files_and_bytes_whatever_the_users_settings(study, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["$x_{$", "$\\frac$ <svg onload=1>"])
+@pytest.mark.hostile("names that leave the house")
 def test_names_are_shown_as_they_are(study, tmp_path, name):
     folder = tmp_path / "run"
     shutil.copytree(study[0], folder)

@@ -63,10 +63,12 @@ def test_latex_has_a_booktabs_table_for_each_section():
         (literal("3*4 and 5*6") + " *x*", r"3*4 and 5*6 \emph{x}"),
     ],
 )
+@pytest.mark.hostile("names that leave the house")
 def test_special_characters_are_escaped(text, code):
     assert latex_text(text) == code
 
 
+@pytest.mark.hostile("names that leave the house")
 def test_names_of_classes_are_no_markup():
     rows = [["toy", "ddpm", "3", "edald", name, cell] for name, cell in (("a|b", "1"), ("*c*", "2"), ("d_e", "3"))]
     table = pd.DataFrame(rows, columns=["dataset", "features", "budget", "method", "class", "pixels"])

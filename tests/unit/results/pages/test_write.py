@@ -84,6 +84,7 @@ def broken(study: list[Path], name: str, old: str, new: str) -> list[Path]:
         ("round-1/labels.csv", "3,1", ",1"),
     ],
 )
+@pytest.mark.hostile("files of cache and results")
 def test_a_malformed_file_is_named(study, tmp_path, name, old, new):
     with pytest.raises(UserError) as caught:
         write_tables(broken(study, name, old, new), 3, tmp_path / "tables", METHODS)
@@ -92,6 +93,7 @@ def test_a_malformed_file_is_named(study, tmp_path, name, old, new):
 
 
 @pytest.mark.parametrize("name", ["run.json", "metrics.csv", "round-2/labels.csv"])
+@pytest.mark.hostile("files of cache and results")
 def test_a_missing_file_is_named(study, tmp_path, name):
     (study[0] / name).unlink()
     with pytest.raises(UserError, match="is missing") as caught:

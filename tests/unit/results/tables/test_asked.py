@@ -199,6 +199,7 @@ def test_runs_of_an_older_version_kept_no_scores(tmp_path):
     ("name", "old", "new"),
     [("scores.csv", "pool", "pool,pool"), ("scores.csv", "q50", "q5O"), ("correlations.csv", "-1.0", "minus one")],
 )
+@pytest.mark.hostile("files of cache and results")
 def test_a_malformed_file_is_named(ranked, name, old, new):
     path = ranked[0] / "round-1" / name
     path.write_text(path.read_text().replace(old, new))

@@ -220,6 +220,7 @@ def ask_device(content, root):
         (ask_device, ("device", "gpu"), "'gpu' is not available here", "`device: auto`"),
     ],
 )
+@pytest.mark.hostile("own images, masks and lists")
 def test_what_is_wrong_is_named_with_its_mend(content, spoil, place, detail, mend):
     spoil(content, Path(content["datasets"]["mine"]["root"]))
     checks = wrong(content)

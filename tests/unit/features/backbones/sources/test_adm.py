@@ -198,6 +198,7 @@ def test_dropout_of_the_training_is_off(state_dict):
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.hostile("checkpoints and backbones")
 def test_prefixes_of_wrappers_are_stripped(state_dict, prefix):
     wrapped = {prefix + name: tensor for name, tensor in state_dict.items()}
     found, expected = (adm.convert_adm(each, SMALL).state_dict() for each in (wrapped, state_dict))
@@ -205,6 +206,7 @@ def test_prefixes_of_wrappers_are_stripped(state_dict, prefix):
 
 
 @pytest.mark.parametrize("more", ["model_ema.decay", "time_embed.0.weight", "module2.x"])
+@pytest.mark.hostile("checkpoints and backbones")
 def test_prefixes_that_some_names_lack_are_not_stripped(state_dict, more):
     wrapped = {f"model.{name}": tensor for name, tensor in state_dict.items()} | {more: torch.zeros(1)}
     with pytest.raises(UserError, match=r"has unknown model\.time_embed.0.weight"):
@@ -265,6 +267,7 @@ def test_options_as_on_the_command_line():
         ({"noise_schedule": "sqrt"}, "architecture: noise_schedule: Input should be 'linear' or 'cosine'"),
     ],
 )
+@pytest.mark.hostile("checkpoints and backbones")
 def test_options_that_are_refused(options, message):
     with pytest.raises(UserError) as error:
         adm.convert_adm({}, options if isinstance(options, str) else SMALL | options)
@@ -310,6 +313,7 @@ def test_every_tensor_is_used_exactly_once(state_dict):
         adm.convert_adm(state_dict | {"out.2.scale": torch.ones(1)}, SMALL)
 
 
+@pytest.mark.hostile("checkpoints and backbones")
 def test_state_dicts_of_other_networks(state_dict):
     with pytest.raises(UserError, match="It is class-conditional; give the checkpoint of an unconditional network"):
         adm.convert_adm(state_dict | {"label_emb.weight": torch.zeros(10, 128)}, SMALL)
@@ -355,6 +359,7 @@ class Harmful:
 
 
 @pytest.mark.parametrize("old", [False, True])
+@pytest.mark.hostile("checkpoints and backbones")
 def test_pickles_that_are_not_tensors_are_not_loaded(tmp_path, old):
     harm = Harmful(str(tmp_path / "harm"))
     torch.save({"x": harm}, tmp_path / "bad.pt", _use_new_zipfile_serialization=not old)
@@ -370,6 +375,7 @@ def test_pickles_that_are_not_tensors_are_not_loaded(tmp_path, old):
 
 @pytest.mark.parametrize("name", ["small.pt", "small.safetensors", "old.pt"])
 @pytest.mark.parametrize("keep", [0, 1, 1000, 0.5, 0.999])
+@pytest.mark.hostile("checkpoints and backbones")
 def test_truncated_files(state_dict, tmp_path, name, keep):
     path = tmp_path / name
     if name == "old.pt":
@@ -383,6 +389,7 @@ def test_truncated_files(state_dict, tmp_path, name, keep):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.hostile("checkpoints and backbones")
 def test_files_that_hold_something_else(state_dict, tmp_path):
     torch.save([torch.zeros(2)], tmp_path / "list.pt")
     with pytest.raises(UserError, match="holds a list rather than tensors by name"):

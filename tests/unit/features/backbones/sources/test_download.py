@@ -62,6 +62,7 @@ VERSIONS = [
 
 @pytest.mark.parametrize("ranges", [True, False])
 @pytest.mark.parametrize("headers", VERSIONS)
+@pytest.mark.hostile("downloads")
 def test_a_download_that_broke_off_goes_on(server, tmp_path, headers, ranges):
     path = tmp_path / "file.pt"
     server.headers, server.ranges = headers, ranges
@@ -89,6 +90,7 @@ def test_a_part_that_is_whole_is_taken(server, tmp_path):
         ({"ETag": '"a"'}, {"Last-Modified": "Thu, 22 Oct 2015 07:28:00 GMT"}),
     ],
 )
+@pytest.mark.hostile("downloads")
 def test_a_file_that_changed_is_received_from_its_beginning(server, tmp_path, before, after, heeds):
     server.headers, server.heeds = before, heeds
     broken_off(server, tmp_path / "file.pt")
@@ -100,6 +102,7 @@ def test_a_file_that_changed_is_received_from_its_beginning(server, tmp_path, be
 @pytest.mark.parametrize(
     "content", [OTHER[:-1], OTHER + b"more", OTHER[:1_000]], ids=["shorter", "longer", "ends before"]
 )
+@pytest.mark.hostile("downloads")
 def test_a_file_of_another_length_is_received_from_its_beginning(server, tmp_path, content):
     broken_off(server, tmp_path / "file.pt")
     server.content = content
@@ -108,6 +111,7 @@ def test_a_file_of_another_length_is_received_from_its_beginning(server, tmp_pat
 
 
 @pytest.mark.parametrize("left", ["no record", "damaged", "of another address", "too long"])
+@pytest.mark.hostile("downloads")
 def test_parts_of_nobody_knows_what_are_thrown_away(server, tmp_path, left):
     path, beside = tmp_path / "file.pt", tmp_path / "file.pt.part.json"
     broken_off(server, path)
@@ -127,6 +131,7 @@ def test_parts_of_nobody_knows_what_are_thrown_away(server, tmp_path, left):
     "told",
     ["bytes 0-5119999/5120000", "bytes 2999999-5119999/5120000", "bytes 3000000-5119999/*", "bytes */5120000", "", "x"],
 )
+@pytest.mark.hostile("downloads")
 def test_a_range_that_was_not_asked_for_is_not_believed(server, tmp_path, told):
     broken_off(server, tmp_path / "file.pt")
     server.headers = {"Content-Range": told}
@@ -181,12 +186,14 @@ OK = b"HTTP/1.1 200 OK\r\n"
         (b"HTTP/1.1 302 Found\r\n\r\n", "302"),
     ],
 )
+@pytest.mark.hostile("downloads")
 def test_an_answer_that_is_no_file_is_one_line(server, tmp_path, answer, problem):
     server.answers = raw(answer)
     assert problem in refusal(server, tmp_path / "file.pt")
 
 
 @pytest.mark.parametrize("head", [OK + b"\r\n", OK + b"Transfer-Encoding: chunked\r\n\r\n"], ids=["plain", "chunked"])
+@pytest.mark.hostile("downloads")
 def test_a_stream_without_end_stops_at_the_size(server, tmp_path, head):
     block = b"x" * 65536
     server.answers = raw(head, b"10000\r\n" + block + b"\r\n" if b"chunked" in head else block)
@@ -195,11 +202,13 @@ def test_a_stream_without_end_stops_at_the_size(server, tmp_path, head):
 
 
 @pytest.mark.parametrize("body", [b"5\r\nab", b"banana\r\nab", b"2\r\nab\r\n0\r\n\r\n"])
+@pytest.mark.hostile("downloads")
 def test_chunks_that_break_off_or_are_none(server, tmp_path, body):
     server.answers = raw(OK + b"Transfer-Encoding: chunked\r\n\r\n" + body)
     assert "run the same command again to go on" in refusal(server, tmp_path / "file.pt", size=10)
 
 
+@pytest.mark.hostile("downloads")
 def test_sizes_are_checked(server, tmp_path):
     path = tmp_path / "file.pt"
     assert f"{server.url} has {len(CONTENT)} bytes rather than 7; correct `url`" in refusal(server, path, size=7)
@@ -224,6 +233,7 @@ def test_a_file_whose_length_the_study_alone_tells(server, tmp_path):
         ("http://[::1/", "IPv6"),
     ],
 )
+@pytest.mark.hostile("downloads")
 def test_addresses_that_do_not_lead_to_the_file(server, tmp_path, url, problem):
     with pytest.raises(UserError, match=rf"cannot download .*({problem}).* put the file at"):
         download(url.format(server.url), tmp_path / "file.pt")

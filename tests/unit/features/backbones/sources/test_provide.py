@@ -62,6 +62,7 @@ def test_a_checkpoint_becomes_a_backbone(checkpoint, tmp_path):
         manifest.open_manifest(tmp_path / "made.json")
 
 
+@pytest.mark.hostile("checkpoints and backbones")
 def test_checkpoints_that_are_not_what_they_should_be(checkpoint, tmp_path):
     size = checkpoint.stat().st_size
     for asked, message in [
@@ -201,6 +202,7 @@ def content(settings):
         (3, "backbone: give a diffusers folder, or a mapping with `checkpoint`, `diffusers` or `pretrain`"),
     ],
 )
+@pytest.mark.hostile("checkpoints and backbones")
 def test_mistakes_in_a_study(content, backbone, message):
     content["features"]["ddpm"]["backbone"] = backbone
     with pytest.raises(UserError) as error:
