@@ -37,7 +37,7 @@ class Tried:
 
     def table(self) -> str:
         """Return the table in Markdown."""
-        rows = [(*about, count) for about, count in self.counts.items()]
+        rows = [(*about, count) for about, count in sorted(self.counts.items(), key=lambda each: each[0][0])]
         return pd.DataFrame(rows, columns=["input", "what happens", "tried"]).to_markdown(index=False)
 
 

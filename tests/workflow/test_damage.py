@@ -51,13 +51,9 @@ def kinds_of(files: list[Path], folder: Path) -> dict[str, list[Path]]:
     kinds: dict[str, list[Path]] = {}
     for path in files:
         kind = ADDRESS.sub("", path.relative_to(folder).with_suffix("").as_posix()) + path.suffix
-        for names in (
-            r"\b(street|ddpm|edald|budget-4|seed-0|train|test)\b",
-            r"(?<=tables/)\w+(?=\.[cmt])",
-            r"\w+(?=\.npy)",
-        ):
+        for names in (r"\b(street|ddpm|edald|budget-4|seed-0|train|test)\b", r"(?<=tables/)\w+(?=\.[cmt])"):
             kind = re.sub(names, "*", kind)
-        kind = re.sub(r"\d+(-\d+)*", "N", re.sub(r"\*[\w-]*\.(png|svg)|\w+\.(png|svg)", "*.png", kind))
+        kind = re.sub(r"\d+(-\d+)*", "N", re.sub(r"[\w*-]+\.(npy|png|svg)", r"*.\1", kind))
         kinds.setdefault(re.sub(r"(\*/)+", "*/", kind), []).append(path)
     return kinds
 
