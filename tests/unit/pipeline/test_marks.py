@@ -1,6 +1,7 @@
 """Marks: what other settings made is made anew, from the round on that they say."""
 
 import os
+import shutil
 from pathlib import Path
 
 from pixelherd.pipeline import marks
@@ -47,9 +48,22 @@ def test_rounds_of_nobody_knows_what_are_made_anew(study, tmp_path):
     assert marked() == 0
     marks.note_begun(study, begun)
     marks.mark_of(study, run, tmp_path / "marks").unlink()
-    assert marked() is None, "begun of the same"
+    assert marked() == 0, "some rounds may be of today, and some are not"
+    shutil.rmtree(folder)
+    marks.mark_of(study, run, tmp_path / "marks").unlink()
+    marks.note_begun(study, begun)
+    write_text(folder / "round-0" / "queries.csv", "of this study")
+    assert marked() is None
     (folder / "begun.json").write_text("{")
     assert marked() == 0
+
+
+def test_a_run_without_its_seal_is_known_by_its_note(study, tmp_path):
+    run = study.runs()[0]
+    (finish(study, run, address=ADDRESS) / "run.json").unlink()
+    for address, first in ((ADDRESS, None), ("b" * 12, 0)):
+        marks.mark_outdated(study, pending_runs(study), SOURCE, {run: address}, tmp_path / "marks")
+        assert marks.first_round_again(study, run, tmp_path / "marks") == first
 
 
 def test_a_call_that_makes_nothing_takes_back_its_marks(study, tmp_path):

@@ -158,7 +158,7 @@ MAPS = MADE_OF_MAPS | {"test maps", "test index"}
 TRAINED = {"pretrained", "own backbone"}
 MADE_OF_LISTS = {"union", "draws", "draws index"}
 LISTS = {"lists"} | MADE_OF_LISTS
-SHARDS = {each for each in MAPS if each != "pictures"}
+SHARDS = MAPS - {"pictures", "run"}
 
 CHANGES = {
     # settings of datasets

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixelherd.errors import say
-from pixelherd.pipeline.seals import read_seal
+from pixelherd.pipeline.seals import note_made_of, read_seal
 from pixelherd.storage.files import hash_of, write_bytes, write_json
-from pixelherd.storage.records import found_in, is_sound, read_record, write_record
+from pixelherd.storage.records import found_in, is_sound, read_record
 from pixelherd.study import stages
 from pixelherd.study.paths import BEGUN, SEAL
 from pixelherd.study.run import Run
@@ -38,10 +38,10 @@ def note_begun(study: "Study", begun: Mapping[Run, str]) -> None:
         begun: by pending run the address of all that it is made of.
     """
     for run, address in begun.items():
-        note = study.paths.run_folder(run) / BEGUN
-        first = not is_sound(note, run.path)
-        if first or read_record(note, run.path)["address"] != address:
-            write_record(note, {"run": run.path, "address": address if first else SEVERAL}, run.path)
+        folder = study.paths.run_folder(run)
+        note, is_new = folder / BEGUN, not any(folder.glob("round-*"))
+        if is_new or not is_sound(note, run.path) or read_record(note, run.path)["address"] != address:
+            note_made_of(folder, run, address if is_new else SEVERAL)
 
 
 def mark_outdated(

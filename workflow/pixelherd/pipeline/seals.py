@@ -16,6 +16,7 @@ from pixelherd.storage.records import (
     check_digests,
     found_in,
     is_own_digest,
+    write_record,
 )
 from pixelherd.study.paths import BEGUN, HEAD, METRICS, SEAL, THUMBNAILS
 from pixelherd.study.run import Run
@@ -27,13 +28,15 @@ if TYPE_CHECKING:
 def seal(folder: Path, run: Run, settings: dict[str, Any], rounds: int, facts: dict[str, Any], source: str) -> None:
     """Seal a finished run: its settings with their hash, the hash of the source, and the digest of every file.
 
+    What it was made of stays noted beside it, for the day on which it gets more rounds.
+
     Args:
         folder: the run's folder; all its files of ``rounds`` rounds are there.
         run: which run it is.
         settings: :func:`pixelherd.study.stages.result` of the run.
         rounds: rounds that it holds.
-        facts: what else is asked of it: the ``address`` of what its rounds are made of, the digest of its backbone's
-            files, and what tables and figures need (classes, image size, image counts).
+        facts: what else is asked of it: the ``address`` of all that it is made of, the digest of its backbone's files,
+            and what tables and figures need (classes, image size, image counts).
         source: hash of the source that made it.
     """
     for number in range(rounds):
@@ -51,7 +54,13 @@ def seal(folder: Path, run: Run, settings: dict[str, Any], rounds: int, facts: d
         "files": {file.relative_to(folder).as_posix(): digest_of(file) for file in files},
     }
     write_json(folder / SEAL, content | {SEAL_DIGEST: hash_of(content)})
-    (folder / BEGUN).unlink(missing_ok=True)
+    if "address" in facts:
+        note_made_of(folder, run, facts["address"])
+
+
+def note_made_of(folder: Path, run: Run, address: str) -> None:
+    """Note beside the rounds of a run what they are made of: other settings may hold where it is copied."""
+    write_record(folder / BEGUN, {"run": run.path, "address": address}, run.path)
 
 
 def sealed_rounds(folder: Path, settings: dict[str, Any]) -> int:

@@ -13,7 +13,7 @@ from pixelherd.storage.files import digest_of
 from pixelherd.storage.records import check_digests, digests_in, read_record
 from pixelherd.storage.stores import MANIFEST, check, load_arrays, read_manifest
 from pixelherd.study.addresses import LENGTH
-from pixelherd.study.paths import KINDS, SEAL, Paths
+from pixelherd.study.paths import BEGUN, KINDS, SEAL, Paths
 from pixelherd.study.run import Run
 
 ENDS_IN_ADDRESS = re.compile(rf".*-([0-9a-f]{{{LENGTH}}})")
@@ -78,6 +78,10 @@ def changed_results(paths: Paths, runs: Collection[Run], *, everything: bool = F
     found = []
     for run in runs:
         found += _changes_of(paths.run_folder(run), everything)
+        with suppressed() as wrong:
+            if (note := paths.run_folder(run) / BEGUN).is_file():
+                read_record(note, run.path)
+        found += wrong
     for record in map(Path, (paths.tables_digests, paths.report_digests)):
         with suppressed() as wrong:
             for name in digests_in(record):

@@ -131,11 +131,12 @@ class Addresses:
         return address(lists=lists, listed=listed, of=settings, source=self._source("gather"))
 
     def run(self, run: Run) -> str:
-        """Return the address of what a run's rounds leave for each other in the cache."""
+        """Return the address of all that a run is made of, and of what its rounds leave for each other in the cache."""
         study, dataset, features = self._study, run.dataset, run.features
         result = stages.result(study, run) | {"dataset": self.dataset(dataset)}
         classes = stages.class_keys(study, dataset) if "oracle" in result else len(stages.class_names(study, dataset))
-        return address(of=result, classes=classes, maps=self.index("maps", dataset, features, "train"))
+        images, network = self._images(dataset, "train"), self.backbone(features)  # stored or not, in whatever shards
+        return address(of=result, classes=classes, images=images, backbone=network, source=self._source("extract"))
 
     def _images(self, dataset: str, split: str, shard: str | None = None) -> dict[str, Any]:
         """What prepared images depend on."""
