@@ -31,7 +31,7 @@ from pixelherd.storage import stores
 from pixelherd.storage.records import read_record
 from pixelherd.study.addresses import files_of_backbones
 
-MAPS = "maps.zarr"
+MAPS = f"{stores.DATA}/maps.zarr"
 
 Read = Callable[[Path], object]
 
@@ -69,9 +69,13 @@ def cases(work: Work) -> Iterator[tuple[str, list[Path], Read, Read]]:
         "draws": [path for pair, keys in work.listed_draws.items() for key in keys for path in work.draws(*pair, key)],
         "unions": dict.fromkeys(work.union(run) for run in study.runs() if study.needs_lists(run.method)),
     }
-    yield "native maps, Zarr", [path.parent / MAPS for path in everything if (path.parent / MAPS).is_dir()], *MAP_SIDES
+    yield (
+        "native maps, Zarr",
+        [(path.parent / MAPS) for path in everything if (path.parent / MAPS).is_dir()],
+        *MAP_SIDES,
+    )
     for name, of in arrays.items():
-        found = [file for path in existing(of) for file in sorted(path.parent.glob("*.npy"))]
+        found = [file for path in existing(of) for file in sorted(path.with_name(stores.DATA).glob("*.npy"))]
         yield f"{name}, .npy", found, *ARRAY_SIDES
     yield "manifests", everything, *MANIFEST_SIDES
 
@@ -103,7 +107,7 @@ def maps(path: Path) -> None:
 
 
 def maps_compared(path: Path) -> None:
-    image_by_image(stores.open_zarr(path.parent, path.name))
+    image_by_image(stores.open_zarr(path.parents[1], path.name))
 
 
 def image_by_image(group) -> None:
@@ -118,7 +122,7 @@ def array(path: Path) -> np.ndarray:
 
 
 def array_compared(path: Path) -> np.ndarray:
-    return np.array(stores.open_array(path.parent, path.stem))
+    return np.array(stores.open_array(path.parents[1], path.stem))
 
 
 def manifest(path: Path) -> bool:

@@ -75,7 +75,7 @@ def run(folder: Path, threads: int) -> int:
     subprocess.run(command, cwd=REPOSITORY, check=True)
 
     costs = read(folder / "results" / "costs" / "jobs")
-    maps = Path(work.maps("demo", "adm", "train")[0]).parent / "maps.zarr"
+    maps = Path(work.maps("demo", "adm", "train")[0]).parent / "data" / "maps.zarr"
     disk = sum(file.stat().st_size for file in maps.rglob("*") if file.is_file())
     memory = max(job["peak_memory_mb"] for job in costs) * 1_000_000
     listed = read_manifest(Path(lists).parent)["images"]

@@ -117,8 +117,8 @@ def cache(tmp_path_factory, settings) -> Cache:
     def fill(name: str, images: int, write) -> None:
         made[name] = [root / name / shard for shard in shards.ranges(images, study.images_per_job)]
         for folder in made[name]:
-            with writing(folder, {}):
-                write(folder, shards.images_of(folder.name))
+            with writing(folder, {}) as data:
+                write(data, shards.images_of(folder.name))
         shards.write_index(root / name / "index.json", made[name])
 
     for name in ("train", "test"):

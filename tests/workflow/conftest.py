@@ -70,6 +70,11 @@ class Workspace:
             name: content for name, content in found.items() if name != "run.json" and not name.startswith("costs/")
         }
 
+    def files_below(self, *names: str) -> list[Path]:
+        """All files of these folders of the workspace, sorted."""
+        found = (path for name in names for path in (self.folder / name).rglob("*"))
+        return sorted(path for path in found if path.is_file())
+
     def copy(self, folder: Path) -> "Workspace":
         """The same state elsewhere, file times kept."""
         shutil.copytree(self.folder, folder, symlinks=True)

@@ -42,8 +42,8 @@ def tiny(shared, raw_images, settings) -> tuple[Workspace, Workspace]:
 
 def files_of(study: Workspace) -> list[Path]:
     """What pixelherd has written and reads again; costs are told, and read by nobody."""
-    found = [path for part in ("cache", "results") for path in sorted((study.folder / part).rglob("*"))]
-    return [path for path in found if path.is_file() and "costs" not in path.parts and path.name != "lock"]
+    skipped = {"costs", "lock", ".snakemake_timestamp"}
+    return [path for path in study.files_below("cache", "results") if not {*path.parts} & skipped]
 
 
 def kinds_of(files: list[Path], folder: Path) -> dict[str, list[Path]]:

@@ -1,11 +1,13 @@
 """What reruns when: a tiny study, run for real, changed in every way that a user would."""
 
+import base64
 import json
 import os
 import random
 import shutil
 import subprocess
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -289,6 +291,19 @@ def test_neither_a_deleted_cache_nor_file_times_redo_a_sealed_run(finished, tmp_
     assert study.results() == before
 
 
+def test_a_rule_declares_all_that_its_jobs_write(finished):
+    """What Snakemake does not know of would be lost where nodes share no file system."""
+    records, declared = finished.folder / ".snakemake" / "metadata", set()
+    for path in filter(Path.is_file, records.rglob("*")):
+        name = "".join(part.removeprefix("@") for part in path.relative_to(records).parts)
+        declared.add(Path(base64.urlsafe_b64decode(name).decode()))
+    written = {path.relative_to(finished.folder) for path in finished.files_below("cache", "results")}
+    unknown = {path.as_posix() for path in written if not {path, *path.parents} & declared}
+    notes = {path for path in unknown if path.endswith("/begun.json") or path.startswith("results/costs/jobs/")}
+    assert len(written & declared) > 20, "Snakemake keeps its records elsewhere by now"
+    assert unknown - notes == {"cache/lock", "cache/digests.json", "cache/originals/street.json"}, "of the session"
+
+
 @pytest.mark.browser
 def test_the_report_opens_in_a_browser(finished, problems_of):
     path = finished.folder / "results" / "report.html"
@@ -348,7 +363,7 @@ def test_results_do_not_depend_on_stored_maps(finished, tmp_path):
     features = {"ddpm": {**finished.settings["features"]["ddpm"], "maps": "recompute"}}
     study = finished.empty(tmp_path, features=features)
     study.snakemake()
-    stored = [path.parent.name for path in (study.folder / "cache").rglob("maps.zarr")]
+    stored = [path.parents[1].name for path in (study.folder / "cache").rglob("maps.zarr")]
     assert [ADDRESS.sub("", name) for name in stored] == ["pictures"], "only the pictured images' draws are kept"
     assert study.results() == finished.results()
     costs = pd.read_csv(study.folder / "results" / "costs" / "costs.csv")
@@ -394,9 +409,10 @@ def test_a_study_trains_its_own_backbone(finished, tmp_path):
     study = finished.empty(tmp_path, features={"own": features}, **more)
     assert rules(study.ran("pretrain")) == {"prepare", "pretrained"}
     (backbone,) = (study.folder / "cache" / "pretrained").glob("small-*")
-    assert (backbone / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert (backbone / "data" / "loss.png").read_bytes().startswith(b"\x89PNG")
     ran = study.ran(FINAL)
     assert not rules(ran) & {"prepare", "pretrained"}
+    study.snakemake("verify")
     assert pd.read_csv(study.folder / "results" / "tables" / "final.csv")["features"].unique().tolist() == ["own"]
 
 

@@ -2,7 +2,7 @@ rule pretrained:
     input:
         dataset=of(shared.pretraining),
     output:
-        PATHS.pretrained,
+        store(PATHS.pretrained),
     log:
         "logs/pretrained/{name}-{address}.log",
     conda:
@@ -26,6 +26,7 @@ rule backbone:
         of(shared.backbone),
     output:
         PATHS.backbone,
+        directory(PATHS.backbone_folder),  # of what is converted or fetched
     log:
         "logs/backbone/{features}-{address}.log",
     conda:

@@ -15,6 +15,7 @@ from pixelherd.pipeline.inputs.work import Work, none_of, one_of
 from pixelherd.pipeline.session import Session
 from pixelherd.results.registry import TABLES as TABLE_NAMES
 from pixelherd.storage.files import hash_of
+from pixelherd.storage.stores import DATA
 from pixelherd.study import stages
 from pixelherd.study.checks import no_key_twice
 from pixelherd.study.run import Run, round_of
@@ -85,6 +86,11 @@ def of(function, subject=WORK):
         return found.model_dump(mode="json", exclude_none=True) if isinstance(found, BaseModel) else found
 
     return called
+
+
+def store(manifest):
+    """What a rule writes of a store: its manifest, and the folder of all else."""
+    return [manifest, directory(str(Path(manifest).with_name(DATA)))]
 
 
 def of_finished(*files):

@@ -1,6 +1,6 @@
 rule prepare:
     output:
-        PATHS.dataset,
+        store(PATHS.dataset),
     log:
         "logs/prepare/{dataset}-{address}.log",
     conda:
@@ -19,7 +19,7 @@ rule prepare:
 
 rule original_labels:
     output:
-        PATHS.original_labels,
+        store(PATHS.original_labels),
     log:
         "logs/original_labels/{dataset}-{address}.log",
     conda:

@@ -2,7 +2,7 @@ rule extract:
     input:
         unpack(of(shared.extract)),
     output:
-        PATHS.maps,
+        store(PATHS.maps),
     log:
         "logs/extract/{dataset}/{features}/{split}-{shard}.log",
     conda:
@@ -45,7 +45,7 @@ rule extract_draws:
     input:
         unpack(of(shared.extract)),
     output:
-        PATHS.draw_maps,
+        store(PATHS.draw_maps),
     log:
         "logs/extract_draws/{dataset}/{features}/{shard}.log",
     conda:
@@ -69,7 +69,7 @@ rule picture:
     input:
         unpack(of(shared.extract)),
     output:
-        PATHS.pictures,
+        store(PATHS.pictures),
     log:
         "logs/picture/{dataset}/{features}-{address}.log",
     conda:

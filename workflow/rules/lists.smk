@@ -2,7 +2,7 @@ rule herd:
     input:
         unpack(of(shared.herd)),
     output:
-        PATHS.lists,
+        store(PATHS.lists),
     log:
         "logs/herd/{dataset}/{features}/seed-{key}/{shard}.log",
     conda:
@@ -26,7 +26,7 @@ rule perturb:
     input:
         unpack(of(shared.perturb)),
     output:
-        PATHS.draws,
+        store(PATHS.draws),
     log:
         "logs/perturb/{dataset}/{features}/seed-{key}/{shard}.log",
     conda:
@@ -69,7 +69,7 @@ rule gather:
     input:
         of(Work.lists),
     output:
-        PATHS.union,
+        store(PATHS.union),
     log:
         "logs/gather/{dataset}/{features}/seed-{key}-{listed}-{address}.log",
     conda:

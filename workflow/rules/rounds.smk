@@ -290,7 +290,6 @@ rule evaluate:
         identity=of(stages.identity, STUDY),
         weight=lambda w: STUDY.methods[asked(w, "run").method].weight,
         draws=of(results.pictured_draws),
-        confusions=of(Work.confusions),
         key=confusions_key,
         pictures=STUDY.pictures,
         runs_source=source_of_runs,

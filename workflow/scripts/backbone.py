@@ -9,13 +9,15 @@ with job(snakemake):
     from pixelherd.features.backbones.settings import read_source
     from pixelherd.features.backbones.sources.provide import provide
     from pixelherd.storage.records import write_record
+    from pixelherd.storage.stores import DATA
 
-    settings = snakemake.params.settings
+    settings, folder = snakemake.params.settings, Path(snakemake.output[1])
+    folder.mkdir(parents=True, exist_ok=True)
     if "path" in settings:
         found = manifest(settings["path"])
     elif "pretrain" in settings:
-        found = manifest(Path(snakemake.input[0]).parent)
+        found = manifest(Path(snakemake.input[0]).with_name(DATA))
     else:
         source = read_source(settings)
-        settings, found = source.identity(), provide(source, Path(snakemake.output[0]).with_suffix(""))
+        settings, found = source.identity(), provide(source, folder)
     write_record(snakemake.output[0], {"settings": settings, **found})

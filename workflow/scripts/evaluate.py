@@ -24,7 +24,7 @@ with job(snakemake) as meter:
             made_of = files.get(f"{name}_maps"), files.get(f"{name}_backbone")
             maps[name] = open_maps(*made_of, split.images, settings, params.device)
     if files.get("passes"):
-        counts = evaluation.added_up([evaluation.Tallies(path, params.key) for path in params.confusions], files.heads)
+        counts = evaluation.of_passes(files.passes, params.key, files.heads)
     else:
         truth, workers = dataset.truth(files.get("original_labels")), max(snakemake.threads // params.threads, 1)
         counts = evaluation.tally_run(heads, test, maps.get("test"), truth, len(classes), workers)

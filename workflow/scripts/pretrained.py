@@ -12,8 +12,9 @@ with job(snakemake):
     from pixelherd.features.backbones.settings import PretrainingSettings
     from pixelherd.storage.records import write_record
 
-    folder = Path(snakemake.output[0]).parent
+    folder = Path(snakemake.output[1])
     dataset = Dataset.open(Path(snakemake.input.dataset).parent)
     settings = PretrainingSettings(**snakemake.params.settings)
-    pretrain(dataset.train.images[:], settings, folder, device=resolve(snakemake.params.device))
-    write_record(snakemake.output[0], manifest(folder), folder.name)
+    device, checkpoint = resolve(snakemake.params.device), folder.with_name("checkpoint.pt")
+    pretrain(dataset.train.images[:], settings, folder, device=device, checkpoint=checkpoint)
+    write_record(snakemake.output[0], manifest(folder), folder.parent.name)

@@ -13,7 +13,7 @@ with job(snakemake) as meter:
     from pixelherd.features.settings import MapSettings
     from pixelherd.heads.evaluation import Tallies, tally
     from pixelherd.heads.network import load
-    from pixelherd.storage.records import read_record, write_record
+    from pixelherd.storage.records import read_record
     from pixelherd.storage.shards import images_of
 
     files, params = snakemake.input, snakemake.params
@@ -29,4 +29,4 @@ with job(snakemake) as meter:
             found = tally(heads, images, maps_of, truth, params.classes, progress=bar.update)
         kept.add(dict(zip(missing, found, strict=True)))
         meter.forwards = maps_of.forwards
-    write_record(snakemake.output[0], {"heads": len(wanted), "computed": len(missing)})
+    Tallies(snakemake.output[0], params.key).add({head: kept[head] for head in wanted})

@@ -11,5 +11,7 @@ with job(snakemake):
 
     runs, params = [Path(seal).parent for seal in snakemake.input], snakemake.params
     settings = TableSettings.model_validate(params.statistics)
-    with writing(Path(snakemake.output[0]).parent, {}) as folder:
+    with writing(Path(snakemake.output[0]).parent, {}, inside="") as folder:
+        for declared in map(Path, snakemake.output[1:]):
+            declared.mkdir()
         write_figures(runs, params.rounds, folder, params.methods, settings)

@@ -30,7 +30,7 @@ def test_what_nothing_uses_is_found_and_what_is_somebody_elses_is_left(tmp_path)
     found = upkeep.unused(cache, {used}, {RUN})
     pools, ranks = (cache / kind / step / f"round-1-{OLD}" for kind in ("pools", "ranks"))
     assert set(found) == {old, half, pools.with_suffix(".npz"), ranks, older}
-    assert found[old] == sum(path.stat().st_size for path in old.iterdir()) and found[half] == 0
+    assert found[old] == sum(path.stat().st_size for path in old.rglob("*.*")) and found[half] == 0
     upkeep.remove(found)
     assert upkeep.unused(cache, {used}, {RUN}) == {} and used.is_dir()
     assert (cache / "thesis.tex").exists() and (cache / "my" / "photo.png").exists()

@@ -37,7 +37,7 @@ def study(tmp_path_factory) -> list[Path]:
 @pytest.fixture(scope="module")
 def drawn(study, tmp_path_factory) -> Path:
     """The study's figures; copy them before changing anything."""
-    with writing(tmp_path_factory.mktemp("drawn") / "figures", {}) as folder:
+    with writing(tmp_path_factory.mktemp("drawn") / "figures", {}, inside="") as folder:
         write_figures(study, 3, folder, METHODS, SETTINGS)
     return folder
 
@@ -131,7 +131,7 @@ def test_how_to_read_a_figure_is_said_once(study, drawn):
 
 
 def test_what_cannot_be_made_is_said(study, tmp_path):
-    with writing(tmp_path / "figures", {}) as folder:
+    with writing(tmp_path / "figures", {}, inside="") as folder:
         write_figures(study[:1], 3, folder, METHODS)
     page = make_report(study[:1], 3, folder, TEMPLATE, CAPTIONS, METHODS)
     for reason in (
@@ -188,7 +188,7 @@ def wide_report(tmp_path) -> Path:
         head = ",".join([*head.split(",")[:5], *(f"iou_{number}" for number in range(40))])
         rows = [",".join([*row.split(",")[:5], *["0.5"] * 40]) for row in rows]
         (folder / "metrics.csv").write_text("\n".join([head, *rows]) + "\n")
-    with writing(tmp_path / "figures", {}):
+    with writing(tmp_path / "figures", {}, inside=""):
         pass
     path = tmp_path / "report.html"
     path.write_text(report(study, tmp_path / "figures"))

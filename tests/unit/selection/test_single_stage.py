@@ -34,7 +34,7 @@ def stored_draws(cache, network, tmp_path_factory):
     with writing(tmp_path_factory.mktemp("draw_maps") / "00000-00005", {"images": 6, "draws": 2}) as folder:
         computed = ComputedMaps(network, cache.dataset.train.images, cache.features)
         store_draws(folder, range(6), computed, 2, SIZE)
-    return StoredDraws(folder / "manifest.json")
+    return StoredDraws(folder.parent / "manifest.json")
 
 
 def dropout_head(cache):

@@ -29,7 +29,7 @@ def folders(tmp_path, request):
             array = create_array(folder, "values", (len(images_of(name)), 2, 3), "int32")
             array[:] = VALUES[images_of(name)]
             array.flush()
-        made.append(folder)
+        made.append(folder.parent)
     return made
 
 
@@ -57,7 +57,7 @@ def test_one_shard_reads_its_images_by_their_place_in_the_split(folders):
 @pytest.mark.hostile("files of cache and results")
 def test_an_incomplete_shard_is_refused(tmp_path, folders):
     write_index(tmp_path / "index.json", folders)
-    (folders[0] / "values.npy").write_bytes(b"")
+    (folders[0] / "data" / "values.npy").write_bytes(b"")
     for refused in (
         lambda: Shards.open(tmp_path / "index.json"),
         lambda: Shards.open(folders[0] / "manifest.json"),
@@ -70,7 +70,7 @@ def test_an_incomplete_shard_is_refused(tmp_path, folders):
 def test_an_index_reads_no_other_shards_than_those_that_it_was_made_of(tmp_path, folders):
     write_index(tmp_path / "index.json", folders)
     with writing(folders[-1], {}) as folder:
-        array = create_array(folder, "values", (len(images_of(folder.name)), 2, 3), "int32")
+        array = create_array(folder, "values", (len(images_of(folders[-1].name)), 2, 3), "int32")
         array.flush()
     with pytest.raises(UserError, match=rf"{folders[-1]} is not what .*index.json names; delete both and run again"):
         Shards.open(tmp_path / "index.json")
@@ -91,7 +91,7 @@ def test_a_damaged_index_is_refused(tmp_path, folders, content):
 @pytest.mark.hostile("files of cache and results")
 def test_damage_is_told_when_it_is_read(tmp_path, folders):
     write_index(tmp_path / "index.json", folders)
-    path = folders[0] / "values.npy"
+    path = folders[0] / "data" / "values.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"\x55")
     shards = Shards.open(tmp_path / "index.json")
     for read in (lambda: shards.image("values", 0), lambda: shards.all("values"), lambda: shards.lazily("values")[[0]]):

@@ -27,7 +27,7 @@ from pixelherd.storage.stores import (
 from unit.storage.harm import BYTES, files_below, flipped, swap, ways
 
 NAMES = ("00000-00001-aa", "00000-00001-ab")
-IMAGES = "arrays.zarr/train/images"
+IMAGES = "data/arrays.zarr/train/images"
 
 
 @pytest.fixture
@@ -39,13 +39,13 @@ def folder(tmp_path):
         array.flush()
         write_text(folder / "deep" / "er.txt", "text")
         facts["bandwidth"] = 0.5
-    return folder
+    return folder.parent
 
 
 def test_a_manifest_lists_every_file_with_the_facts(folder):
     manifest = read_manifest(folder)
     assert manifest["images"] == 2 and manifest["bandwidth"] == 0.5
-    assert set(manifest["files"]) == {"vectors.npy", "deep/er.txt"}
+    assert set(manifest["files"]) == {"data/vectors.npy", "data/deep/er.txt"}
     for name, recorded in manifest["files"].items():
         assert recorded == {"bytes": (folder / name).stat().st_size, "crc32c": checksum_of(folder / name)}
 
@@ -70,9 +70,9 @@ def test_a_job_that_fails_leaves_no_manifest(folder):
     assert not is_whole(folder)
     with pytest.raises(UserError, match="incomplete"):
         read_manifest(folder)
-    with writing(folder, {}):
-        write_text(folder / "new.txt", "whole")
-    assert set(read_manifest(folder)["files"]) == {"new.txt"}  # nothing of the attempts before
+    with writing(folder, {}) as data:
+        write_text(data / "new.txt", "whole")
+    assert set(read_manifest(folder)["files"]) == {"data/new.txt"}  # nothing of the attempts before
 
 
 def fill(folder, seed):
@@ -169,7 +169,7 @@ def test_files_of_equal_size_that_took_each_others_places_are_told(pair, content
 
 
 def test_stores_that_took_each_others_places_are_told(pair, contents):
-    for places in (pair, [folder / "arrays.zarr" for folder in pair], [folder / MANIFEST for folder in pair]):
+    for places in (pair, [folder / "data" / "arrays.zarr" for folder in pair], [folder / MANIFEST for folder in pair]):
         swap(*places)
         try:
             told = [check_told_or_the_same(folder, content) for folder, content in zip(pair, contents, strict=True)]
@@ -207,8 +207,8 @@ def test_an_array_is_read_for_its_checksum_once_and_again_when_it_changed(folder
     monkeypatch.setattr(stores, "checksum_of", lambda path: read.append(path) or checksum_of(path))
     for _ in range(3):
         open_array(folder, "vectors")
-    assert read == [folder / "vectors.npy"]
-    path = folder / "vectors.npy"
+    assert read == [folder / "data" / "vectors.npy"]
+    path = folder / "data" / "vectors.npy"
     path.write_bytes(flipped(path.read_bytes(), 0.99, 77))
     with pytest.raises(UserError, match="damaged"):
         open_array(folder, "vectors")

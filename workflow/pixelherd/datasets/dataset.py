@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixelherd.datasets.classes import ClassInfo
-from pixelherd.storage.stores import check, open_zarr, read_manifest
+from pixelherd.storage.stores import DATA, check, open_zarr, read_manifest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +37,7 @@ class OriginalLabels:
         import numpy as np
         from PIL import Image
 
-        name = f"{number:06}.png"
+        name = f"{DATA}/{number:06}.png"
         check(self.folder, name)
         with Image.open(self.folder / name) as image:
             return np.array(image)

@@ -30,6 +30,7 @@ from pixelherd.heads.metrics import (
 )
 from pixelherd.heads.network import Head, load, read_metadata
 from pixelherd.storage.files import digest_of, write_bytes, write_csv
+from pixelherd.storage.records import read_record
 
 BINS_OF = " bins"
 
@@ -99,6 +100,20 @@ def added_up(shards: Iterable[Tallies], heads: Sequence[str]) -> Tally:
         first, *others = (shard.of(head, digest) for shard in shards)
         found.append(sum(others, first))
     return Tally.stack(found)
+
+
+def of_passes(index: Path | str, key: str, heads: Sequence[str]) -> Tally:
+    """Return the counts of heads over all passes that an index names.
+
+    Args:
+        index: record of the passes' files.
+        key: of what all of them counted, as of :class:`Tallies`.
+        heads: files of the heads.
+
+    Raises:
+        UserError: a pass lacks a head.
+    """
+    return added_up([Tallies(path, key) for path in read_record(index)["files"]], heads)
 
 
 def load_heads(paths: Sequence[Path | str], identity: str, device: str = "cpu") -> list[Head]:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pixelherd.errors import UserError
+from pixelherd.features.backbones import manifest as backbones
 from pixelherd.pipeline import seals
 from pixelherd.storage.files import digest_of
 from pixelherd.storage.records import check_digests, digests_in, read_record
@@ -47,6 +48,7 @@ def stores(cache: Path) -> list[Path]:
             found.append(Path(folder))
             below.clear()
         else:
+            below[:] = [name for name in below if f"{name}.json" not in files]  # of a backbone
             found += [Path(folder) / name for name in files if name.endswith((".json", ".npz"))]
     return sorted(found)
 
@@ -132,14 +134,14 @@ def suppressed() -> Iterator[list[UserError]]:
 
 
 def _check_store(path: Path) -> None:
-    if path.is_dir():
-        for name in read_manifest(path).get("files", {}):
-            if name != MANIFEST:
-                check(path, name)
-    elif path.suffix == ".npz" and "confusions" not in path.parts:  # damaged counts are computed again
+    recorded = {} if path.suffix == ".npz" else read_record(path / MANIFEST if path.is_dir() else path, path.name)
+    if "source" in recorded or (path.is_dir() and "path" in recorded):  # a backbone that was made
+        backbones.check(recorded, path)
+    elif path.is_dir():
+        for name in read_manifest(path)["files"]:
+            check(path, name)
+    elif path.suffix == ".npz" and not {"confusions", "passes"} & {*path.parts}:  # damaged counts are computed again
         load_arrays(path)
-    elif path.suffix == ".json":
-        read_record(path)
 
 
 def unused(cache: Path, used: Collection[Path], addresses: Collection[str]) -> dict[Path, int]:
@@ -157,6 +159,7 @@ def unused(cache: Path, used: Collection[Path], addresses: Collection[str]) -> d
             for name in [*below]:
                 path = here / name
                 is_store = (path / MANIFEST).is_file() or ADDRESSED.fullmatch(name) is not None
+                is_store |= here.name == "backbones" and _address(name) is not None
                 if path in used or is_store:
                     below.remove(name)
                 if is_store and path not in used and _address(name) not in addresses:

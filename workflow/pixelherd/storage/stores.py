@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     import zarr
 
-MANIFEST = "manifest.json"
+MANIFEST, DATA = "manifest.json", "data"
+"""Names in a store: of its manifest, and of the folder of all else."""
 
 PLACE = "place"
 """Array of a file of :func:`save_arrays` that says whose it is."""
@@ -47,16 +48,17 @@ def checksum_of(path: Path) -> int:
 
 
 @contextmanager
-def writing(folder: Path | str, facts: dict[str, Any]) -> Iterator[Path]:
+def writing(folder: Path | str, facts: dict[str, Any], inside: str = DATA) -> Iterator[Path]:
     """Fill ``folder`` from empty; on a clean exit write its manifest: ``facts`` plus size and checksum of every file.
 
-    ``facts`` may be added to inside the block. After an error the folder has no manifest, so nobody reads it. All is
-    on the disk before the manifest says so.
+    What is yielded is the folder to be filled, ``inside`` that of the manifest: a rule declares both, so that Snakemake
+    knows of all that there is. ``facts`` may be added to inside the block. After an error the folder has no manifest,
+    so nobody reads it. All is on the disk before the manifest says so.
     """
     folder = Path(folder)
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    yield folder
+    (folder / inside).mkdir(parents=True)
+    yield folder / inside
     files = {}
     for path in sorted(folder.rglob("*")):
         keep(path)
@@ -118,9 +120,9 @@ def open_array(folder: Path | str, name: str) -> "np.ndarray":
     """
     import numpy as np
 
-    path = Path(folder) / f"{name}.npy"
-    check(Path(folder), path.name)
-    return np.load(path, mmap_mode="r")
+    name = f"{DATA}/{name}.npy"
+    check(Path(folder), name)
+    return np.load(Path(folder) / name, mmap_mode="r")
 
 
 def check(folder: Path, name: str) -> None:
@@ -158,7 +160,7 @@ def open_zarr(folder: Path | str, name: str) -> "zarr.Group":
     import zarr
     from zarr.storage import LocalStore
 
-    place = Path(folder)
+    place, name = Path(folder), f"{DATA}/{name}"
     checksums = {
         key.removeprefix(f"{name}/"): recorded["crc32c"]
         for key, recorded in read_manifest(place)["files"].items()

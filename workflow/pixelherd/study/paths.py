@@ -50,7 +50,8 @@ class Paths:
         self.dataset = f"{cache}/datasets/{{dataset}}-{{address}}/manifest.json"
         self.original_labels = f"{cache}/original_labels/{{dataset}}-{{address}}/manifest.json"
         self.pretrained = f"{cache}/pretrained/{{name}}-{{address}}/manifest.json"
-        self.backbone = f"{cache}/backbones/{{features}}-{{address}}.json"
+        self.backbone_folder = f"{cache}/backbones/{{features}}-{{address}}"
+        self.backbone = f"{self.backbone_folder}.json"
         self.maps = f"{features}/{{split}}/{{shard}}/manifest.json"
         self.maps_index = f"{features}/{{split}}/index-{{address}}.json"
         self.pictures = f"{features}/pictures-{{address}}/manifest.json"
@@ -60,7 +61,7 @@ class Paths:
         self.draws = f"{draws}/{{shard}}/manifest.json"
         self.draws_index = f"{draws}/index-{{address}}.json"
         self.pass_heads = f"{passes}/heads.json"
-        self.test_pass = f"{passes}/{{shard}}.json"
+        self.test_pass = f"{passes}/{{shard}}.npz"
         self.passes = f"{passes}/index.json"
         self.confusions = f"{cache}/confusions/{{dataset}}/{{features}}/{{shard}}.npz"
 
@@ -94,7 +95,7 @@ class Paths:
         # Results: the study.
         self.table = f"{results}/tables/{{table}}.{{kind}}"
         self.tables_digests, self.report_digests = f"{results}/tables/digests.json", f"{results}/report.json"
-        self.figures = f"{results}/figures/manifest.json"
+        self.figures, self.figures_of = f"{results}/figures/manifest.json", f"{results}/figures/{{dataset}}"
         self.report = f"{results}/report.html"
         self.contact_sheet = f"{results}/doctor/{{dataset}}.png"
         self.job_costs = f"{results}/costs/jobs"

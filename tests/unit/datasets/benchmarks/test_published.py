@@ -514,7 +514,7 @@ def test_original_labels_keep_their_size(pascal_context, tmp_path):
     labels = OriginalLabels.open(tmp_path / "original")
     for number, name in enumerate(("2008_000003", "2009_000001")):
         assert np.array_equal(labels[number], mapped(ids[name], PASCAL_IDS))
-    (tmp_path / "original" / "000001.png").unlink()
+    (tmp_path / "original" / "data" / "000001.png").unlink()
     with pytest.raises(UserError, match="missing or truncated"):
         OriginalLabels.open(tmp_path / "original")
 

@@ -49,7 +49,7 @@ def perturbed(cache, backbone_folder, tmp_path_factory):
             4,
             lambda entry: maps.compute(backbone, images[[1, 4][entry // 2]], cache.features, 1 + entry % 2),
         )
-    return folder
+    return folder.parent
 
 
 def test_edald_of_every_pixel(cache, perturbed):

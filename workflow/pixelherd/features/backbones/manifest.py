@@ -76,10 +76,22 @@ def open_manifest(path: Path | str, *, device: "torch.device | str" = "cpu") -> 
         UserError: as :func:`load`, or the folder holds other files by now.
     """
     recorded = read_record(path)
-    if "source" in recorded and not Path(recorded["path"]).is_dir():
-        raise UserError(f"backbone {recorded['path']} was deleted", remedy=f"delete {path} too and run again")
-    if manifest(recorded["path"])["files"] != recorded["files"]:
-        raise UserError(
-            f"backbone {recorded['path']} changed since features were made", remedy=f"delete {path} and run again"
-        )
+    check(recorded, path)
     return load(recorded["path"], device=device)
+
+
+def check(recorded: dict, path: Path | str) -> None:
+    """Compare the files of a backbone with its :func:`manifest` of then.
+
+    Args:
+        recorded: the manifest.
+        path: where it was written, for messages.
+
+    Raises:
+        UserError: they are others by now, or gone.
+    """
+    folder = Path(recorded["path"])
+    if "source" in recorded and not (folder / "unet").is_dir():
+        raise UserError(f"backbone {folder} was deleted", remedy=f"delete {path} too and run again")
+    if manifest(folder)["files"] != recorded["files"]:
+        raise UserError(f"backbone {folder} changed since features were made", remedy=f"delete {path} and run again")

@@ -13,6 +13,7 @@ from pixelherd.features.backbones.geometry import check_timesteps, decoder_block
 from pixelherd.features.backbones.settings import Checkpoint, HubModel
 from pixelherd.features.backbones.sources.provide import find_checkpoint, unet_config
 from pixelherd.selection.settings import pixels_a_round
+from pixelherd.storage.stores import DATA
 from pixelherd.study import checks, plan
 from pixelherd.study.health.inspection import Check, Status, check_dataset, mistake
 from pixelherd.study.plan import readable
@@ -138,7 +139,7 @@ def _backbone(study: Study, name: str) -> Check:
         detail = f"{backbone.diffusers}: {blocks} decoder blocks; weights are read when the study runs"
         return Check(subject, "backbone", "note", detail)
     if isinstance(backbone, Pretrained):
-        made = [path.parent for path in plan.stored(study.paths.pretrained, name=backbone.pretrain)]
+        made = [path.with_name(DATA) for path in plan.stored(study.paths.pretrained, name=backbone.pretrain)]
         if not made:
             return Check(subject, "backbone", "note", f"this study trains {backbone.pretrain} first")
         backbone = str(made[-1])
