@@ -173,6 +173,7 @@ rule write_costs:
         of(results.every_seal),
     output:
         costs=PATHS.costs,
+        tables=PATHS.costs_tables,
         record=PATHS.record,
     log:
         "logs/write_costs.log",

@@ -100,6 +100,7 @@ class Paths:
         self.contact_sheet = f"{results}/doctor/{{dataset}}.png"
         self.job_costs = f"{results}/costs/jobs"
         self.costs = f"{results}/costs/costs.md"
+        self.costs_tables = [f"{results}/costs/{name}.csv" for name in ("costs", "methods")]
         self.record = f"{results}/run.json"
 
     def run_folder(self, run: Run) -> Path:
