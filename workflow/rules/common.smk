@@ -89,7 +89,7 @@ def of(function, subject=WORK):
 
 
 def store(manifest):
-    """What a rule writes of a store: its manifest, and the folder of all else."""
+    """The manifest of a store, and the folder of all else in it: what its job writes."""
     return [manifest, directory(str(Path(manifest).with_name(DATA)))]
 
 
