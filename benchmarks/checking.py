@@ -174,7 +174,7 @@ def calls(work: Work, folder: Path) -> Iterator[tuple[str, Callable[[], object]]
     yield "addresses of all stores", lambda: work_of(study).stores()
     source = source_of_runs()
     yield "source that makes runs", source_of_runs.__wrapped__  # once a process
-    yield "which runs are finished", lambda: seals.pending_runs(study, source)
+    yield "which runs are finished", lambda: seals.pending_runs(study, source, work.addresses.run)
     yield "results that have changed", lambda: upkeep.changed_results(study.paths, study.runs())
 
 

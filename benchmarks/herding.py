@@ -128,7 +128,9 @@ def run_cell(cell: dict, options: argparse.Namespace) -> None:
 def vectors(cell: dict, union: Path | None) -> np.ndarray:
     """Unit vectors ``[n, D]`` float32: of real images, or around random centres."""
     if isinstance(cell["data"], str):
-        return np.load(union / "vectors.npy", mmap_mode="r")[offered(union)[: cell["n"]]].astype(np.float32)
+        from pixelherd.storage.stores import open_array
+
+        return open_array(union, "vectors")[offered(union)[: cell["n"]]].astype(np.float32)
     generator = np.random.default_rng(0)
     centres = generator.standard_normal((100, cell["data"]), dtype=np.float32)
     x = centres[generator.integers(100, size=cell["n"])]
@@ -140,17 +142,19 @@ def first_union(path: Path) -> tuple[str, Path]:
     """What the vectors of a study's first union are called, and its folder."""
     from places import read_study, work_of
 
+    from pixelherd.storage.stores import open_array
+
     work = work_of(read_study(path))
     run = next(run for run in work.study.runs() if work.study.needs_lists(run.method))
     folder = Path(work.union(run)).parent
-    return f"{run.dataset}, D = {np.load(folder / 'vectors.npy', mmap_mode='r').shape[1]}", folder
+    return f"{run.dataset}, D = {open_array(folder, 'vectors').shape[1]}", folder
 
 
 def offered(union: Path) -> np.ndarray:
     """Rows of a union that are offered without labels."""
-    from pixelherd.storage.stores import read_manifest
+    from pixelherd.storage.stores import open_array, read_manifest
 
-    return np.flatnonzero(np.load(union / "ranks.npy") < read_manifest(union)["listed"])
+    return np.flatnonzero(open_array(union, "ranks") < read_manifest(union)["listed"])
 
 
 class Meter:

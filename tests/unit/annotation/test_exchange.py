@@ -200,6 +200,20 @@ def test_a_file_that_is_no_export_is_one_line(folder, content, message):
     assert "\n" not in str(mistake.value) and not (folder / "labels.csv").exists()
 
 
+def test_the_command_without_its_arguments_says_how_to_use_it():
+    done = subprocess.run([sys.executable, "-m", "pixelherd.annotation.exchange"], capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith("pixelherd: usage: python -m pixelherd.annotation.exchange")
+
+
+def test_a_round_asks_with_two_classes_and_those_that_cannot_tell(folder):
+    content = coco()
+    content["categories"] = content["categories"][:2]
+    (folder / "coco.json").write_text(json.dumps(content))
+    (folder / "export.json").write_text(SOUND)
+    with pytest.raises(UserError, match=r"coco.json.*names of classes"):
+        exchange.write_answers(folder / "export.json", folder)
+
+
 def test_a_folder_of_no_round_is_one_line(folder):
     (folder / "export.json").write_text(SOUND)
     for name, message in (("elsewhere", "coco.json does not exist"), ("export.json", "cannot be read")):

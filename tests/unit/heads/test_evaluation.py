@@ -90,6 +90,7 @@ def test_confusions_are_kept_by_the_content_of_the_head(tmp_path):
         (tmp_path / name).write_bytes(content)
     one = Tally(np.arange(9).reshape(3, 3), np.arange(45).reshape(15, 3))
     Tallies(path, "key").add({tmp_path / "a": one})
+    assert tmp_path / "a" in Tallies(path, "key")
     Tallies(path, "key").add({tmp_path / "b": one + one})
     kept = Tallies(path, "key")
     for name, times in (("same", 1), ("b", 2)):

@@ -186,6 +186,71 @@ def test_evaluation_reads_stored_maps_or_passes_of_the_network(work_of):
     assert results.passes(fewer, run) != results.passes(again, run), "other runs share another pass"
 
 
+def test_runs_whose_maps_are_not_kept_share_a_pass_over_the_test_images(work_of):
+    work = work_of(**features(work_of(), maps="recompute"))
+    edald, random = (run_of(work, name) for name in ("edald", "random"))
+    together = results.evaluated_together(work, "demo", "ddpm")
+    assert {edald, random} <= set(together)
+    waiting = work_of(**features(work, maps="recompute"), waiting={edald: 1})
+    assert edald not in results.evaluated_together(waiting, "demo", "ddpm")
+    heads = results.heads_evaluated_together(work, "demo", "ddpm")
+    assert [head for head in heads if "/random/" in head] == results.heads(work, random)
+    group = results.passes(work, edald).split("/")[-2]
+    shards = results.shards_of_passes(work, "demo", "ddpm", group)
+    assert bare(shards) == [f"c/passes/demo/ddpm/{group}/00000-00002.npz"]
+    read = bare(results.test_pass(work, "demo", "ddpm", group))
+    assert read == {
+        "dataset": DATASET,
+        "backbone": "c/backbones/ddpm.json",
+        "heads": shards[0].rpartition("/")[0] + "/heads.json",
+    }
+    assert results.made_of(work, edald) == work.addresses.run(edald) != results.made_of(work, random)
+
+
+def test_predictions_are_compared_with_labels_in_the_size_of_their_files(work_of, tmp_path):
+    dataset = {"kind": "camvid", "root": str(tmp_path), "size": [32, 32], "evaluate_at": "original"}
+    own = {"datasets": {"demo": dataset}}
+    kept, anew = work_of(**own), work_of(**own, **features(work_of(), maps="recompute"))
+    labels = "c/original_labels/demo/manifest.json"
+    assert bare(results.evaluate(kept, run_of(kept, "random")))["original_labels"] == labels
+    assert "original_labels" not in results.evaluate(anew, run_of(anew, "random"))
+    assert bare(results.test_pass(anew, "demo", "ddpm", "0" * 12))["original_labels"] == labels
+
+
+def test_what_a_study_uses_of_its_cache_is_more_than_what_is_pending(work_of):
+    work = work_of(pending={})
+    used, addresses = work.used()
+    assert work.stores() == {} and {*work_of().stores().values()} <= set(used)
+    assert {"c/lock", "c/digests.json", "c/originals/demo.json"} <= set(used)
+    assert sorted(addresses) == sorted(work.addresses.run(run) for run in work.study.runs())
+    again = work_of(pending={}, **features(work, maps="recompute"))
+    assert {*again.confusions(work.study.runs()[0])} <= set(again.used()[0])
+
+
+def test_a_study_that_trains_its_backbone_reads_it_from_the_cache(work_of):
+    pretraining = {"small": {"dataset": "demo", "size": [32, 32], "steps": 3, "channels": [16, 32], "groups": 8}}
+    pretraining["small"] |= {"attention": [1], "head_dim": 16, "warmup_steps": 1}
+    trained = features(work_of(), backbone={"pretrain": "small"})
+    work = work_of(pretraining=pretraining, **trained)
+    assert bare(shared.pretraining(work, "small")) == DATASET
+    assert bare(shared.backbone(work, "ddpm")) == "c/pretrained/small/manifest.json"
+    assert bare(shared.every_pretrained(work)) == ["c/pretrained/small/manifest.json"]
+    assert shared.backbone(work_of(), "ddpm") == []
+
+
+def test_maps_under_noise_draws_that_are_kept_are_read(work_of):
+    work = work_of(**features(work_of(), draw_maps="keep"))
+    assert shared.kept_draws(work, "demo", "ddpm") == 2 and shared.listed_draws(work, "demo", "ddpm", "0") == 2
+    kept = [f"c/draw_maps/demo/ddpm/{shard}/manifest.json" for shard in ("00000-00003", "00004-00005")]
+    assert bare(shared.perturb(work, "demo", "ddpm", "0", "00004-00005"))["draw_maps"] == kept[1]
+    assert set(kept) <= set(bare(shared.every_index(work)))
+    recomputed = work_of(**features(work, maps="recompute"))
+    assert INDEX in bare(shared.every_index(recomputed)), "context pixels"
+    single = work_of(methods={"edald": {"stages": 1}}, **features(work, draw_maps="keep"))
+    ranked = bare(rounds.rank(single, run_of(single, "edald"), 1, "00000-00003"))
+    assert ranked["draw_maps"] == kept[0] and "backbone" not in ranked
+
+
 def test_without_test_images_nothing_is_looked_at_besides_training_images(work_of):
     work = work_of(images={"demo": {"train": 6, "test": 0}})
     read = bare(results.evaluate(work, run_of(work, "random")))

@@ -247,3 +247,44 @@ def test_where_slurm_is_not_at_hand_the_jobs_of_a_killed_snakemake_are_told(tmp_
     assert "if it was killed, cancel them: scancel --name=some-id" in capsys.readouterr().err
     session_in(tmp_path).start([])
     assert capsys.readouterr().err == ""
+
+
+def test_what_killed_calls_told_goes_and_what_this_one_tells_stays(folder, settings, scripts):
+    opened = session.Session.open(settings, scripts, main=True)
+    told = Path(os.environ[session.variable_of(opened.work.study)])
+    left = told.with_name("PIXELHERD_SESSION_killed-1.json")
+    left.write_text("{}")
+    opened.start([Path("results/x")])
+    assert told.is_file() and not left.exists()
+
+
+def test_a_folder_that_takes_no_files_is_looked_at_all_the_same(folder, settings, scripts, capsys):
+    study = Study.read(settings)
+    finish(study, study.runs()[0])
+    (folder / ".snakemake").write_text("no folder")  # as one that is read only, also for root
+    opened = session.Session.open(settings | {"head": {"l2": 0.1}}, scripts, main=True)
+    assert list(opened.work.pending) == study.runs()
+    assert "what is to be made anew looks finished" in capsys.readouterr().err
+
+
+def test_finished_runs_that_begin_anew_with_more_rounds_are_named(folder, settings, scripts, capsys):
+    study = Study.read(settings)
+    run = study.runs()[0]
+    finish(study, run)  # its heads are gone
+    opened = session.Session.open(settings | {"rounds": 3}, scripts, main=True)
+    assert opened.work.pending[run] == range(3)
+    assert f"1 finished runs ({run.path}) get more rounds, and all of them are made anew" in capsys.readouterr().err
+
+
+def test_pages_that_wait_are_asked_for_at_the_end(folder, settings, scripts, capsys):
+    asking = settings | {"oracle": "csv", "methods": {"edald": None}}
+    opened = session.Session.open(asking, scripts, main=True)
+    run = opened.work.study.runs()[0]
+    queries = Path(opened.work.study.paths.of_round(opened.work.study.paths.queries, run, 0))
+    opened.ask(folder)
+    assert capsys.readouterr().err == "", "no page is written yet"
+    write_text(queries, "round,image,row,column,score\n0,train-0,1,2,0.5\n")
+    page = Path(opened.work.study.paths.of_round(opened.work.study.paths.page, run, 0))
+    write_text(page, "<html>")
+    opened.ask(folder)
+    assert str(page.parent) in capsys.readouterr().err
