@@ -173,3 +173,9 @@ def test_equal_answers_give_equal_heads_whoever_gives_them(study, settings):
     assert stages.result(study, run) != stages.result(masks, run), "but no seal stands for the other"
     full = Run("demo", "ddpm", "full", "all", 0)
     assert stages.result(study, full) == stages.result(masks, full)
+
+
+def test_queries_whose_places_are_no_numbers_are_named(tmp_path):
+    write_csv(tmp_path / "queries.csv", ("round", "image", "row", "column", "score"), [[0, "a", "x", 1, 0.5]])
+    with pytest.raises(UserError, match=r"queries.csv, line 2: row or column is no number; delete it and run again"):
+        oracle.read_asked(tmp_path / "queries.csv")

@@ -415,3 +415,27 @@ def test_lists_that_cannot_be_read_say_why(root, content, message):
     (root / "train.txt").write_bytes(content)
     with pytest.raises(UserError, match=message):
         samples_of(own(root, train_list="train.txt", train_images=None, train_masks=None))
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (None, "list of images .*list.txt does not exist; correct the path"),
+        ("images/a.png images/a.jpg", "mask .*a.jpg must be one of .png.*; convert it from the lossless original"),
+        ("images/a.png", "list.txt: test images need masks; write `image mask` in every line"),
+    ],
+)
+@pytest.mark.hostile("own images, masks and lists")
+def test_a_list_of_test_images_holds_both_files_of_each(root, line, told):
+    write(root / "images/a.jpg", picture())
+    if line:
+        (root / "list.txt").write_text(line + "\n")
+    train = {"train_images": None, "train_masks": None, "train_list": "train.txt"}
+    (root / "train.txt").write_text("images/b.png masks/b.png\n")
+    with pytest.raises(UserError, match=told):
+        prepare(own(root, **train, test_list="list.txt"), root.parent / "out", progress=False)
+
+
+def test_a_class_may_not_be_called_as_the_key_of_another(root):
+    with pytest.raises(ValueError, match="'ground' is a name or `key` of both 'thing' and 'ground'"):
+        own(root, classes=[{"name": "thing", "key": "ground"}, {"name": "ground"}])

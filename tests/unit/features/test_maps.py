@@ -12,7 +12,16 @@ from pixelherd.features import interpolation
 from pixelherd.features.backbones import manifest
 from pixelherd.features.backbones.noise import draw
 from pixelherd.features.extract import context_pixels, store_draws, write_draws, write_features
-from pixelherd.features.maps import ComputedMaps, StoredMaps, compute, network_input, open_draws, open_maps, vectors_at
+from pixelherd.features.maps import (
+    ComputedMaps,
+    StoredMaps,
+    compute,
+    network_input,
+    network_of,
+    open_draws,
+    open_maps,
+    vectors_at,
+)
 from pixelherd.storage.records import write_record
 from pixelherd.storage.shards import Shards
 from pixelherd.storage.stores import create_array, writing
@@ -162,3 +171,15 @@ def test_activations_beyond_float16_are_one_line(cache, backbone_folder):
     image = cache.dataset.train.images[0]
     with pytest.raises(UserError, match=r"block 0 has activations beyond 65504"):
         compute(backbone, image, cache.features)
+
+
+def test_maps_know_the_network_that_they_are_of(cache, backbone, tmp_path):
+    write_record(tmp_path / "backbone.json", found := manifest.manifest(backbone.path))
+    assert network_of(None, str(tmp_path / "backbone.json")) == manifest.identity(found)
+    assert network_of(str(cache.train), None) is None, "stored without it"
+    with writing(tmp_path / "00000-00000", {"network": "a"}):
+        pass
+    assert network_of(str(tmp_path / "00000-00000" / "manifest.json"), None) == "a"
+    assert network_of(None, None) is None
+    with pytest.raises(ValueError, match="need a backbone"):
+        open_maps(None, None, None, cache.features, "cpu")

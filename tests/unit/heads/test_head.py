@@ -196,6 +196,24 @@ def test_other_files_are_no_heads(tmp_path):
 # Training
 
 
+def test_weights_that_changed_are_told(tmp_path):
+    path = tmp_path / "head.safetensors"
+    network.save(new_head(), path, {})
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"holds no head of pixelherd \(its weights are damaged\)"):
+        network.load(path)
+
+
+def test_samples_of_a_head_are_no_head(tmp_path):
+    path = tmp_path / "sampled_head.safetensors"
+    network.save(network.SampledHead(4, 3, 2), path, {})
+    assert len(network.load_any(path).heads) == 2 and not network.is_calibrated(path)
+    with pytest.raises(UserError, match="holds samples of a head; give a head.safetensors of a run"):
+        network.load(path)
+
+
 def test_clusters_are_separated_from_one_label_per_image():
     context, vectors, images, labels, truth = toy(images=60, labelled=range(60))
     head, log = fit(VectorSource(context, vectors, images, labels), MlpSettings(kind="mlp"))

@@ -6,12 +6,14 @@ import pytest
 import torch
 from PIL import Image
 
+from pixelherd.datasets.originals import Digests
 from pixelherd.datasets.prepare import classes_of, prepare
 from pixelherd.errors import UserError
 from pixelherd.heads.network import Head, LinearHead, MlpHead, SampledHead
 from pixelherd.study import plan
 from pixelherd.study.checks import budgets_fit
 from pixelherd.study.plan import by_stage, items, page, readable
+from pixelherd.study.stages import backbone, backbone_request, pretraining
 from pixelherd.study.study import Study
 
 IMAGES = {"demo": {"train": 6, "test": 3}}
@@ -503,3 +505,42 @@ def test_without_test_images_nothing_is_evaluated_on_them(content):
     assert "test_pass" in stages(content) and "test_pass" not in stages(content, images)
     content["features"]["ddpm"]["maps"] = "keep"
     assert stages(content, images)["index_features"].jobs == 1
+
+
+def test_images_that_changed_are_told_and_those_of_before_are_known(content, tmp_path):
+    (tmp_path / "train").mkdir()
+    Image.new("RGB", (32, 32)).save(tmp_path / "train" / "a.png")
+    mine = {"kind": "folder", "root": str(tmp_path), "size": [32, 32], "train_images": "train"}
+    mine["classes"] = [{"name": "a"}, {"name": "b"}]
+    cache = str(tmp_path / "cache")
+    study = Study.read(
+        content | {"datasets": {"mine": mine}, "oracle": "csv", "cache": cache, "methods": {"edald": None}}
+    )
+
+    def look():
+        lines = []
+        looked = plan.Looked(study, Digests(tmp_path / "digests.json"), lines.append)
+        found = looked["mine"]
+        looked.remember()
+        return lines, found, looked.superseded
+
+    lines, before, superseded = look()
+    assert lines == [] and superseded == {}
+    Image.new("RGB", (32, 32), "red").save(tmp_path / "train" / "a.png")
+    lines, after, superseded = look()
+    assert lines == ["dataset mine has changed: 1 train image replaced (a); what depends on that is made anew"]
+    assert superseded == {"mine": before} and after != before
+    assert look()[0] == []
+
+
+def test_methods_that_train_a_backbone_say_of_what(content):
+    trained = {"dataset": "demo", "size": [32, 32], "steps": 3, "channels": [16, 32], "groups": 8}
+    trained |= {"attention": [1], "head_dim": 16, "warmup_steps": 1}
+    content["features"]["ddpm"]["backbone"] = {"pretrain": "small"}
+    study = Study.read(content | {"pretraining": {"small": trained}})
+    assert pretraining(study, "small").steps == 3
+    assert backbone_request(study, "ddpm") == backbone(study, "ddpm")
+    checkpoint = {"checkpoint": "adm.pt", "architecture": "imagenet_256", "sha256": "f" * 64}
+    content["features"]["ddpm"]["backbone"] = checkpoint
+    asked = backbone_request(Study.read(content), "ddpm")
+    assert asked["checkpoint"] == "adm.pt" and asked["sha256"] == "f" * 64

@@ -1,11 +1,14 @@
 """Reading finished runs: the rounds asked for, and a line for every broken file."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from pixelherd.errors import UserError
 from pixelherd.results.tables import asked, evaluated, runs
+from pixelherd.storage.files import digest_of
 from unit.results.small import METHODS, row
 
 
@@ -52,3 +55,27 @@ def test_values_may_be_missing_only_without_test_images(study):
     rows.to_csv(folder / "metrics.csv", index=False)
     with pytest.raises(UserError, match="values outside"):
         runs.read_metrics(study, 3, METHODS)
+
+
+def seal_again(folder, **changes):
+    seal = json.loads((folder / "run.json").read_text()) | changes
+    (folder / "run.json").write_text(json.dumps(seal))
+
+
+def test_a_table_that_changed_since_the_run_was_finished_is_named(study):
+    folder = study[0]
+    names = ["metrics.csv", "round-0/labels.csv", "round-0/head.safetensors"]
+    seal_again(folder, files={name: digest_of(folder / name) if (folder / name).is_file() else "" for name in names})
+    assert runs.read_run(folder).folder == folder, "heads may be gone"
+    (folder / "metrics.csv").write_text((folder / "metrics.csv").read_text().replace("0.2", "0.9"))
+    with pytest.raises(
+        UserError, match=r"metrics.csv has changed since the run was finished; put back the file of then"
+    ):
+        runs.read_run(folder)
+
+
+@pytest.mark.parametrize("changes", [{"seal_sha256": "0" * 64}, {"images": {"train": 0}}, {"images": {}}, {"run": {}}])
+def test_a_seal_that_does_not_describe_a_run_is_named(study, changes):
+    seal_again(study[0], **changes)
+    with pytest.raises(UserError, match=r"run.json does not describe a run; delete"):
+        runs.read_run(study[0])
