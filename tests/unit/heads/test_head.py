@@ -210,7 +210,7 @@ def test_samples_of_a_head_are_no_head(tmp_path):
     path = tmp_path / "sampled_head.safetensors"
     network.save(network.SampledHead(4, 3, 2), path, {})
     assert len(network.load_any(path).heads) == 2 and not network.is_calibrated(path)
-    with pytest.raises(UserError, match="holds samples of a head; give a head.safetensors of a run"):
+    with pytest.raises(UserError, match=r"holds samples of a head; give a head.safetensors of a run"):
         network.load(path)
 
 
