@@ -374,8 +374,9 @@ def test_results_do_not_depend_on_stored_maps(finished, tmp_path):
     ran = rules(study.ran("runs"))
     assert {"test_pass", "evaluate"} <= ran and not ran & {"prepare", "extract", "herd", "pool", "fit"}
     assert study.results() == before | {f"runs/{EDALD}/run.json": study.results()[f"runs/{EDALD}/run.json"]}
-    passes = [json.loads(path.read_text()) for path in (study.folder / "cache" / "passes").rglob("*-*.json")]
-    assert sorted(each["computed"] > 0 for each in passes) == [False, True], "what a pass found is kept"
+    passes = (study.folder / "results" / "costs" / "jobs" / "test_pass").rglob("*.json")
+    forwards = [json.loads(path.read_text())["forwards"] for path in passes]
+    assert sorted(count > 0 for count in forwards) == [False, True], "what a pass found is kept"
 
 
 @pytest.mark.slow
