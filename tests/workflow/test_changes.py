@@ -47,6 +47,7 @@ SHARED = {"prepare", "extract", "herd", "perturb", "gather", "backbone", "index_
 def test_a_cache_of_other_settings_is_neither_used_nor_lost(study, records):
     if not records:
         shutil.rmtree(study.folder / ".snakemake")
+    change(study, "methods", {"edald": None})
     first = study.ran("runs")
     assert not rules(first) & SHARED, "all is there, at its address"
     before = study.results()
@@ -62,6 +63,7 @@ def test_a_cache_of_other_settings_is_neither_used_nor_lost(study, records):
 
 
 def test_an_unfinished_run_of_other_settings_is_begun_anew(study):
+    change(study, "methods", {"edald": None})
     study.snakemake("runs")
     expected = study.results()
     shutil.rmtree(study.folder / "results")
@@ -74,6 +76,7 @@ def test_an_unfinished_run_of_other_settings_is_begun_anew(study):
 
 
 def test_two_studies_share_a_cache(study, tmp_path):
+    change(study, "methods", {"edald": None})
     other = Workspace(tmp_path / "other", {**study.settings, "cache": str(study.folder / "cache")})
     other.folder.mkdir()
     shutil.copytree(study.folder / "data", other.folder / "data")
@@ -108,12 +111,13 @@ def test_a_replaced_photograph_moves_no_features_of_other_shards(study):
     with Image.open(images / "street 5.png") as image:
         turned = image.rotate(180)
     turned.save(images / "street 5.png")
-    ran = study.ran("runs")
+    ran = study.ran("features")
     extracted = [job for job in ran if job.startswith("extract/street/ddpm/")]
     assert [job.partition("train-")[2][:11] for job in extracted] == ["00004-00005"]
 
 
 def test_rounds_that_are_added_are_of_the_same_files_as_those_before(study):
+    change(study, "methods", {"random": None})
     study.snakemake("runs")
     head = study.folder / f"results/runs/{RANDOM}/round-0/head.safetensors"
     before = head.stat().st_mtime_ns
@@ -130,6 +134,7 @@ def test_rounds_that_are_added_are_of_the_same_files_as_those_before(study):
 
 
 def test_a_dry_run_of_other_settings_changes_nothing(study):
+    change(study, "methods", {"random": None})
     head = study.folder / f"results/runs/{RANDOM}/round-0/head.safetensors"
     study.snakemake(head.relative_to(study.folder))
     made = head.stat().st_mtime_ns
@@ -199,6 +204,7 @@ def test_two_calls_that_fill_one_cache_do_not_meet(study, tmp_path):
 
 
 def test_what_nothing_uses_is_listed_and_removed(study):
+    change(study, "methods", {"edald": None})
     study.snakemake("runs")
     assert "0 B in 0 stores" in study.snakemake("unused").stdout
     change(study, "features.ddpm.noise_seed", 5)
