@@ -15,6 +15,12 @@ RECIPES = recipes.read(REPOSITORY / "CONTRIBUTING.md")
 PARTS = ("backbones", "benchmarks", "config", "docs", "envs", "profiles", "studies", "tests", "workflow")
 """Folders that a copy has; others are caches and results."""
 
+ROOMS = (
+    *("selection", "datasets/test_prepare.py", "features/backbones/sources", "results/pages", "results/tables"),
+    *("study/test_study.py", "pipeline/test_source.py", "test_architecture.py", "test_documentation.py"),
+)
+"""Tests of the places that list parts, and of all that holds for each part."""
+
 PYTEST = ("pytest", "-q", "-n0", "-p", "no:cacheprovider")
 
 
@@ -77,7 +83,5 @@ def test_after_all_recipes_the_rules_of_the_house_still_hold(copy):
         step.follow(copy)
     call(copy, "ruff", "check", *changed(steps))
     call(copy, "mypy")
-    rooms = ("selection", "datasets", "features/backbones/sources", "results", "study", "pipeline/test_source.py")
-    pages = ("test_architecture.py", "test_documentation.py")
     marks = "not slow and not slurm and not browser and not hostile"  # nothing of a recipe reads what others give
-    call(copy, *PYTEST, "-m", marks, *(f"tests/unit/{name}" for name in (*rooms, *pages)))
+    call(copy, *PYTEST, "-m", marks, *(f"tests/unit/{name}" for name in ROOMS))

@@ -1,6 +1,7 @@
 """Whatever happens to a file of cache or results: the results are those of sound files, or a line names the file."""
 
 import os
+import random
 import re
 import shutil
 from pathlib import Path
@@ -105,8 +106,10 @@ def remove(path: Path) -> None:
 @settings(
     max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None
 )
-@given(st.floats(0, 1, exclude_max=True), st.sampled_from(HARMS), st.floats(0, 1, exclude_max=True))
-def test_no_damage_is_silent(tiny, tmp_path_factory, state, which, how, place):
+@given(st.integers(0, 2**16))
+def test_no_damage_is_silent(tiny, tmp_path_factory, state, seed):
+    generator = random.Random(seed)  # as even as what hypothesis draws is not
+    which, how, place = generator.random(), generator.choice(HARMS), generator.random()
     whole, half = tiny
     expected, base = whole.results(), whole if state == "finished" else half
     study = base.copy(tmp_path_factory.mktemp("damaged") / "study")

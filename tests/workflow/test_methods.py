@@ -127,7 +127,7 @@ def test_methods_do_not_depend_on_stored_maps_or_images_per_job(methods, tmp_pat
     # those that look at maps in every round, and one that looks at their lists
     methods_of = finished.settings["methods"].items()
     reading = {name: each for name, each in methods_of if name.endswith("_single") or name == "edald"}
-    study = finished.empty(tmp_path, features=features, images_per_job=1, methods=reading)
+    study = finished.empty(tmp_path, features=features, images_per_job=3, methods=reading)
     study.snakemake("runs", "results/costs/costs.md")
     expected = finished.results()
     prefixes = tuple(f"runs/street/ddpm/{name}/" for name in reading)
