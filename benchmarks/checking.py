@@ -71,7 +71,7 @@ def cases(work: Work) -> Iterator[tuple[str, list[Path], Read, Read]]:
     }
     yield (
         "native maps, Zarr",
-        [(path.parent / MAPS) for path in everything if (path.parent / MAPS).is_dir()],
+        [path.parent / MAPS for path in everything if (path.parent / MAPS).is_dir()],
         *MAP_SIDES,
     )
     for name, of in arrays.items():

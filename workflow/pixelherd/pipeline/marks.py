@@ -39,8 +39,8 @@ def note_begun(study: "Study", begun: Mapping[Run, str]) -> None:
     """
     for run, address in begun.items():
         folder = study.paths.run_folder(run)
-        note, is_new = folder / BEGUN, not any(folder.glob("round-*"))
-        if is_new or not is_sound(note, run.path) or read_record(note, run.path)["address"] != address:
+        if _noted_otherwise(folder, run, address):
+            is_new = not any(folder.glob("round-*"))
             note_made_of(folder, run, address if is_new else SEVERAL)
 
 
@@ -109,10 +109,13 @@ def _put_back(marks: Mapping[Path, tuple[bytes, int] | None]) -> None:
 
 def _begun_otherwise(folder: Path, run: Run, address: str | None) -> bool:
     """Whether an unfinished run was begun with other settings or images, or nobody knows with which."""
-    if address is None or not any(folder.glob("round-*")):
-        return False
-    begun = folder / BEGUN
-    return not is_sound(begun, run.path) or read_record(begun, run.path)["address"] != address
+    return address is not None and any(folder.glob("round-*")) and _noted_otherwise(folder, run, address)
+
+
+def _noted_otherwise(folder: Path, run: Run, address: str) -> bool:
+    """Whether the note beside a run's rounds is not that they are made of this."""
+    note = folder / BEGUN
+    return not is_sound(note, run.path) or read_record(note, run.path)["address"] != address
 
 
 def _make_older(folder: Path, now: float) -> None:
