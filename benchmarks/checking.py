@@ -75,7 +75,7 @@ def cases(work: Work) -> Iterator[tuple[str, list[Path], Read, Read]]:
         *MAP_SIDES,
     )
     for name, of in arrays.items():
-        found = [file for path in existing(of) for file in sorted(path.with_name(stores.DATA).glob("*.npy"))]
+        found = [file for path in existing(of) for file in sorted(path.parent.glob("**/*.npy"))]
         yield f"{name}, .npy", found, *ARRAY_SIDES
     yield "manifests", everything, *MANIFEST_SIDES
 
@@ -122,7 +122,8 @@ def array(path: Path) -> np.ndarray:
 
 
 def array_compared(path: Path) -> np.ndarray:
-    return np.array(stores.open_array(path.parents[1], path.stem))
+    inside = "" if (path.parent / stores.MANIFEST).is_file() else stores.DATA
+    return np.array(stores.open_array(path.parents[1] if inside else path.parent, path.stem, inside))
 
 
 def manifest(path: Path) -> bool:

@@ -130,7 +130,7 @@ def vectors(cell: dict, union: Path | None) -> np.ndarray:
     if isinstance(cell["data"], str):
         from pixelherd.storage.stores import open_array
 
-        return open_array(union, "vectors")[offered(union)[: cell["n"]]].astype(np.float32)
+        return open_array(union, "vectors", inside="")[offered(union)[: cell["n"]]].astype(np.float32)
     generator = np.random.default_rng(0)
     centres = generator.standard_normal((100, cell["data"]), dtype=np.float32)
     x = centres[generator.integers(100, size=cell["n"])]
@@ -147,14 +147,14 @@ def first_union(path: Path) -> tuple[str, Path]:
     work = work_of(read_study(path))
     run = next(run for run in work.study.runs() if work.study.needs_lists(run.method))
     folder = Path(work.union(run)).parent
-    return f"{run.dataset}, D = {open_array(folder, 'vectors').shape[1]}", folder
+    return f"{run.dataset}, D = {open_array(folder, 'vectors', inside='').shape[1]}", folder
 
 
 def offered(union: Path) -> np.ndarray:
     """Rows of a union that are offered without labels."""
     from pixelherd.storage.stores import open_array, read_manifest
 
-    return np.flatnonzero(open_array(union, "ranks") < read_manifest(union)["listed"])
+    return np.flatnonzero(open_array(union, "ranks", inside="") < read_manifest(union)["listed"])
 
 
 class Meter:

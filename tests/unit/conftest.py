@@ -147,7 +147,7 @@ def cache(tmp_path_factory, settings) -> Cache:
     )
     options = stages.lists(study)
     facts = {"listed": options.listed, "kernel": options.kernel}
-    with writing(root / "union", facts) as folder:
+    with writing(root / "union", facts, inside="") as folder:
         facts["bandwidth"] = union.write_union(folder, listed, options.listed, options, "0")
     indices = {name: root / name / "index.json" for name in ("train", "test", "draws")}
     return Cache(study, dataset, lists=made["lists"], union=root / "union", **indices)

@@ -69,7 +69,8 @@ rule gather:
     input:
         of(Work.lists),
     output:
-        store(PATHS.union),
+        PATHS.union,
+        PATHS.union_arrays,
     log:
         "logs/gather/{dataset}/{features}/seed-{key}-{listed}-{address}.log",
     conda:

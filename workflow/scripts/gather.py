@@ -14,6 +14,6 @@ with job(snakemake):
     settings = ListSettings(**params.candidates)
     key = snakemake.wildcards.key.partition("-")[0]
     facts = {"listed": params.listed, "kernel": settings.kernel}
-    with writing(Path(snakemake.output[0]).parent, facts) as folder:
+    with writing(Path(snakemake.output[0]).parent, facts, inside="") as folder:
         lists = Shards([Path(manifest).parent for manifest in snakemake.input])
         facts["bandwidth"] = write_union(folder, lists, params.listed, settings, key)

@@ -112,15 +112,15 @@ def create_array(folder: Path, name: str, shape: tuple[int, ...], dtype: str) ->
     return array
 
 
-def open_array(folder: Path | str, name: str) -> "np.ndarray":
-    """Memory-map an array that :func:`create_array` made, read-only.
+def open_array(folder: Path | str, name: str, inside: str = DATA) -> "np.ndarray":
+    """Memory-map an array that :func:`create_array` made, read-only; ``inside`` is as :func:`writing` had it.
 
     Raises:
         UserError: it is not what was written.
     """
     import numpy as np
 
-    name = f"{DATA}/{name}.npy"
+    name = (Path(inside) / f"{name}.npy").as_posix()
     check(Path(folder), name)
     return np.load(Path(folder) / name, mmap_mode="r")
 

@@ -6,6 +6,7 @@ rule makes; filled in (``paths.labels.format(step=run.step(3))``) it is a file.
 
 from pathlib import Path
 
+from pixelherd.selection.coverage import UNION
 from pixelherd.study.run import Run
 
 # Files of a run's folder, of its rounds, and of the pages that ask a person.
@@ -57,7 +58,8 @@ class Paths:
         self.pictures = f"{features}/pictures-{{address}}/manifest.json"
         self.draw_maps = f"{cache}/draw_maps/{{dataset}}/{{features}}/{{shard}}/manifest.json"
         self.lists = f"{lists}/{{shard}}/manifest.json"
-        self.union = f"{lists}/union-{{listed}}-{{address}}/manifest.json"
+        union = f"{lists}/union-{{listed}}-{{address}}"
+        self.union, self.union_arrays = f"{union}/manifest.json", [f"{union}/{name}.npy" for name in UNION]
         self.draws = f"{draws}/{{shard}}/manifest.json"
         self.draws_index = f"{draws}/index-{{address}}.json"
         self.pass_heads = f"{passes}/heads.json"

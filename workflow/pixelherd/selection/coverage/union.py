@@ -9,7 +9,7 @@ import torch
 
 from pixelherd.compute.randomness import torch_generator
 from pixelherd.errors import UserError
-from pixelherd.selection.coverage import NEIGHBOURS
+from pixelherd.selection.coverage import NEIGHBOURS, UNION
 from pixelherd.selection.coverage.herding import Herding, herd, median_bandwidth
 from pixelherd.selection.coverage.products import VectorProducts
 from pixelherd.selection.coverage.similarities import Neighbours, Pairs, Similarities
@@ -197,18 +197,19 @@ def share(vectors: np.ndarray, rows: np.ndarray, listed: int, kernel: str, bandw
 def read_union(folder: Path) -> Union:
     """Open what :func:`write_union` wrote."""
     manifest = read_manifest(folder)
-    arrays = {name: open_array(folder, name) for name in ("vectors", "images", "pixels", "ranks")}
-    pairs = Pairs(*(open_array(folder, f"neighbour_{name}") for name in ("starts", "terms", "values")))
-    opening, coverage = (torch.from_numpy(np.array(open_array(folder, n))) for n in ("opening", "opening_coverage"))
+    arrays = {name: open_array(folder, name, inside="") for name in UNION}
+    neighbours = [arrays[f"neighbour_{name}"] for name in ("thresholds", "starts", "terms", "values")]
+    opening, coverage = (torch.from_numpy(np.array(arrays[name])) for name in ("opening", "opening_coverage"))
     shared = Shared(
         rows=np.flatnonzero(arrays["ranks"] < manifest["listed"]),
         kernel=manifest["kernel"],
         listed=manifest["listed"],
         opening=Herding(opening, coverage),
-        neighbours=Neighbours(open_array(folder, "neighbour_thresholds"), pairs),
-        centre=open_array(folder, "centre"),
+        neighbours=Neighbours(neighbours[0], Pairs(*neighbours[1:])),
+        centre=arrays["centre"],
     )
-    return Union(**arrays, bandwidth=manifest["bandwidth"], shared=shared)
+    pixels = {name: arrays[name] for name in ("vectors", "images", "pixels", "ranks")}
+    return Union(**pixels, bandwidth=manifest["bandwidth"], shared=shared)
 
 
 def _write(folder: Path, name: str, values: np.ndarray) -> None:
