@@ -36,21 +36,15 @@ def cluster(tmp_path_factory):
 
 
 def test_a_study_gives_the_results_of_a_local_run(cluster, finished, tmp_path):
-    study = finished.empty(tmp_path)
-    study.snakemake(*SLURM)
-    assert study.results() == finished.results()
-
-
-def test_runs_that_share_a_pass_give_the_results_of_a_local_run(cluster, finished, tmp_path):
     # each job sees the runs that were pending at the start, though one may be sealed by now: passes are shared
     features = {"ddpm": {**finished.settings["features"]["ddpm"], "maps": "recompute"}}
     study = finished.empty(tmp_path, features=features)
-    done = study.snakemake("runs", *SLURM)
-    assert study.results() == runs_of(finished)
+    done = study.snakemake(*SLURM)
+    assert study.results() == finished.results()
     output = done.stdout + done.stderr
     assert output.count("slurm_logs/group_") == 4, "two runs of two rounds: a submission each"
     assert "Submitted array job" in output, "shards"
-    again = study.snakemake("runs", *SLURM)
+    again = study.snakemake(*SLURM)
     assert "Nothing to be done" in again.stdout + again.stderr
 
 
