@@ -9,6 +9,7 @@ heads. Prints seconds (best of ``--repeats``), peak memory beyond maps and heads
 
 import argparse
 import ctypes
+import itertools
 import json
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from pixelherd.compute.memory import keep_freed_memory
 from pixelherd.features import interpolation
 from pixelherd.heads import dense
 from pixelherd.heads.metrics import confusion, miou
-from pixelherd.heads.network import MlpHead
+from pixelherd.heads.network import Head, LinearHead, MlpHead
 
 TIMESTEPS, CLASSES = 3, 11
 GEOMETRIES = {  # block: channels, side; and the side of the image
@@ -36,6 +37,7 @@ GEOMETRIES = {  # block: channels, side; and the side of the image
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--geometry", nargs="+", choices=GEOMETRIES, default=list(GEOMETRIES))
+    parser.add_argument("--kinds", nargs="+", choices=("linear", "mlp"), default=["linear", "mlp"], help="of heads")
     parser.add_argument("--heads", nargs="+", type=int, default=[1, 10, 50])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -53,7 +55,7 @@ def main() -> None:
         compare(options)
 
 
-def naive(maps: interpolation.Maps, heads: list[MlpHead], size: tuple[int, int]) -> list[torch.Tensor]:
+def naive(maps: interpolation.Maps, heads: list[Head], size: tuple[int, int]) -> list[torch.Tensor]:
     """Every pixel's vector is built, once for all heads."""
     with torch.inference_mode():
         stacks = [maps[block].flatten(0, 1).float()[None] for block in sorted(maps)]
@@ -67,25 +69,25 @@ SIDES = {"naive": naive, "factorised": dense.predict}
 
 def compare(options: argparse.Namespace) -> None:
     print(f"{options.threads} threads, {TIMESTEPS} timesteps, best of {options.repeats}, seconds and peak MB")
-    print("| geometry | heads | naive s | pixelherd s | ratio | naive MB | pixelherd MB | ratio | max difference |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
-    for geometry in options.geometry:
-        for heads in options.heads:
-            with tempfile.TemporaryDirectory() as folder:
-                files = {side: Path(folder) / f"{side}.npy" for side in SIDES}
-                found = {side: run(options, geometry, heads, side, file) for side, file in files.items()}
-                one, other = (np.load(file, mmap_mode="r") for file in files.values())
-                difference = max(float(np.abs(a - b).max()) for a, b in zip(one, other, strict=True))
-            (slow, much), (fast, little) = (found[side] for side in SIDES)
-            print(
-                f"| {geometry} | {heads} | {slow:.2f} | {fast:.3f} | {slow / fast:.1f} "
-                f"| {much / 1e6:,.0f} | {little / 1e6:,.0f} | {little / much:.2f} | {difference:.1e} |",
-                flush=True,
-            )
+    print("| maps | kind | heads | naive s | pixelherd s | ratio | naive MB | pixelherd MB | ratio | max difference |")
+    print("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    for geometry, kind, heads in itertools.product(options.geometry, options.kinds, options.heads):
+        with tempfile.TemporaryDirectory() as folder:
+            files = {side: Path(folder) / f"{side}.npy" for side in SIDES}
+            found = {side: run(options, (geometry, kind, heads), side, file) for side, file in files.items()}
+            one, other = (np.load(file, mmap_mode="r") for file in files.values())
+            difference = max(float(np.abs(a - b).max()) for a, b in zip(one, other, strict=True))
+        (slow, much), (fast, little) = (found[side] for side in SIDES)
+        print(
+            f"| {geometry} | {kind} | {heads} | {slow:.2f} | {fast:.3f} | {slow / fast:.1f} "
+            f"| {much / 1e6:,.0f} | {little / 1e6:,.0f} | {little / much:.2f} | {difference:.1e} |",
+            flush=True,
+        )
 
 
-def run(options: argparse.Namespace, geometry: str, heads: int, side: str, logits: Path) -> tuple[float, int]:
-    command = [sys.executable, __file__, "--geometry", geometry, "--heads", str(heads), "--side", side]
+def run(options: argparse.Namespace, case: tuple[str, str, int], side: str, logits: Path) -> tuple[float, int]:
+    geometry, kind, heads = case
+    command = [sys.executable, __file__, "--geometry", geometry, "--kinds", kind, "--heads", str(heads), "--side", side]
     command += ["--threads", str(options.threads), "--repeats", str(options.repeats), "--logits", str(logits)]
     answer = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
     return answer["seconds"], answer["bytes"]
@@ -97,7 +99,7 @@ def measure(options: argparse.Namespace) -> None:
     generator = torch.Generator().manual_seed(0)
     maps = {block: smooth(channels, edge, generator) for block, (channels, edge) in shapes.items()}
     dim = sum(TIMESTEPS * channels for channels, _ in shapes.values())
-    heads = [trained(dim, number) for number in range(options.heads[0])]
+    heads = [made(options.kinds[0], dim, number) for number in range(options.heads[0])]
     predict, seconds = SIDES[options.side], []
     ctypes.CDLL(None).malloc_trim(0)  # memory kept from making the inputs would hide what the side needs
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
@@ -119,9 +121,14 @@ def smooth(channels: int, edge: int, generator: torch.Generator) -> torch.Tensor
     return F.interpolate(coarse, (edge, edge), mode="bicubic").half()
 
 
-def trained(dim: int, seed: int) -> MlpHead:
-    """A head whose BatchNorm has seen data."""
+def made(kind: str, dim: int, seed: int) -> Head:
+    """A head with random weights; BatchNorm of the paper's has seen data."""
     generator = torch.Generator().manual_seed(seed)
+    if kind == "linear":
+        plain = LinearHead(dim, CLASSES)
+        for values in plain.parameters():
+            torch.nn.init.normal_(values, generator=generator)
+        return plain.eval()
     head = MlpHead(dim, CLASSES, generator=generator)
     for _ in range(3):
         head(F.normalize(torch.randn(256, dim, generator=generator)))

@@ -53,7 +53,7 @@ def predict(
     if tuple(lengths.shape) != tuple(size):
         raise ValueError(f"lengths of shape {tuple(lengths.shape)} are not those of an image of size {tuple(size)}")
     lengths = lengths.flatten()
-    answers: dict[int, torch.Tensor] = {}
+    answers = [torch.empty(head.classes, len(lengths), device=device) for head in heads]
     for group in _groups(maps, list(dict.fromkeys(heads)), size):
         places = [place for place, head in enumerate(heads) if head in group]
         layers = [heads[place].inference_layers() for place in places]
@@ -61,18 +61,17 @@ def predict(
         projection = Projection(maps, torch.cat([head.first.weight for head in group]), size)
         bias = torch.cat([head.first.bias for head in group])[:, None]
         tile = max(at_once(TILE, device) // (4 * sum(widths) * size[1]), 1)
-        tiles: list[list[torch.Tensor]] = [[] for _ in places]
         for start in range(0, size[0], tile):
             rows = slice(start, min(start + tile, size[0]))
             pixels = slice(rows.start * size[1], rows.stop * size[1])
             hidden = projection.rows(rows)
             torch.addcdiv(bias, hidden, lengths[pixels], out=hidden)
-            parts = {head: part.T.contiguous() for head, part in zip(group, hidden.split(widths), strict=True)}
-            for tile_of, rest, place in zip(tiles, layers, places, strict=True):
-                tile_of.append(rest(parts[heads[place]]))
-        for place, each in zip(places, tiles, strict=True):
-            answers[place] = torch.cat(each).T.unflatten(1, size)
-    return [answers[place] for place in range(len(heads))]
+            parts = dict(zip(group, hidden.split(widths), strict=True))
+            for rest, place in zip(layers, places, strict=True):
+                part = parts[heads[place]]
+                # what is linear is ready, and turning it to rows and back would take longer than all else
+                answers[place][:, pixels] = part if isinstance(rest, torch.nn.Identity) else rest(part.T.contiguous()).T
+    return [answer.unflatten(1, size) for answer in answers]
 
 
 def surest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
