@@ -80,25 +80,48 @@ def prototypes(classes: int) -> Callable[..., Predict]:
     return learn
 
 
-def ridge(classes: int) -> Callable[..., Predict]:
-    """Least squares on one-hot classes, balanced, by scikit-learn."""
+def scikit_learn(classes: int, estimator: Callable[[np.ndarray], object]) -> Callable[..., Predict]:
+    """A classifier of scikit-learn, which ``estimator`` makes for the labelled vectors."""
 
     def learn(labelled: Labelled, context: np.ndarray, seed: int) -> Predict:
-        from sklearn.linear_model import RidgeClassifier
-
-        found = RidgeClassifier(alpha=0.1, class_weight="balanced").fit(
-            np.asarray(labelled.vectors, np.float32), labelled.labels
-        )
+        vectors = np.asarray(labelled.vectors, np.float32)
+        found = estimator(vectors).fit(vectors, labelled.labels)
 
         def predict(queried: Tensor) -> Tensor:
             logits = torch.full((len(queried), classes), -torch.inf)
-            values = torch.from_numpy(found.decision_function(queried.numpy())).float()
+            if hasattr(found, "predict_proba"):
+                values = torch.from_numpy(np.log(found.predict_proba(queried.numpy()))).float()
+            else:
+                values = torch.from_numpy(found.decision_function(queried.numpy())).float()
             logits[:, found.classes_] = values if values.ndim == 2 else torch.stack([-values, values], 1)
             return logits
 
         return predict
 
     return learn
+
+
+def ridge(vectors: np.ndarray) -> object:
+    """Least squares on one-hot classes, balanced."""
+    from sklearn.linear_model import RidgeClassifier
+
+    return RidgeClassifier(alpha=0.1, class_weight="balanced")
+
+
+def same_loss(vectors: np.ndarray) -> object:
+    """The default head's loss at temperature 1, by scikit-learn."""
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=1 / LinearSettings().l2, class_weight="balanced", tol=1e-6, max_iter=5000)
+
+
+def gaussian_process(vectors: np.ndarray) -> object:
+    """One Gaussian process a class by Laplace's approximation; its scale is half the median distance, as eDALD's σ."""
+    from sklearn.gaussian_process import GaussianProcessClassifier
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel
+
+    scale = float(np.median(torch.pdist(torch.from_numpy(vectors)).numpy())) / 2
+    return GaussianProcessClassifier(ConstantKernel(10.0) * RBF(scale), optimizer=None)
 
 
 def mlp(classes: int) -> Callable[..., Predict]:
@@ -142,7 +165,9 @@ def heads(classes: int) -> dict[str, Callable[..., Predict]]:
     found = {f"linear, l2 {each:g}": softmax_regression(classes, l2=each) for each in STRENGTHS}
     found |= {f"linear, {each}": softmax_regression(classes, class_balance=each) for each in ("none", "sqrt")}
     found |= {"linear, T = 1": raw(classes), "linear, standardised": standardised(classes)}
-    found |= {"ridge": ridge(classes), "prototypes": prototypes(classes)}
+    by_name = {"linear, scikit-learn": same_loss, "ridge": ridge, "Gaussian process": gaussian_process}
+    found |= {name: scikit_learn(classes, each) for name, each in by_name.items()}
+    found |= {"prototypes": prototypes(classes)}
     return found | {"mlp": mlp(classes), "LayerNorm": layer_norm(classes)}
 
 

@@ -3,8 +3,10 @@
     python benchmarks/photographs.py data/camvid --backbone data/backbones/camvid-ddpm --picture docs/photographs.png
 
 The first images of CamVid's training list become a folder as a person would have it. A study asks in a few rounds, its
-answers are those of the masks, and the last heads predict all of CamVid's test images. Prints mIoU by head and round,
-mean and standard deviation over seeds, and draws test images with their masks, those of the truth and of each head.
+answers are those of the masks, and each round's heads predict all of CamVid's test images. Prints mIoU by method and
+round, mean and standard deviation over seeds, and draws test images: the photograph, what the paper's head and the
+default one make of it, and its mask. With --held-out the images that are predicted are every third of the other
+training images, which methods are to be chosen by.
 """
 
 import argparse
@@ -41,11 +43,13 @@ def main() -> None:
     parser.add_argument("--answers", type=int, default=33, help="a round (default: 33)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--methods", nargs="+", default=["edald"], help="scores, beside edald with the paper's head")
+    parser.add_argument("--held-out", action="store_true", help="predict other training images, not the test images")
     parser.add_argument("--folder", type=Path, help="where to work; a new temporary folder by default")
     parser.add_argument("--picture", type=Path, help="where to draw masks")
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="pixelherd-"))
-    make_folder(options.camvid, options.images, folder / "photos")
+    make_folder(options, folder / "photos")
     study = study_of(options, folder)
     run(folder, study, "tables")
     print(f"{options.images} photographs, {options.size[0]}x{options.size[1]}, {options.seeds} seeds\n")
@@ -56,17 +60,17 @@ def main() -> None:
         draw(folder, read, options.picture)
 
 
-def make_folder(camvid: Path, images: int, folder: Path) -> None:
-    """Link the first training images, and all test images, with their masks."""
-    for split, most in (("train", images), ("test", None)):
-        listed = (camvid / f"{split}.txt").read_text().split("\n")[:most]
-        for part, line in (("images", 0), ("masks", 1)):
-            made = folder / split / part
-            made.mkdir(parents=True, exist_ok=True)
-            for path in (line_of.split()[line] for line_of in listed if line_of.strip()):
-                link = made / Path(path).name
-                if not link.exists():
-                    link.symlink_to((camvid / Path(path).parent.name / link.name).resolve())
+def make_folder(options: argparse.Namespace, folder: Path) -> None:
+    """Link the first training images, and those to predict, with their masks."""
+    lists = {name: (options.camvid / f"{name}.txt").read_text().strip().splitlines() for name in ("train", "test")}
+    rest = lists["train"][options.images :: 3]
+    chosen = {"train": lists["train"][: options.images], "test": rest if options.held_out else lists["test"]}
+    for split, lines in chosen.items():
+        for part, paths in zip(("images", "masks"), zip(*map(str.split, lines), strict=True), strict=True):
+            (folder / split / part).mkdir(parents=True)
+            for path in map(Path, paths):
+                there = options.camvid / path.parent.name / path.name
+                (folder / split / part / path.name).symlink_to(there.resolve())
 
 
 def study_of(options: argparse.Namespace, folder: Path) -> Path:
@@ -89,7 +93,8 @@ def study_of(options: argparse.Namespace, folder: Path) -> Path:
         },
         "features": {"ddpm": {"backbone": str(options.backbone.resolve()), "timesteps": [50, 150, 250]}},
         "candidates": {"pixels": round(0.15 * options.size[0] * options.size[1])},
-        "methods": {"edald": None, "edald_mlp": {"score": "edald", "head": {"kind": "mlp"}}},
+        "methods": {name: None for name in options.methods}
+        | {"edald_mlp": {"score": "edald", "head": {"kind": "mlp"}}},
         "budgets": [options.answers],
         "seeds": list(range(options.seeds)),
         "rounds": options.rounds,
@@ -115,9 +120,10 @@ def scores(folder: Path, study: Study) -> list[dict]:
 
 
 def draw(folder: Path, study: Study, path: Path) -> None:
-    """Draw test images in rows: the photograph, what each method's first seed makes of it, and its mask."""
-    runs = {each.method: each for each in reversed(study.runs())}
-    places = [(folder / study.paths.seal.format(run=runs[name].path)).parent for name in ("edald_mlp", "edald")]
+    """Draw test images in rows: the photograph, what heads make of it, and its mask."""
+    runs = {each.method: each for each in reversed(study.runs())}  # of the first seed
+    shown = runs["edald_mlp"], study.runs()[0]
+    places = [(folder / study.paths.seal.format(run=run.path)).parent for run in shown]
     predictors = [Predictor.load(place, device="cpu") for place in places]
     colours = class_colours(predictors[0].classes)
     photographs = sorted((folder / "photos" / "test" / "images").iterdir())
