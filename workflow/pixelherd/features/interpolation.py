@@ -1,15 +1,16 @@
 """Feature vectors and predictions at image resolution from maps at native resolution.
 
-The maps of one image are ``{block: [T, C, h, w]}``, float16 or float32; C, h and w differ between blocks. A pixel's
-vector has length D = Σ T·C: blocks ascending, within a block timesteps outer and channels inner, each map bilinearly
-interpolated to ``size = (H, W)`` as by ``F.interpolate(mode="bilinear", align_corners=False)``, the whole then
-L2-normalised.
+The maps of one image are ``{block: [T, C, h, w]}``, float16 or float32; C, h and w differ between blocks, which have
+numbers or names. A network that sees a padded image leaves maps beyond the image's border: :class:`NativeMaps` say how
+far the image goes. A pixel's vector has length D = Σ T·C: blocks ascending, within a block timesteps outer and channels
+inner, each map bilinearly interpolated to ``size = (H, W)`` as by ``F.interpolate(mode="bilinear",
+align_corners=False)``, the whole then L2-normalised.
 
 Nothing here builds H×W×D numbers. A linear layer commutes with interpolation, so a head's first layer is applied to the
 native maps; and the square of an interpolated vector is a combination of inner products of neighbouring native vectors.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,10 @@ from torch.nn import functional as F
 
 from pixelherd.compute.matmul import linear
 
-Maps = Mapping[int, torch.Tensor]
+Maps = Mapping[int, torch.Tensor] | Mapping[str, torch.Tensor]
+
+Covered = tuple[float, float]
+"""Rows and columns of native positions that an image covers, whole or not."""
 
 EPS = 1e-12
 """Vectors shorter than this are divided by it instead of their norm, as in ``F.normalize``."""
@@ -30,6 +34,28 @@ CHUNK = 2 * 2**20
 
 ACCELERATED = 256 * 2**20
 """What takes the place of :data:`TILE` and :data:`CHUNK` on any other device."""
+
+
+class NativeMaps(dict):
+    """Maps of one image by block, ``[T, C, h, w]`` each, of which the image may cover a part, from the top left.
+
+    Args:
+        maps: the maps.
+        covered: of blocks that reach beyond the image, native rows and columns that it covers.
+    """
+
+    def __init__(self, maps: Maps, covered: Mapping[int | str, Covered] | None = None):
+        super().__init__(maps)
+        self.covered = dict(covered or {})
+
+    def each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "NativeMaps":
+        """Return maps of which each is changed."""
+        return NativeMaps({block: change(values) for block, values in self.items()}, self.covered)
+
+    @classmethod
+    def of(cls, maps: Maps) -> "NativeMaps":
+        """Return maps as they are; a plain mapping is of images that are not padded."""
+        return maps if isinstance(maps, cls) else cls(maps)
 
 
 def vectors(
@@ -57,11 +83,8 @@ def vectors(
         if len(axis) and not 0 <= int(axis.min()) <= int(axis.max()) < length:
             raise ValueError(f"a pixel's {name} lies outside 0..{length - 1}")
     parts = []
-    for stack in _stacks(maps):
-        down, across = (
-            Taps.of(native, length, device)[at]
-            for native, length, at in zip(stack.shape[1:], size, (rows, columns), strict=True)
-        )
+    for stack, covered in stacks_of(maps):
+        down, across = (taps[at] for taps, at in zip(taps_of(stack, size, covered), (rows, columns), strict=True))
         above, under = (
             torch.lerp(stack[:, row, across.near].float(), stack[:, row, across.far].float(), across.fraction)
             for row in (down.near, down.far)
@@ -80,14 +103,12 @@ def norms(maps: Maps, size: tuple[int, int]) -> torch.Tensor:
     and each of the six products once; all are sums over channels at native resolution.
     """
     total = torch.zeros(size, device=next(iter(maps.values())).device)
-    for stack in _stacks(maps):
-        if stack.shape[1:] == size:
-            for part in _chunks(stack):
+    for stack, covered in stacks_of(maps):
+        if covered == size:
+            for part in _chunks(stack[:, : size[0], : size[1]]):
                 total += part.square().sum(dim=0)
             continue
-        down, across = (
-            Taps.of(native, length, stack.device) for native, length in zip(stack.shape[1:], size, strict=True)
-        )
+        down, across = taps_of(stack, size, covered)
         squares, below, beside, diagonal = _inner_products(stack)
         total += across.squares(down.squares(squares, 0), 1)
         total += across.squares(down.products(below, 0), 1)
@@ -141,25 +162,25 @@ class Projection:
     """
 
     def __init__(self, maps: Maps, weight: torch.Tensor, size: tuple[int, int]):
-        stacks = _stacks(maps)
-        lengths = [len(stack) for stack in stacks]
+        stacks = stacks_of(maps)
+        lengths = [len(stack) for stack, _ in stacks]
         if weight.shape[1] != sum(lengths):
             raise ValueError(f"the layer takes vectors of length {weight.shape[1]}, the maps have {sum(lengths)}")
         fine: list[tuple[torch.Tensor, torch.Tensor]] = []
-        coarse: list[tuple[torch.Tensor, torch.Tensor]] = []
-        for stack, part in zip(stacks, weight.split(lengths, dim=1), strict=True):
-            (fine if stack.shape[1:] == size else coarse).append((stack, part))
+        coarse: list[tuple[torch.Tensor, torch.Tensor, tuple[Taps, Taps]]] = []
+        for (stack, covered), part in zip(stacks, weight.split(lengths, dim=1), strict=True):
+            if covered == size:
+                fine.append((stack[:, : size[0], : size[1]], part))
+            else:
+                coarse.append((stack, part, taps_of(stack, size, covered)))
         self._fine = [stack for stack, _ in fine]
         self._fine_weight = torch.cat([part for _, part in fine], dim=1) if fine else weight[:, :0]
         # outputs at native positions, [O, h, w], and how rows of the image interpolate them
         self._coarse = [
-            (
-                linear(part, stack.flatten(1).float().T).unflatten(1, stack.shape[1:]),
-                Taps.of(stack.shape[1], size[0], stack.device),
-            )
-            for stack, part in coarse
+            (linear(part, stack.flatten(1).float().T).unflatten(1, stack.shape[1:]), down)
+            for stack, part, (down, _) in coarse
         ]
-        across = [Taps.of(stack.shape[2], size[1], stack.device).matrix(stack.shape[2]) for stack, _ in coarse]
+        across = [beside.matrix(stack.shape[2]) for stack, _, (_, beside) in coarse]
         self._across = torch.cat(across, dim=1) if coarse else weight[:0]
 
     def rows(self, rows: slice) -> torch.Tensor:
@@ -174,9 +195,20 @@ class Projection:
         return parts[0] if len(parts) == 1 else parts[0].add_(parts[1])
 
 
-def _stacks(maps: Maps) -> list[torch.Tensor]:
-    """The maps in the order of the vector, each as ``[T·C, h, w]``."""
-    return [maps[block].flatten(0, 1) for block in sorted(maps)]
+def stacks_of(maps: Maps) -> list[tuple[torch.Tensor, Covered]]:
+    """Return the maps in the order of the vector, each as ``[T·C, h, w]`` with what the image covers of it."""
+    native = NativeMaps.of(maps)
+    stacks = {block: native[block].flatten(0, 1) for block in sorted(native)}
+    return [(stack, native.covered.get(block, tuple(stack.shape[1:]))) for block, stack in stacks.items()]
+
+
+def taps_of(stack: torch.Tensor, size: tuple[int, int], covered: Covered) -> "tuple[Taps, Taps]":
+    """Return where all rows and all columns of an image of ``size`` read a map ``[channels, h, w]``."""
+    down, across = (
+        Taps.of(native, length, stack.device, part)
+        for native, length, part in zip(stack.shape[1:], size, covered, strict=True)
+    )
+    return down, across
 
 
 def _chunks(stack: torch.Tensor) -> Iterator[torch.Tensor]:
@@ -194,9 +226,12 @@ class Taps:
     fraction: torch.Tensor
 
     @classmethod
-    def of(cls, native: int, length: int, device: torch.device) -> "Taps":
-        """Taps of ``length`` positions in ``native`` ones, in float32 as torch computes them."""
-        scale = torch.tensor(native, dtype=torch.float32) / length
+    def of(cls, native: int, length: int, device: torch.device, covered: float | None = None) -> "Taps":
+        """Taps of ``length`` positions in the first ``covered`` of ``native`` ones, in float32 as torch computes them.
+
+        All are covered by default.
+        """
+        scale = torch.tensor(native if covered is None else covered, dtype=torch.float32) / length
         source = ((torch.arange(length) + 0.5) * scale - 0.5).clamp(min=0)
         near = source.long().clamp(max=native - 1)
         far = (near + 1).clamp(max=native - 1)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pixelherd.features.interpolation import Maps, Projection, at_once, check_normalisation, norms
+from pixelherd.features.interpolation import Maps, NativeMaps, Projection, at_once, check_normalisation, norms
 
 if TYPE_CHECKING:
     from pixelherd.heads.network import Head
@@ -48,7 +48,7 @@ def predict(
     if not heads:
         return []
     device = heads[0].first.weight.device
-    maps = {block: values.to(device) for block, values in maps.items()}
+    maps = NativeMaps.of(maps).each(lambda values: values.to(device))
     lengths = norms(maps, size) if lengths is None else lengths.to(device)
     if tuple(lengths.shape) != tuple(size):
         raise ValueError(f"lengths of shape {tuple(lengths.shape)} are not those of an image of size {tuple(size)}")

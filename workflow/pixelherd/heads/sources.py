@@ -164,7 +164,7 @@ class VectorSource:
 class DenseBatch:
     """Pixels as native feature maps, which the first layer is applied to before they are up-sampled."""
 
-    def __init__(self, maps: list[dict[int, Tensor]], norms: list[Tensor], size: tuple[int, int], labels: Tensor):
+    def __init__(self, maps: Sequence[interpolation.Maps], norms: list[Tensor], size: tuple[int, int], labels: Tensor):
         self.maps, self.norms, self.size, self.labels = maps, norms, size, labels
 
     def project(self, first: nn.Linear) -> Tensor:
@@ -188,7 +188,7 @@ class DenseSource:
 
     def __init__(
         self,
-        maps: Callable[[int], dict[int, Tensor]],
+        maps: Callable[[int], interpolation.Maps],
         labels: np.ndarray,
         size: tuple[int, int],
         device: torch.device | str = "cpu",
@@ -206,7 +206,8 @@ class DenseSource:
 
     def batch(self, images: Sequence[int]) -> DenseBatch:
         """Return every pixel of these images, row by row and image by image."""
-        maps = [{block: values.to(self._device) for block, values in self._maps(image).items()} for image in images]
+        found = (interpolation.NativeMaps.of(self._maps(image)) for image in images)
+        maps = [each.each(lambda values: values.to(self._device)) for each in found]
         for image, blocks in zip(images, maps, strict=True):
             if image not in self._norms:
                 self._norms[image] = interpolation.norms(blocks, self._size).cpu()

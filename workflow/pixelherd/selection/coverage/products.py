@@ -2,7 +2,6 @@
 
 import copy
 import itertools
-from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -111,15 +110,15 @@ class MapProducts:
         size: (H, W).
     """
 
-    def __init__(self, maps: dict[int, torch.Tensor], pixels: np.ndarray, size: tuple[int, int]):
+    def __init__(self, maps: interpolation.Maps, pixels: np.ndarray, size: tuple[int, int]):
         self._maps, self._size = maps, size
-        stacks = [maps[block].flatten(0, 1) for block in sorted(maps)]
-        self.device, self.n = stacks[0].device, len(pixels)
+        stacks = interpolation.stacks_of(maps)
+        self.device, self.n = stacks[0][0].device, len(pixels)
         self._pixels = torch.as_tensor(np.asarray(pixels, dtype=np.int64), device=self.device)
         self._grams, self._taps, self._weights, fine = [], [], [], []
         squares = torch.zeros(self.n, device=self.device)
-        for stack in stacks:
-            taps, weights = _bilinear(stack.shape[1:], self._pixels, size)
+        for stack, covered in stacks:
+            taps, weights = _bilinear(stack, covered, self._pixels, size)
             if 2 * stack[0].numel() <= self.n:
                 gram = _gram(stack.flatten(1))
                 for rows in slices(0, self.n, POSITIONS):
@@ -214,12 +213,12 @@ def _gram(x: torch.Tensor) -> torch.Tensor:
     return gram
 
 
-def _bilinear(native: Sequence[int], pixels: torch.Tensor, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+def _bilinear(
+    stack: torch.Tensor, covered: interpolation.Covered, pixels: torch.Tensor, size: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Flat native positions ``[n, 4]`` and weights ``[n, 4]`` that interpolate a map at flat pixels."""
-    down, across = (
-        interpolation.Taps.of(length, wanted, pixels.device)[at]
-        for length, wanted, at in zip(native, size, (pixels // size[1], pixels % size[1]), strict=True)
-    )
-    taps = [row * native[1] + column for row in (down.near, down.far) for column in (across.near, across.far)]
+    places = pixels // size[1], pixels % size[1]
+    down, across = (taps[at] for taps, at in zip(interpolation.taps_of(stack, size, covered), places, strict=True))
+    taps = [row * stack.shape[2] + column for row in (down.near, down.far) for column in (across.near, across.far)]
     weights = [v * h for v in (1 - down.fraction, down.fraction) for h in (1 - across.fraction, across.fraction)]
     return torch.stack(taps, dim=1), torch.stack(weights, dim=1)
