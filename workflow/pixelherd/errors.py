@@ -2,7 +2,8 @@
 
 import difflib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -16,6 +17,25 @@ class UserError(Exception):
     def __init__(self, problem: str, *, remedy: str | None = None) -> None:
         super().__init__(printable(problem if remedy is None else f"{problem}; {remedy}"))
         self.problem, self.remedy = problem, remedy
+
+
+@contextmanager
+def suppressed() -> Iterator[list[UserError]]:
+    """Keep a mistake in the list that this yields, instead of raising it."""
+    found: list[UserError] = []
+    try:
+        yield found
+    except UserError as error:
+        found.append(error)
+
+
+def raise_all(errors: Sequence[UserError]) -> None:
+    """Raise mistakes as one, if there are any: whoever mends one of them wants to know of the others."""
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        problems = "; ".join(each.problem for each in errors)
+        raise UserError(problems, remedy="delete these files and run the same command again")
 
 
 def printable(text: str) -> str:

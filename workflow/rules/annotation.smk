@@ -66,6 +66,7 @@ rule stopping:
         unpack(of(rounds.stopping)),
     output:
         PATHS.stopping,
+        PATHS.stopping_digests,
     log:
         "logs/stopping/{step}.log",
     conda:

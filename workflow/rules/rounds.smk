@@ -111,6 +111,7 @@ rule train:
     output:
         head=PATHS.head,
         log=PATHS.training_log,
+        digests=PATHS.trained_digests,
     log:
         "logs/train/{step}.log",
     wildcard_constraints:
@@ -144,6 +145,7 @@ use rule train as train_dropout with:
     output:
         head=PATHS.sampled_head,
         log=PATHS.sampled_log,
+        digests=PATHS.sampled_digests,
     log:
         "logs/train_dropout/{step}.log",
     params:
@@ -161,6 +163,7 @@ rule fit:
     output:
         head=PATHS.head,
         log=PATHS.training_log,
+        digests=PATHS.trained_digests,
     log:
         "logs/fit/{step}.log",
     wildcard_constraints:
@@ -191,6 +194,7 @@ use rule fit as sample with:
     output:
         head=PATHS.sampled_head,
         log=PATHS.sampled_log,
+        digests=PATHS.sampled_digests,
     log:
         "logs/sample/{step}.log",
     params:

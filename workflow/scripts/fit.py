@@ -18,10 +18,9 @@ with job(snakemake):
     labelled = labelled_pixels(dataset, files.get("labels", []), *places)
     fitted = linear.fit(labelled, params.classes, settings.head, resolve(params.device))
     facts = {"run": params.identity, "round": number, "labelled_pixels": labelled.count, **fitted.facts()}
-    network.write_log(snakemake.output.log, fitted.log)
     if params.samples:
         generator = torch_generator(settings.seed, "posterior", number)
         head = posterior.sample(fitted, params.samples, generator)
     else:
         head = fitted.head
-    network.save(head, snakemake.output.head, facts)
+    network.write_trained(snakemake.output, head, fitted.log, facts)

@@ -9,6 +9,7 @@ with job(snakemake):
     from pixelherd.datasets.dataset import Dataset
     from pixelherd.datasets.pixels import CANNOT_TELL, LABEL_COLUMNS, read_pixels
     from pixelherd.heads import network
+    from pixelherd.storage.records import write_digests
     from pixelherd.storage.shards import Shards
 
     files = snakemake.input
@@ -20,3 +21,4 @@ with job(snakemake):
     found = stopping.stability(network.load(files.head), before, vectors)
     cannot_tell = int((labels == CANNOT_TELL).sum())
     stopping.write(snakemake.output[0], snakemake.params.round, len(labels) - cannot_tell, cannot_tell, found)
+    write_digests(snakemake.output[1], [snakemake.output[0]])

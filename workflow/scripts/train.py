@@ -32,9 +32,8 @@ with job(snakemake) as meter:
     with tqdm(total=wanted.epochs, desc="train", unit="epoch", disable=None) as bar:
         options = {"progress": lambda row: bar.update(), "checkpoint": checkpoint}
         log = training.train(source, head.to(device), wanted, order_generator=order, **options)
-    network.write_log(snakemake.output.log, log)
     facts = {"run": params.identity, "round": number, "labelled_pixels": int(source.counts.sum())}
-    network.save(head, snakemake.output.head, facts)
+    network.write_trained(snakemake.output, head, log, facts)
     if checkpoint:
         checkpoint.unlink()
         meter.forwards = maps_of.forwards

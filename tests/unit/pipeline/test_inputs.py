@@ -257,6 +257,15 @@ def test_without_test_images_nothing_is_looked_at_besides_training_images(work_o
     assert "train_maps" in read and "test_maps" not in read
 
 
+def test_an_evaluation_asks_for_all_that_its_seal_speaks_of(work_of):
+    """Else what was deleted since, as a line said to, would be missing in the seal."""
+    work = work_of()
+    read = bare(results.evaluate(work, run_of(work, "edald")))
+    beside = {"training.csv", "training.json", "queries.csv", "queries.json", "scores.csv", "correlations.csv"}
+    expected = {f"{ROUND.format('edald', number)}/{name}" for number in range(2) for name in beside}
+    assert {*read["trained"], *read["asked"]} == expected
+
+
 def test_a_person_is_asked_by_pages_and_answers_by_files(work_of):
     work = work_of(oracle="csv", methods={"edald": None})
     run = run_of(work, "edald")

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from pixelherd.errors import UserError
 from pixelherd.pipeline import seals
 from pixelherd.pipeline.seals import seal, sealed_rounds
 from pixelherd.storage.files import digest_of, hash_of
+from pixelherd.storage.records import write_digests
 from pixelherd.study import stages
 from pixelherd.study.study import Study
 from unit.pipeline.sealed import ADDRESS, SOURCE, finish, pending_runs
@@ -108,3 +110,24 @@ def test_more_rounds_of_a_run_go_on_only_from_rounds_of_the_same_files(study):
     assert pending[run] == range(3) and pending[other] == range(2, 3)
     assert seals.extended_anew(more, pending) == [run] and seals.extended_anew(more, pending_runs(more)) == []
     assert pending_runs(study, address="b" * 12).keys() == {study.runs()[2]}, "what is finished stays"
+
+
+def test_files_that_changed_before_a_run_is_sealed_are_named_together(study):
+    """As when logs of two rounds are swapped after the seal was deleted: all are named, and nothing is sealed."""
+    run = study.runs()[0]
+    folder = finish(study, run)
+    (folder / "run.json").unlink()
+    logs = [folder / f"round-{number}" / "training.csv" for number in range(2)]
+    for number, log in enumerate(logs):
+        log.write_text(f"iteration,loss\n1,{number}\n")
+        write_digests(log.with_suffix(".json"), [log])
+    contents = [log.read_bytes() for log in logs]
+    for log, content in zip(logs, contents[::-1], strict=True):
+        log.write_bytes(content)
+    with pytest.raises(UserError, match=r"round-0/training\.csv has.*round-1/training\.csv has.*delete"):
+        finish(study, run)
+    assert not (folder / "run.json").exists()
+    for log, content in zip(logs, contents, strict=True):
+        log.write_bytes(content)
+    finish(study, run)
+    assert (folder / "run.json").exists()

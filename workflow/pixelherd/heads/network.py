@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from pixelherd.compute.matmul import Linear
 from pixelherd.errors import UserError
 from pixelherd.storage.files import write_bytes, write_csv
+from pixelherd.storage.records import write_digests
 
 WEIGHTS_DIGEST = "weights_sha256"
 
@@ -328,6 +329,15 @@ def write_log(path: Path | str, log: Sequence[dict]) -> None:
     """Write ``training.csv``, a row per epoch, or per iteration of :mod:`pixelherd.heads.linear`."""
     rows = [[f"{value:.9g}" if isinstance(value, float) else value for value in row.values()] for row in log]
     write_csv(path, log[0], rows)
+
+
+def write_trained(
+    made: Sequence[str], head: Head | SampledHead, log: Sequence[dict], metadata: Mapping[str, Any]
+) -> None:
+    """Write what a training leaves: the head's file, its log, and a record of the digests of both, in this order."""
+    save(head, made[0], metadata)
+    write_log(made[1], log)
+    write_digests(made[2], made[:2])
 
 
 def load(path: Path | str) -> Head:

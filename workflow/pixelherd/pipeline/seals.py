@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pixelherd.errors import UserError, raise_all, suppressed
 from pixelherd.storage.files import digest_of, hash_of, write_json
 from pixelherd.storage.records import (
     SEAL_DIGEST,
@@ -39,9 +40,13 @@ def seal(folder: Path, run: Run, settings: dict[str, Any], rounds: int, facts: d
             and what tables and figures need (classes, image size, image counts).
         source: hash of the source that made it.
     """
-    for number in range(rounds):
-        for record in sorted((folder / f"round-{number}").glob("*.json")):
+    records = (record for number in range(rounds) for record in sorted((folder / f"round-{number}").glob("*.json")))
+    problems: list[UserError] = []
+    for record in records:
+        with suppressed() as wrong:
             check_digests(record)
+        problems += wrong
+    raise_all(problems)
     files = [folder / METRICS, folder / THUMBNAILS]
     files += [file for number in range(rounds) for file in sorted((folder / f"round-{number}").iterdir())]
     content = {

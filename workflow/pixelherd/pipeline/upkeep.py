@@ -4,10 +4,9 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
-from pixelherd.errors import UserError
+from pixelherd.errors import UserError, suppressed
 from pixelherd.features.backbones import manifest as backbones
 from pixelherd.pipeline import seals
 from pixelherd.storage.files import digest_of
@@ -121,16 +120,6 @@ def _changes_of(folder: Path, everything: bool) -> list[UserError]:
             remedy = f"put back the file of then, or delete {folder / SEAL} and run the study again"
             found.append(UserError(f"{path} has changed since the run was finished", remedy=remedy))
     return found
-
-
-@contextmanager
-def suppressed() -> Iterator[list[UserError]]:
-    """Keep a mistake in the list that this yields, instead of raising it."""
-    found: list[UserError] = []
-    try:
-        yield found
-    except UserError as error:
-        found.append(error)
 
 
 def _check_store(path: Path) -> None:

@@ -12,9 +12,11 @@ from pixelherd.study.run import Run
 # Files of a run's folder, of its rounds, and of the pages that ask a person.
 SEAL, METRICS, THUMBNAILS, BEGUN = "run.json", "metrics.csv", "thumbnails.npz", "begun.json"
 QUERIES, LABELS, SCORES, CORRELATIONS = "queries.csv", "labels.csv", "scores.csv", "correlations.csv"
-ASKED_DIGESTS, ANSWERED_DIGESTS = "queries.json", "labels.json"
-"""Records of what a round's CSV files hold: until the run is sealed, nothing else tells that one was changed."""
 HEAD, TRAINING_LOG, STOPPING = "head.safetensors", "training.csv", "stopping.csv"
+ASKED_DIGESTS, ANSWERED_DIGESTS, TRAINED_DIGESTS, STOPPING_DIGESTS = (
+    *("queries.json", "labels.json", "training.json", "stopping.json"),
+)
+"""Records of what a round's files hold: until the run is sealed, nothing else tells that one was changed."""
 PAGE, ASKED, COCO, TASKS, INTERFACE = "page.html", "asked.json", "coco.json", "label_studio.json", "label_studio.xml"
 
 
@@ -81,8 +83,10 @@ class Paths:
         self.answered_labels = f"{results}/runs/{{answered}}/{LABELS}"
         self.scores, self.correlations = f"{step}/{SCORES}", f"{step}/{CORRELATIONS}"
         self.head, self.training_log = f"{step}/{HEAD}", f"{step}/{TRAINING_LOG}"
+        self.trained_digests = f"{step}/{TRAINED_DIGESTS}"
         self.sampled_head, self.sampled_log = f"{step}/sampled_{HEAD}", f"{step}/sampled_{TRAINING_LOG}"
-        self.stopping = f"{step}/{STOPPING}"
+        self.sampled_digests = f"{step}/sampled_{TRAINED_DIGESTS}"
+        self.stopping, self.stopping_digests = f"{step}/{STOPPING}", f"{step}/{STOPPING_DIGESTS}"
 
         # Results: a round that asks a person.
         annotation = f"{results}/annotation/{{step}}"

@@ -62,10 +62,13 @@ def evaluate(work: Work, run: Run) -> Files:
     has_tests = bool(work.images[run.dataset]["test"])
     needed: Files = {"dataset": work.dataset(run.dataset), "heads": heads(work, run), **made_again(work, run)}
     needed |= {"labels": labels_until(work, run, last), "stopping": stopping_until(work, run, last)}
+    # a seal speaks of them, and nothing else would make them again
+    steps = [run.step(number) for number in work.pending.get(run, ())]
+    needed["trained"] = [
+        each.format(step=step) for step in steps for each in (paths.training_log, paths.trained_digests)
+    ]
     if study.oracle == "masks" and study.score(run.method) != "full":
-        # a seal speaks of them, and nothing else would make them again
-        steps = [run.step(number) for number in work.pending.get(run, ())]
-        asked = paths.queries, paths.scores, paths.correlations
+        asked = paths.queries, paths.scores, paths.correlations, paths.asked_digests
         needed["asked"] = [each.format(step=step) for step in steps for each in asked]
     if not work.keeps_maps(run.features) and has_tests:
         needed["passes"] = passes(work, run)
