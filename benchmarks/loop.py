@@ -27,8 +27,8 @@ from pixelherd.compute.memory import keep_freed_memory
 from pixelherd.compute.randomness import torch_generator
 from pixelherd.features import extract
 from pixelherd.features.backbones import manifest
-from pixelherd.features.backbones.noise import draw
 from pixelherd.features.maps import compute, network_input, vectors_at
+from pixelherd.features.perturbations import draw
 from pixelherd.heads import dense, network, sources, training
 from pixelherd.heads.settings import MlpSettings
 from pixelherd.pipeline.inputs.work import Work
@@ -211,11 +211,13 @@ class Case:
 
     @property
     def dim(self) -> int:
-        return len(self.settings.timesteps) * sum(self.backbone.channels(self.settings.blocks).values())
+        return len(self.settings.timesteps) * sum(
+            self.backbone.description.levels[block].channels for block in self.settings.blocks
+        )
 
     def every_vector(self, image: np.ndarray, number: int = 0) -> torch.Tensor:
         """Vectors ``[H·W, D]`` of an image under a noise draw: a pass of the U-Net, up-sampled and normalised."""
-        noise = draw(self.settings.noise_seed, number, self.settings.image_size)
+        noise = draw(self.settings.noise_seed, number, (3, *self.settings.image_size))
         image = network_input(image, self.settings.image_size)
         asked = {"timesteps": self.settings.timesteps, "blocks": self.settings.blocks}
         maps = self.backbone.maps(image, noise, **asked)

@@ -18,8 +18,8 @@ import pixelherd
 from pixelherd.datasets.readers.demo import CLASSES
 from pixelherd.datasets.settings import DemoSettings
 from pixelherd.errors import UserError
+from pixelherd.features.backbones.backbone import Backbone
 from pixelherd.features.backbones.sources.architecture import Architecture
-from pixelherd.features.backbones.unet import Backbone
 from pixelherd.heads.network import MlpHead, save
 from pixelherd.storage.files import write_json
 from unit.places import REPOSITORY

@@ -37,7 +37,8 @@ from pixelherd.storage.files import digest_of, digest_of_text, write_bytes, writ
 from pixelherd.study.paths import HEAD
 
 if TYPE_CHECKING:
-    from pixelherd.features.backbones.unet import Backbone
+    from pixelherd.features.backbones.backbone import Backbone
+    from pixelherd.features.backbones.settings import Embedded, Filters
 
 STAMP = "pixelherd"
 """Key of the text in a mask's PNG that says what it was made of."""
@@ -93,7 +94,8 @@ class Predictor:
         last = seal["rounds"] - 1
         if round_number is not None and not 0 <= round_number <= last:
             raise UserError(f"{run} has no round {round_number}", remedy=f"choose from 0 to {last}")
-        settings, network = seal["settings"], backbone or seal["settings"]["backbone"].get("path")
+        settings, source = seal["settings"], seal["settings"]["backbone"]
+        network = backbone or manifest.built_in(source) or source.get("path")
         if network is None:
             raise UserError(
                 f"{run} used a backbone that its study made", remedy="give its folder in the cache as `backbone`"
@@ -112,7 +114,7 @@ class Predictor:
     def of(
         cls,
         head: Path | str,
-        backbone: Path | str,
+        backbone: "Path | str | Embedded | Filters",
         settings: MapSettings,
         classes: Sequence[ClassInfo],
         dataset: DatasetSettings,
@@ -124,7 +126,7 @@ class Predictor:
 
         Args:
             head: file of the head.
-            backbone: diffusers folder.
+            backbone: diffusers folder, or what is built in.
             settings: what the maps that the head was trained on depend on.
             classes: in the order of their labels.
             dataset: that the head was trained on. Where it crops images, new ones are not cropped, but resized as

@@ -20,6 +20,8 @@ def explain(errors: list[Any], content: Any, schema: dict[str, Any], subject: st
     """
     found: dict[str, list[str]] = {}  # what the members of a union say about the same value goes together
     for error in errors:
+        if error["type"] == "default_factory_not_called":
+            continue  # of a default that depends on what is wrong
         where = ".".join(_keys(error["loc"], content))
         if error["type"] == "extra_forbidden":
             *place, key = map(str, error["loc"])

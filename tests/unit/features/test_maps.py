@@ -10,7 +10,6 @@ from PIL import Image
 from pixelherd.errors import UserError
 from pixelherd.features import interpolation
 from pixelherd.features.backbones import manifest
-from pixelherd.features.backbones.noise import draw
 from pixelherd.features.extract import context_pixels, store_draws, write_draws, write_features
 from pixelherd.features.maps import (
     ComputedMaps,
@@ -22,6 +21,7 @@ from pixelherd.features.maps import (
     open_maps,
     vectors_at,
 )
+from pixelherd.features.perturbations import draw
 from pixelherd.storage.records import write_record
 from pixelherd.storage.shards import Shards
 from pixelherd.storage.stores import create_array, writing
@@ -52,7 +52,7 @@ def test_maps_are_the_backbones_in_float16(cache, backbone):
     image = cache.dataset.train.images[0]
     maps = compute(backbone, image, cache.features, 1)
     asked = dict(timesteps=[50, 150], blocks=[0, 3])
-    expected = backbone.maps(network_input(image, (32, 32)), draw(0, 1, (32, 32)), **asked)
+    expected = backbone.maps(network_input(image, (32, 32)), draw(0, 1, (3, 32, 32)), **asked)
     assert list(maps) == [0, 3]  # ascending, whatever the order in the study
     assert same(maps, {block: values[0].half() for block, values in expected.items()})
     assert not same(maps, compute(backbone, image, cache.features))  # the base draw is another one

@@ -80,7 +80,7 @@ def test_a_hash_follows_what_the_stage_needs(copy):
             "pixelherd/features/interpolation.py": {"extract", "herd", "train", "evaluate"},
             "pixelherd/datasets/readers/demo.py": {"prepare"},
             "pixelherd/datasets/benchmarks/facts/camvid.yaml": {"prepare"},
-            "pixelherd/features/backbones/noise.py": {"extract", "perturb"},
+            "pixelherd/features/backbones/networks/filters.py": {"extract", "perturb"},
             "pixelherd/selection/coverage/herding.py": {"herd", "gather", "pool"},
             "scripts/gather.py": {"gather"},
         }.items()

@@ -363,7 +363,7 @@ def test_mistakes_that_only_a_plan_sees(content, change, message):
 
 def test_blocks_that_the_network_does_not_have(content):
     content["features"]["ddpm"]["blocks"] = [0, 4]
-    with pytest.raises(UserError, match="no decoder block 4; choose from 0 to 3"):
+    with pytest.raises(UserError, match="no block 4; choose from 0 to 3"):
         stages(content)
 
 

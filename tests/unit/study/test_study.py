@@ -357,7 +357,7 @@ FOLDER = {"kind": "folder", "root": "x", "train_list": "a", "test_list": "b"}
         ("features.ddpm.draws", 1, "methods.edald: edald measures disagreement and needs `draws` ≥ 2"),
         ("features.ddpm.backbone", {"pretrain": "x"}, "features.ddpm.backbone: `pretraining` has no entry 'x'"),
         ("features.ddpm.backbone", {"pretrian": "x"}, "features.ddpm.backbone.pretrian` (did you mean 'pretrain'?)"),
-        ("features.mine", {"backbone": "x"}, "study: features.mine.blocks: this key is required"),
+        ("features.mine", {"backbone": "x"}, "study: features.mine: `blocks` is required"),
         ("pretraining.mine", PRETRAINING | {"dataset": "dem"}, "unknown dataset 'dem' (did you mean 'demo'?)"),
         ("datasets.demo.kind", "dem", "study: datasets.demo: Input tag 'dem' found using 'kind'"),
         ("datasets.mine", {}, "study: datasets.mine.kind: this key is required"),

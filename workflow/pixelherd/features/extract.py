@@ -8,7 +8,7 @@ import numpy as np
 
 from pixelherd.compute.randomness import numpy_generator
 from pixelherd.features import interpolation
-from pixelherd.features.maps import ComputedMaps, DrawSource, ImageMaps, vectors_at
+from pixelherd.features.maps import COVERED, ComputedMaps, DrawSource, ImageMaps, vectors_at
 from pixelherd.storage.shards import Shards
 from pixelherd.storage.stores import create_array
 
@@ -50,6 +50,8 @@ def store(folder: Path, images: int, maps_of: Callable[[int], ImageMaps], size: 
                     compressors=None,
                     config={"write_empty_chunks": True},
                 )
+            for block, covered in maps.covered.items():
+                arrays[block].attrs[COVERED] = list(covered)
         for block, values in maps.items():
             arrays[block][image] = values.numpy()
     if norms is not None:

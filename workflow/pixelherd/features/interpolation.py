@@ -1,10 +1,10 @@
 """Feature vectors and predictions at image resolution from maps at native resolution.
 
-The maps of one image are ``{block: [T, C, h, w]}``, float16 or float32; C, h and w differ between blocks, which have
-numbers or names. A network that sees a padded image leaves maps beyond the image's border: :class:`NativeMaps` say how
-far the image goes. A pixel's vector has length D = Σ T·C: blocks ascending, within a block timesteps outer and channels
-inner, each map bilinearly interpolated to ``size = (H, W)`` as by ``F.interpolate(mode="bilinear",
-align_corners=False)``, the whole then L2-normalised.
+The maps of one image are ``{block: [T, C, h, w]}``, float16 or float32; C, h and w differ between blocks. A network
+that sees a padded image leaves maps beyond the image's border: :class:`NativeMaps` say how far the image goes. A
+pixel's vector has length D = Σ T·C: blocks ascending, within a block timesteps outer and channels inner, each map
+bilinearly interpolated to ``size = (H, W)`` as by ``F.interpolate(mode="bilinear", align_corners=False)``, the whole
+then L2-normalised.
 
 Nothing here builds H×W×D numbers. A linear layer commutes with interpolation, so a head's first layer is applied to the
 native maps; and the square of an interpolated vector is a combination of inner products of neighbouring native vectors.
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from pixelherd.compute.matmul import linear
 
-Maps = Mapping[int, torch.Tensor] | Mapping[str, torch.Tensor]
+Maps = Mapping[int, torch.Tensor]
 
 Covered = tuple[float, float]
 """Rows and columns of native positions that an image covers, whole or not."""
@@ -36,7 +36,7 @@ ACCELERATED = 256 * 2**20
 """What takes the place of :data:`TILE` and :data:`CHUNK` on any other device."""
 
 
-class NativeMaps(dict):
+class NativeMaps(dict[int, torch.Tensor]):
     """Maps of one image by block, ``[T, C, h, w]`` each, of which the image may cover a part, from the top left.
 
     Args:
@@ -44,7 +44,7 @@ class NativeMaps(dict):
         covered: of blocks that reach beyond the image, native rows and columns that it covers.
     """
 
-    def __init__(self, maps: Maps, covered: Mapping[int | str, Covered] | None = None):
+    def __init__(self, maps: Maps, covered: Mapping[int, Covered] | None = None):
         super().__init__(maps)
         self.covered = dict(covered or {})
 
@@ -199,7 +199,8 @@ def stacks_of(maps: Maps) -> list[tuple[torch.Tensor, Covered]]:
     """Return the maps in the order of the vector, each as ``[T·C, h, w]`` with what the image covers of it."""
     native = NativeMaps.of(maps)
     stacks = {block: native[block].flatten(0, 1) for block in sorted(native)}
-    return [(stack, native.covered.get(block, tuple(stack.shape[1:]))) for block, stack in stacks.items()]
+    whole = {block: (stack.shape[1], stack.shape[2]) for block, stack in stacks.items()}
+    return [(stack, native.covered.get(block, whole[block])) for block, stack in stacks.items()]
 
 
 def taps_of(stack: torch.Tensor, size: tuple[int, int], covered: Covered) -> "tuple[Taps, Taps]":

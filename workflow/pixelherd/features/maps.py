@@ -20,18 +20,22 @@ from pixelherd.compute.devices import resolve
 from pixelherd.errors import UserError
 from pixelherd.features import interpolation
 from pixelherd.features.backbones.manifest import identity, open_manifest
-from pixelherd.features.backbones.noise import draw
+from pixelherd.features.perturbations import Perturbation, draw
 from pixelherd.storage.records import read_record
 from pixelherd.storage.shards import Shards
 from pixelherd.storage.stores import open_array, open_zarr, read_manifest
 
 if TYPE_CHECKING:
-    from pixelherd.features.backbones.unet import Backbone
+    from pixelherd.features.backbones.backbone import Backbone
+    from pixelherd.features.backbones.description import Description
     from pixelherd.features.settings import MapSettings
 
 BASE_DRAW = 0
 
-ImageMaps = dict[int, torch.Tensor]
+COVERED = "covered"
+"""Attribute of an array of maps that reach beyond the image: native rows and columns that it covers."""
+
+ImageMaps = interpolation.NativeMaps
 
 
 def network_input(image: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
@@ -57,9 +61,9 @@ def compute(backbone: "Backbone", image: np.ndarray, settings: "MapSettings", nu
     Raises:
         UserError: an activation lies outside float16.
     """
-    size = settings.image_size
-    noise = draw(settings.noise_seed, number, size)
-    maps = backbone.maps(network_input(image, size), noise, timesteps=settings.timesteps, blocks=settings.blocks)
+    size, blocks = settings.image_size, settings.blocks
+    perturbation = perturbation_of(backbone.description, settings, number)
+    maps = backbone.maps(network_input(image, size), perturbation, timesteps=settings.timesteps, blocks=blocks)
     limit = torch.finfo(torch.float16).max
     for block, values in maps.items():
         if values.abs().max() > limit:
@@ -67,7 +71,19 @@ def compute(backbone: "Backbone", image: np.ndarray, settings: "MapSettings", nu
                 f"features: block {block} has activations beyond {limit:.0f}, float16's range",
                 remedy="leave it out of `blocks`",
             )
-    return {block: values[0].half().cpu() for block, values in sorted(maps.items())}
+    found = {block: values[0].half().cpu() for block, values in sorted(maps.items())}
+    return ImageMaps(found, backbone.description.covered(size, blocks))
+
+
+def perturbation_of(
+    description: "Description", settings: "MapSettings", number: int
+) -> torch.Tensor | Perturbation | None:
+    """Return what images are perturbed by in a draw: noise of the schedule, or else nothing in the base draw."""
+    if description.noise is not None:
+        return draw(settings.noise_seed, number, description.noise_shape(settings.image_size))
+    if number == BASE_DRAW or settings.perturbation is None:
+        return None
+    return Perturbation(settings.perturbation, settings.noise_seed, number, description.padded(settings.image_size))
 
 
 def vectors_at(maps: ImageMaps, pixels: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
@@ -201,8 +217,14 @@ def _computed(backbone: str | None, images: Any, settings: "MapSettings", device
 def read_stored(folder: Path, offset: int) -> ImageMaps:
     """Maps of one image of a shard folder that :func:`store` filled."""
     group = _open_group(folder)
-    blocks = sorted(int(name.removeprefix("block-")) for name in group)
-    return {block: torch.from_numpy(group[f"block-{block}"][offset]) for block in blocks}
+    maps, covered = {}, {}
+    for block in sorted(int(name.removeprefix("block-")) for name in group):
+        array = group[f"block-{block}"]
+        maps[block] = torch.from_numpy(array[offset])
+        if COVERED in array.attrs:
+            rows, columns = array.attrs[COVERED]
+            covered[block] = rows, columns
+    return ImageMaps(maps, covered)
 
 
 def _stored_norms(folder: Path, offset: int) -> torch.Tensor:

@@ -1,9 +1,10 @@
 """What feature maps depend on; light, so that a study is checked without importing torch."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
+from pixelherd.features.perturbations import PerturbationSettings
 from pixelherd.settings import Settings
 
 
@@ -11,8 +12,9 @@ class MapSettings(Settings):
     """What native maps and context vectors depend on besides images and backbone.
 
     Attributes:
-        timesteps: diffusion timesteps t at which activations are read.
-        blocks: decoder blocks that are read, from 0.
+        timesteps: diffusion timesteps t at which activations are read; none without a noise schedule.
+        blocks: blocks that are read, from 0.
+        perturbation: what happens to images in draws where there is no noise schedule.
         noise_seed: key of the noise draws.
         context: P, pixels of each training image whose vectors are kept.
         maps: whether native maps are stored.
@@ -27,3 +29,8 @@ class MapSettings(Settings):
     maps: Literal["keep", "recompute"]
     image_size: tuple[PositiveInt, PositiveInt]
     threads: PositiveInt
+    perturbation: PerturbationSettings | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """Return what maps depend on, as JSON; what a network does not use is absent."""
+        return self.model_dump(mode="json", exclude_none=True)

@@ -157,7 +157,7 @@ class Addresses:
 
     def _maps_of(self, dataset: str, features: str) -> dict[str, Any]:
         """What maps depend on besides the images."""
-        settings = stages.maps(self._study, dataset, features).model_dump(mode="json")
+        settings = stages.maps(self._study, dataset, features).identity()
         return {"settings": settings, "backbone": self.backbone(features)}
 
     def _maps(self, dataset: str, features: str, split: str, shard: str) -> str:

@@ -13,9 +13,10 @@ from pathlib import Path
 from pixelherd.datasets.originals import Digests, Originals, counts, look, remember, remembered
 from pixelherd.datasets.prepare import classes_of
 from pixelherd.errors import UserError, say
-from pixelherd.features.backbones.geometry import shapes
-from pixelherd.features.backbones.settings import Checkpoint
-from pixelherd.features.backbones.sources.provide import unet_config
+from pixelherd.features.backbones.description import Description
+from pixelherd.features.backbones.geometry import describe
+from pixelherd.features.backbones.settings import TRAINING_TIMESTEPS, Checkpoint
+from pixelherd.features.backbones.sources.provide import described
 from pixelherd.selection.coverage import NEIGHBOURS
 from pixelherd.selection.settings import pixels_a_round
 from pixelherd.storage.records import is_sound, read_record
@@ -142,7 +143,7 @@ def items(study: Study, images: Images, runs: Collection[Run] | None = None) -> 
 def _shared(study: Study, dataset: str, features: str, images: dict[str, int], runs: Iterable[Run]) -> list[Item]:
     """What is computed once for all of some runs of a dataset × features."""
     settings = study.features[features]
-    steps, draws = len(settings.timesteps), settings.draws
+    steps, draws = settings.steps, settings.draws
     native, dimension = geometry_of(study, dataset, features)
     train, test = images["train"], images["test"]
     pixels = study.datasets[dataset].size[0] * study.datasets[dataset].size[1]
@@ -208,7 +209,7 @@ def _rounds(study: Study, runs: list[Run], images: dict[str, int]) -> list[Item]
     """The runs of one method on a dataset × features."""
     run = runs[0]
     method, settings = run.method, study.features[run.features]
-    rounds, steps = study.rounds_of(method), len(settings.timesteps)
+    rounds, steps = study.rounds_of(method), settings.steps
     asks = study.score(method) != "full"
     recomputes = settings.maps == "recompute"
     found = []
@@ -239,7 +240,7 @@ def _rounds(study: Study, runs: list[Run], images: dict[str, int]) -> list[Item]
 def _single_stage(study: Study, runs: list[Run], rounds: int, asked: list[int], train: int) -> list[Item]:
     """What single-stage runs that ask so many pixels a round do besides scoring."""
     run, settings = runs[0], study.features[runs[0].features]
-    steps, recomputes = len(settings.timesteps), settings.maps == "recompute"
+    steps, recomputes = settings.steps, settings.maps == "recompute"
     found = []
     if rounds > 1:
         draws = study.needs_draws(run.method) and not study.kept_draws(run.dataset, run.features)
@@ -265,7 +266,7 @@ def _training(study: Study, runs: list[Run], heads: int, images: dict[str, int])
     size = dimension * (head.hidden or [128, 32])[0] * FLOAT32
     dense = settings.maps == "recompute" and study.trains_densely(run.method)
     # besides the epochs, two passes for the statistics of two BatchNorms
-    forwards = ((head.epochs + 2) * images["train"] + 1) * len(settings.timesteps) if dense else 0
+    forwards = ((head.epochs + 2) * images["train"] + 1) * settings.steps if dense else 0
     return jobs, jobs * forwards, jobs * size
 
 
@@ -277,27 +278,32 @@ def _sampling(study: Study, runs: list[Run], heads: int, images: dict[str, int])
     return Item("train_dropout", jobs, forwards, size, (method,))
 
 
+def description_of(study: Study, features: str) -> Description:
+    """Return what a backbone takes and gives, which may still have to be trained or fetched.
+
+    Raises:
+        UserError: the backbone is missing, or of a kind that nobody knows.
+    """
+    backbone = study.features[features].backbone
+    if isinstance(backbone, Pretrained):
+        trained = study.pretraining[backbone.pretrain]
+        network = {"block_out_channels": trained.channels, "layers_per_block": trained.layers_per_block}
+        schedule = {"num_train_timesteps": TRAINING_TIMESTEPS}
+        return describe(network, schedule, f"pretraining.{backbone.pretrain}")
+    return described(backbone, kept_backbone(study, features), f"of features.{features}")
+
+
 def geometry_of(study: Study, dataset: str, features: str) -> tuple[int, int]:
     """Bytes of an image's native maps, and D.
 
     Raises:
-        UserError: the backbone is missing, lacks a block, or cannot halve the images evenly.
+        UserError: as :func:`description_of`, or the backbone lacks a block.
     """
     settings = study.features[features]
-    size = study.network_size(dataset, features)
-    if isinstance(settings.backbone, Pretrained):  # which may still have to be trained
-        name = settings.backbone.pretrain
-        trained = study.pretraining[name]
-        network = {"block_out_channels": trained.channels, "layers_per_block": trained.layers_per_block}
-        where = f"pretraining.{name}"
-    else:
-        network = unet_config(settings.backbone, kept_backbone(study, features))
-        where = settings.backbone if isinstance(settings.backbone, str) else f"of features.{features}"
-    maps = shapes(network, size, settings.blocks, where=where).values()
-    steps = len(settings.timesteps)
+    maps = description_of(study, features).shapes(study.network_size(dataset, features), settings.blocks).values()
     return (
-        sum(channels * height * width for channels, height, width in maps) * steps * FLOAT16,
-        sum(channels for channels, _, _ in maps) * steps,
+        sum(channels * height * width for channels, height, width in maps) * settings.steps * FLOAT16,
+        sum(channels for channels, _, _ in maps) * settings.steps,
     )
 
 

@@ -2,7 +2,7 @@
 
 import difflib
 import reprlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -11,9 +11,12 @@ from pydantic import (
     PlainValidator,
     PositiveInt,
     Tag,
+    model_validator,
 )
 
-from pixelherd.features.backbones.settings import Checkpoint, HubModel
+from pixelherd.features.backbones import embedded
+from pixelherd.features.backbones.settings import KINDS, Checkpoint, Embedded, Filters, HubModel
+from pixelherd.features.perturbations import PerturbationSettings
 from pixelherd.heads.settings import HeadSettings
 from pixelherd.selection.settings import Kernel, ListSettings
 from pixelherd.settings import MOST_PIXELS, Count, PathText, PixelCount, Seed, Settings, Side, Whole
@@ -45,7 +48,7 @@ def _origin(backbone: Any) -> str | None:
     """Which of the kinds of backbones is meant, by the key that names it, misspelt or not."""
     if not isinstance(backbone, dict):
         return "folder" if isinstance(backbone, str) else type(backbone).__name__
-    kinds = {"checkpoint": "Checkpoint", "diffusers": "HubModel", "pretrain": "Pretrained"}
+    kinds = {key: kind.__name__ for key, kind in KINDS.items()} | {"pretrain": "Pretrained"}
     named = [key for key in kinds if key in backbone]
     named += [match for key in backbone for match in difflib.get_close_matches(str(key), kinds, n=1)]
     return kinds[named[0]] if named else None
@@ -55,28 +58,59 @@ BackboneSettings = Annotated[
     Annotated[PathText, Tag("folder")]
     | Annotated[Checkpoint, Tag("Checkpoint")]
     | Annotated[HubModel, Tag("HubModel")]
+    | Annotated[Embedded, Tag("Embedded")]
+    | Annotated[Filters, Tag("Filters")]
     | Annotated[Pretrained, Tag("Pretrained")],
     Discriminator(
         _origin,
         custom_error_type="backbone",
-        custom_error_message="give a diffusers folder, or a mapping with `checkpoint`, `diffusers` or `pretrain`",
+        custom_error_message="give a diffusers folder, or a mapping with `embedded`, `filters`, `checkpoint`, "
+        "`diffusers` or `pretrain`",
     ),
 ]
 
 
+def _has_schedule(entry: dict[str, Any]) -> bool:
+    return not isinstance(entry.get("backbone"), Embedded | Filters)
+
+
+def _timesteps(entry: dict[str, Any]) -> list[int]:
+    return [50, 150, 250] if _has_schedule(entry) else []
+
+
+def _blocks(entry: dict[str, Any]) -> list[int]:
+    backbone = entry.get("backbone")
+    if isinstance(backbone, Filters):
+        return list(range(len(backbone.filters)))
+    return embedded.last_of_strides() if isinstance(backbone, Embedded) else []
+
+
+def _perturbation(entry: dict[str, Any]) -> PerturbationSettings | None:
+    return None if _has_schedule(entry) else PerturbationSettings()
+
+
 class FeatureSettings(Settings):
-    """Where pixel vectors come from: a frozen diffusion backbone, its timesteps and decoder blocks."""
+    """Where pixel vectors come from: a frozen backbone, which of its blocks, and how images are perturbed."""
 
     backbone: BackboneSettings = Field(
-        description="Folder with a diffusers `unet` and `scheduler`; `{checkpoint: FILE, architecture: …}` for a "
-        "checkpoint of guided-diffusion; `{diffusers: ID}` for a model of the Hugging Face hub; or `{pretrain: NAME}` "
-        "for one this study trains."
+        description="`{embedded: efficientnet_lite2}` for the encoder of photographs that comes with pixelherd; "
+        "`{filters: [SCALE, …]}` for filters without weights; a folder with a diffusers `unet` and `scheduler`; "
+        "`{checkpoint: FILE, architecture: …}` for a checkpoint of guided-diffusion; `{diffusers: ID}` for a model of "
+        "the Hugging Face hub; or `{pretrain: NAME}` for one this study trains."
     )
     timesteps: list[Whole] = Field(
-        default=[50, 150, 250], min_length=1, description="Diffusion timesteps t at which activations are read."
+        default_factory=_timesteps,
+        description="Diffusion timesteps t at which activations are read: [50, 150, 250] by default, none for a "
+        "backbone without a noise schedule.",
     )
     blocks: list[Whole] = Field(
-        min_length=1, description="Decoder blocks read, numbered from 0 over all decoder blocks of the network."
+        default_factory=_blocks,
+        description="Blocks read, numbered from 0: decoder blocks of a diffusion model; those of the embedded encoder, "
+        "by default the last of each stride; scales of filters, by default all.",
+    )
+    perturbation: PerturbationSettings | None = Field(
+        default_factory=_perturbation,
+        description="What happens to images in the draws, where the backbone has no noise schedule to draw noise for.",
     )
     image_size: tuple[Side, Side] | None = Field(
         default=None, description="[height, width] that the network sees; by default the dataset's own size."
@@ -107,6 +141,24 @@ class FeatureSettings(Settings):
     datasets: Annotated[list[Name], Field(min_length=1)] | None = Field(
         default=None, description="Datasets that use these features; by default all."
     )
+
+    @model_validator(mode="after")
+    def _fits_the_backbone(self) -> Self:
+        if not self.blocks:
+            raise ValueError("`blocks` is required: the numbers of the blocks that are read")
+        if _has_schedule({"backbone": self.backbone}):
+            if not self.timesteps:
+                raise ValueError("timesteps: give at least one")
+            if self.perturbation is not None:
+                raise ValueError("perturbation: this backbone has a noise schedule, whose noise differs between draws")
+        elif self.timesteps:
+            raise ValueError("timesteps: this backbone has no noise schedule; leave them out")
+        return self
+
+    @property
+    def steps(self) -> int:
+        """Return how often the network sees an image in a draw."""
+        return max(len(self.timesteps), 1)
 
 
 class CandidateSettings(ListSettings):

@@ -123,10 +123,11 @@ def backbone_request(study: Study, features: str) -> dict[str, Any]:
 
 def result(study: Study, run: Run) -> dict[str, Any]:
     """Return all that affects a run's results, as JSON; how many rounds it has affects none of those before."""
+    made_of = maps(study, run.dataset, run.features).identity()
     settings: dict[str, Any] = {
         "dataset": preparation(study, run.dataset),
         "backbone": backbone(study, run.features),
-        "features": maps(study, run.dataset, run.features).model_dump(mode="json", exclude={"maps"}),
+        "features": {key: value for key, value in made_of.items() if key != "maps"},
         "selection": selection(study, run).model_dump(mode="json", exclude_none=True),
         "training": training(study, run).identity(),
     }

@@ -70,7 +70,7 @@ def test_a_study_that_is_well(content):
     assert "6 sizes from 50x40 to 55x40 in a sample of 9, prepared at 32x32" in checks["datasets.mine", "images"].detail
     assert checks["datasets.mine", "labels"].detail.startswith("in range; 2 classes")
     assert checks["datasets.mine", "labels"].detail.endswith("33.4% of its pixels ignored (value 255: 33.4%)")
-    assert "4 decoder blocks" in checks["features.ddpm", "backbone"].detail
+    assert "4 blocks" in checks["features.ddpm", "backbone"].detail
     assert "D = 48" in checks["features.ddpm", "blocks"].detail
     assert checks["budgets", "3"].detail == "3 pixels a round for mine's 6 training images"
     doctor.verdict(list(checks.values()))
@@ -179,10 +179,6 @@ def ask_block(content, root):
     content["features"]["ddpm"]["blocks"] = [0, 4]
 
 
-def ask_size(content, root):
-    content["features"]["ddpm"]["image_size"] = [33, 32]
-
-
 def ask_nothing(content, root):
     content["budgets"] = [0.01]
 
@@ -213,8 +209,7 @@ def ask_device(content, root):
         (damage_weights, ("features.ddpm", "backbone"), "cannot load the weights", "fetch or convert"),
         (change_architecture, ("features.ddpm", "backbone"), "cannot load the weights", "of another architecture"),
         (ask_timestep, ("features.ddpm", "timesteps"), "no timestep 1000", "choose from 0 to 999"),
-        (ask_block, ("features.ddpm", "blocks"), "no decoder block 4", "choose from 0 to 3"),
-        (ask_size, ("features.ddpm", "blocks"), "do not fit backbone", "divisible by 2"),
+        (ask_block, ("features.ddpm", "blocks"), "no block 4", "choose from 0 to 3"),
         (ask_nothing, ("budgets", "0.01"), "is no pixel", "larger budget"),
         (ask_much, ("budgets", "999"), "offer it", "lower `budgets`"),
         (ask_device, ("device", "gpu"), "'gpu' is not available here", "`device: auto`"),

@@ -4,15 +4,20 @@ Planning reads this for every study, so nothing here imports torch or diffusers.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pixelherd.errors import UserError
+from pixelherd.features.backbones.description import Description, Level
+from pixelherd.features.backbones.settings import Filters
 
 DOWN_BLOCKS = ("DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D")
 
 UP_BLOCKS = ("UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D")
+
+RESPONSES = 7
+"""Responses of filters to each colour channel at a scale."""
 
 REPOSITORY = Path(__file__).parents[4]
 
@@ -23,58 +28,46 @@ def located(folder: Path | str) -> Path:
     return shipped if not Path(folder).is_dir() and shipped.is_dir() else Path(folder)
 
 
-def geometry(path: Path | str, size: tuple[int, int], blocks: Sequence[int]) -> dict[int, tuple[int, int, int]]:
-    """Shape (C, h, w) of the maps of decoder ``blocks`` for images of ``size`` (H, W), from ``unet/config.json``.
+def describe(config: Mapping[str, Any], scheduler: Mapping[str, Any] | None, where: Path | str) -> Description:
+    """Return what an unconditional U-Net takes and gives, by the configurations of its network and scheduler.
 
     Decoder blocks count from 0 over all levels of the decoder, the coarsest first: each residual block, with the
-    attention behind it, is one block; the up-sampler of a level belongs to the level's last block.
+    attention behind it, is one block; the up-sampler of a level belongs to the level's last block. Images are halved
+    from level to level.
+
+    Args:
+        config: of ``unet/config.json``.
+        scheduler: of ``scheduler/scheduler_config.json``; None where it is not here yet.
+        where: is named in messages.
+    """
+    depth, layers, found = len(config["block_out_channels"]), config["layers_per_block"] + 1, []
+    for level in reversed(range(depth)):
+        # the last block of a level ends in its up-sampler
+        strides = [2 ** max(level - (layer == layers - 1), 0) for layer in range(layers)]
+        found += [Level(config["block_out_channels"][level], stride) for stride in strides]
+    length = None if scheduler is None else schedule_length(scheduler)
+    return Description(where, dict(enumerate(found)), 2 ** (depth - 1), length, (3, 1))
+
+
+def describe_folder(path: Path | str) -> Description:
+    """Return :func:`describe` of a diffusers folder.
 
     Raises:
-        UserError: no usable U-Net in ``path``, a block that it does not have, or a size that it cannot halve evenly.
+        UserError: as :func:`read_unet` and :func:`read_scheduler`.
     """
-    return shapes(read_unet(path), size, blocks, where=path)
+    return describe(read_unet(path), read_scheduler(path), path)
 
 
-def shapes(
-    config: dict, size: tuple[int, int], blocks: Sequence[int], *, where: Path | str
-) -> dict[int, tuple[int, int, int]]:
-    """:func:`geometry` of a configuration at hand; ``where`` is named in errors."""
-    levels = len(config["block_out_channels"])
-    factor = 2 ** (levels - 1)
-    if not all(length > 0 and length % factor == 0 for length in size):
-        raise UserError(
-            f"images of {size[0]}x{size[1]} do not fit backbone {where}: it halves them {levels - 1} times",
-            remedy=(f"choose height and width divisible by {factor}"),
-        )
-    decoder = []
-    for level in reversed(range(levels)):
-        layers = config["layers_per_block"] + 1
-        for layer in range(layers):
-            reduction = 2 ** max(level - (layer == layers - 1), 0)  # the last block of a level ends in its up-sampler
-            decoder.append((config["block_out_channels"][level], size[0] // reduction, size[1] // reduction))
-    unknown = [block for block in blocks if not 0 <= block < len(decoder)]
-    if unknown or not blocks:
-        raise UserError(
-            f"backbone {where} has no decoder block {', '.join(map(str, unknown)) or '(none was asked for)'}",
-            remedy=(f"choose from 0 to {len(decoder) - 1}"),
-        )
-    return {block: decoder[block] for block in blocks}
+def describe_filters(settings: Filters) -> Description:
+    """Return what filters give: a block for each scale, as fine as the image; the last one has the position too."""
+    channels = [3 * RESPONSES] * len(settings.filters)
+    channels[-1] += 2 * settings.position
+    return Description("filters", {number: Level(each, 1) for number, each in enumerate(channels)})
 
 
-def decoder_blocks(config: dict) -> int:
-    """Number of decoder blocks."""
-    return len(config["block_out_channels"]) * (config["layers_per_block"] + 1)
-
-
-def check_timesteps(scheduler: dict, timesteps: Sequence[int], *, where: Path | str) -> None:
-    """Raise a UserError unless ``timesteps`` are some steps of the noise schedule, 0 being the least noisy."""
-    length = len(scheduler["trained_betas"]) if scheduler.get("trained_betas") else scheduler["num_train_timesteps"]
-    unknown = [step for step in timesteps if not 0 <= step < length]
-    if unknown or not timesteps:
-        raise UserError(
-            f"backbone {where} has no timestep {', '.join(map(str, unknown)) or '(none was asked for)'}",
-            remedy=(f"choose from 0 to {length - 1}"),
-        )
+def schedule_length(scheduler: Mapping[str, Any]) -> int:
+    """Return the number of timesteps of a noise schedule."""
+    return len(scheduler["trained_betas"]) if scheduler.get("trained_betas") else scheduler["num_train_timesteps"]
 
 
 def read_unet(path: Path | str) -> dict:

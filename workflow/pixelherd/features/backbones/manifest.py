@@ -1,34 +1,45 @@
-"""Frozen unconditional diffusion U-Nets as feature extractors.
+"""Frozen networks as feature extractors: loading one, and the record of which one it is.
 
-Importing this package is cheap, so that planning can use :mod:`.geometry` and :mod:`.settings`; torch and diffusers are
-imported when a network is loaded.
+Importing this module is cheap; torch and diffusers are imported when a network is loaded.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pixelherd.errors import UserError
+from pixelherd.features.backbones import embedded
 from pixelherd.features.backbones.geometry import located, read_scheduler, read_unet
+from pixelherd.features.backbones.settings import Embedded, Filters, read_source
 from pixelherd.storage.files import digest_of, hash_of
 from pixelherd.storage.records import read_record
 
 if TYPE_CHECKING:
     import torch
 
-    from pixelherd.features.backbones.unet import Backbone
+    from pixelherd.features.backbones.backbone import Backbone
+
+BUILT_IN = Embedded, Filters
+"""Kinds that need no file of a study."""
+
+
+def built_in(settings: Mapping[str, Any]) -> Embedded | Filters | None:
+    """Return the backbone that settings describe, if it is one that comes with the installation."""
+    source = read_source(settings) if {"embedded", "filters"} & settings.keys() else None
+    return source if isinstance(source, BUILT_IN) else None
 
 
 def load(
-    path: Path | str,
+    source: Path | str | Embedded | Filters,
     *,
     device: "torch.device | str" = "cpu",
     batch: int | None = None,
     autocast: Literal["float16", "bfloat16"] | None = "float16",
 ) -> "Backbone":
-    """Load a local diffusers folder that holds ``unet/`` (a `UNet2DModel`) and ``scheduler/``.
+    """Load a local diffusers folder that holds ``unet/`` (a `UNet2DModel`) and ``scheduler/``, or what is built in.
 
     Args:
-        path: the folder.
+        source: the folder, or settings of what comes with the installation.
         device: a torch device.
         batch: most network samples (images x timesteps) in one forward call; by default 4 on the CPU, where larger
             batches fall out of the cache and are slower per sample, and 16 elsewhere.
@@ -41,18 +52,31 @@ def load(
     Raises:
         UserError: the folder, the U-Net or the scheduler is missing, damaged or of another kind.
     """
-    from pixelherd.features.backbones.unet import Backbone
+    if isinstance(source, Embedded):
+        from pixelherd.features.backbones.networks.efficientnet import EfficientNet
 
-    return Backbone(located(path), device=device, batch=batch, autocast=autocast)
+        return EfficientNet(device=device)
+    if isinstance(source, Filters):
+        from pixelherd.features.backbones.networks.filters import FilterBank
+
+        return FilterBank(source, device=device)
+    from pixelherd.features.backbones.networks.unet import UNet
+
+    return UNet(located(source), device=device, batch=batch, autocast=autocast)
 
 
-def manifest(folder: Path | str) -> dict:
-    """What identifies a backbone: its folder, and the digest of every file of its network and scheduler.
+def manifest(source: Path | str | Embedded | Filters) -> dict:
+    """What identifies a backbone: where it lies, and the digest of every file of its network and scheduler.
 
     Raises:
-        UserError: the folder holds no usable network or scheduler.
+        UserError: the folder holds no usable network or scheduler, or what is built in is damaged.
     """
-    folder = located(folder)
+    if isinstance(source, Embedded):
+        file = embedded.weights_file()
+        return {"path": str(file), "files": {file.name: {"sha256": embedded.SHA256}}}
+    if isinstance(source, Filters):
+        return {"path": "filters", "files": {"filters": {"sha256": hash_of(source.identity())}}}
+    folder = located(source)
     read_unet(folder)
     read_scheduler(folder)
     files = [
@@ -77,7 +101,7 @@ def open_manifest(path: Path | str, *, device: "torch.device | str" = "cpu") -> 
     """
     recorded = read_record(path)
     check(recorded, path)
-    return load(recorded["path"], device=device)
+    return load(built_in(recorded.get("settings", {})) or recorded["path"], device=device)
 
 
 def check(recorded: dict, path: Path | str) -> None:
@@ -90,8 +114,8 @@ def check(recorded: dict, path: Path | str) -> None:
     Raises:
         UserError: they are others by now, or gone.
     """
-    folder = Path(recorded["path"])
+    folder, source = Path(recorded["path"]), built_in(recorded.get("settings", {}))
     if "source" in recorded and not (folder / "unet").is_dir():
         raise UserError(f"backbone {folder} was deleted", remedy=f"delete {path} too and run again")
-    if manifest(folder)["files"] != recorded["files"]:
+    if manifest(source or folder)["files"] != recorded["files"]:
         raise UserError(f"backbone {folder} changed since features were made", remedy=f"delete {path} and run again")

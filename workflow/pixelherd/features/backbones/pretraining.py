@@ -16,10 +16,8 @@ from torch.nn.functional import interpolate, mse_loss
 
 from pixelherd.compute.randomness import seed_of, torch_generator
 from pixelherd.errors import UserError
-from pixelherd.features.backbones.settings import PretrainingSettings
+from pixelherd.features.backbones.settings import TRAINING_TIMESTEPS, PretrainingSettings
 from pixelherd.storage.files import write_csv, write_json
-
-TRAINING_TIMESTEPS = 1000
 
 LOG_EVERY = 100
 

@@ -76,17 +76,58 @@ class HubModel(Settings):
         return self.model_dump(mode="json")
 
 
-def read_source(content: Mapping[str, Any]) -> Checkpoint | HubModel:
+class Embedded(Settings):
+    """The encoder that comes with the installation."""
+
+    embedded: Literal["efficientnet_lite2"] = Field(
+        description="EfficientNet-Lite2, which learnt from photographs: small, and fast without a GPU."
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """What results depend on."""
+        return self.model_dump(mode="json")
+
+
+class Filters(Settings):
+    """Filters made by hand, without any weights."""
+
+    filters: list[Annotated[float, Field(ge=0.3, le=100)]] = Field(
+        min_length=1, max_length=20, description="Their scales σ in pixels, such as `[0.7, 1.6, 3.5, 8]`."
+    )
+    position: bool = Field(default=False, description="Whether a pixel's row and column count too.")
+
+    def identity(self) -> dict[str, Any]:
+        """What results depend on."""
+        return self.model_dump(mode="json")
+
+
+Source = Checkpoint | HubModel | Embedded | Filters
+"""Backbones that are described by settings, and are no folder yet, or never."""
+
+KINDS: dict[str, type[Source]] = {
+    "checkpoint": Checkpoint,
+    "diffusers": HubModel,
+    "embedded": Embedded,
+    "filters": Filters,
+}
+"""Kinds of sources by the key that names each."""
+
+
+def read_source(content: Mapping[str, Any]) -> Source:
     """Read where a backbone comes from, as a study has it.
 
     Raises:
         UserError: one line for all mistakes, with the nearest known name for an unknown one.
     """
-    kind = HubModel if "diffusers" in content else Checkpoint
+    kind = next((each for key, each in KINDS.items() if key in content), Checkpoint)
     try:
         return kind.model_validate(dict(content))
     except ValidationError as error:
         raise UserError(explain(error.errors(), dict(content), kind.model_json_schema(), "backbone")) from None
+
+
+TRAINING_TIMESTEPS = 1000
+"""Length of the noise schedule of backbones that a study trains."""
 
 
 class Stage(Settings):

@@ -6,12 +6,10 @@ Nothing is prepared, downloaded or written.
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from pixelherd.errors import UserError
-from pixelherd.features.backbones.geometry import check_timesteps, decoder_blocks, read_scheduler
 from pixelherd.features.backbones.settings import Checkpoint, HubModel
-from pixelherd.features.backbones.sources.provide import find_checkpoint, unet_config
+from pixelherd.features.backbones.sources.provide import find_checkpoint
 from pixelherd.selection.settings import pixels_a_round
 from pixelherd.storage.stores import DATA
 from pixelherd.study import checks, plan
@@ -40,9 +38,9 @@ def check_backbone(study: Study, name: str) -> list[Check]:
     checks: list[Check] = []
     try:
         checks.append(_backbone(study, name))
-        schedule = _schedule(study, name)
-        if schedule is not None:
-            check_timesteps(schedule, settings.timesteps, where=subject)
+        description = plan.description_of(study, name)
+        description.check_timesteps(settings.timesteps)
+        if description.timesteps is not None:
             checks.append(Check(subject, "timesteps", "ok", ", ".join(map(str, settings.timesteps))))
     except UserError as error:
         checks.append(mistake(subject, "timesteps" if checks else "backbone", error))
@@ -135,8 +133,8 @@ def _backbone(study: Study, name: str) -> Check:
     if isinstance(backbone, Checkpoint):
         return _checkpoint(study, name, backbone)
     if isinstance(backbone, HubModel):
-        blocks = decoder_blocks(unet_config(backbone, plan.kept_backbone(study, name)))
-        detail = f"{backbone.diffusers}: {blocks} decoder blocks; weights are read when the study runs"
+        blocks = len(plan.description_of(study, name).levels)
+        detail = f"{backbone.diffusers}: {blocks} blocks; weights are read when the study runs"
         return Check(subject, "backbone", "note", detail)
     if isinstance(backbone, Pretrained):
         made = [path.with_name(DATA) for path in plan.stored(study.paths.pretrained, name=backbone.pretrain)]
@@ -146,8 +144,11 @@ def _backbone(study: Study, name: str) -> Check:
     from pixelherd.features.backbones.manifest import load
 
     network = load(backbone)
-    parameters = sum(each.numel() for each in network.network.parameters())
-    return Check(subject, "backbone", "ok", f"{backbone}: {parameters:,} parameters, {network.blocks} decoder blocks")
+    module = getattr(network, "network", None)
+    parameters = sum(each.numel() for each in module.parameters()) if module else 0
+    licence = f", licence {network.description.licence}" if network.description.licence else ""
+    detail = f"{network.path}: {parameters:,} parameters, {network.blocks} blocks{licence}"
+    return Check(subject, "backbone", "ok", detail)
 
 
 def _checkpoint(study: Study, name: str, backbone: Checkpoint) -> Check:
@@ -160,24 +161,9 @@ def _checkpoint(study: Study, name: str, backbone: Checkpoint) -> Check:
         return Check(subject, "backbone", "note", f"checkpoint {path} will be downloaded from {backbone.url}")
     find_checkpoint(backbone)
     adm.check(adm.read_checkpoint(path), backbone.network, where=f"checkpoint {path}")
-    blocks = decoder_blocks(backbone.network.unet_config())
-    detail = f"{path}: {backbone.network.parameters:,} parameters, {blocks} decoder blocks"
+    blocks = len(plan.description_of(study, name).levels)
+    detail = f"{path}: {backbone.network.parameters:,} parameters, {blocks} blocks"
     return Check(subject, "backbone", "ok", detail)
-
-
-def _schedule(study: Study, name: str) -> dict[str, Any] | None:
-    """The noise schedule as a scheduler's configuration; None for a model that is not here yet."""
-    backbone = study.features[name].backbone
-    if isinstance(backbone, Checkpoint):
-        return {"num_train_timesteps": backbone.network.diffusion_steps}
-    if isinstance(backbone, Pretrained):
-        from pixelherd.features.backbones.pretraining import TRAINING_TIMESTEPS
-
-        return {"num_train_timesteps": TRAINING_TIMESTEPS}
-    if isinstance(backbone, HubModel):
-        made = plan.kept_backbone(study, name)
-        return read_scheduler(made) if made else None
-    return read_scheduler(backbone)
 
 
 def _stores(study: Study) -> Iterator[Path]:

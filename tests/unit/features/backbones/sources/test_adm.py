@@ -93,7 +93,7 @@ def test_golden_activations(tmp_path, suffix):
             expected = golden[f"t{timestep}.block{block}"]
             assert (outputs[block] - expected).abs().max() <= 1e-4
             assert (maps[block][:, position] - expected).abs().max() <= 1e-4
-    shapes = geometry.geometry(found["path"], (64, 64), facts["decoder_blocks"])
+    shapes = geometry.describe_folder(found["path"]).shapes((64, 64), facts["decoder_blocks"])
     assert shapes == {block: golden[f"t50.block{block}"].shape[1:] for block in facts["decoder_blocks"]}
 
 
@@ -146,7 +146,7 @@ def test_any_architecture_computes_what_the_reference_does(architecture, tmp_pat
             torch.testing.assert_close(maps[block][:, position], output, rtol=1e-4, atol=1e-4)
     config = architecture.unet_config()
     blocks = list(range(backbone.blocks))
-    assert geometry.shapes(config, (16, 32), blocks, where="") == backbone.geometry((16, 32), blocks)
+    assert geometry.describe(config, None, "").shapes((16, 32), blocks) == backbone.description.shapes((16, 32), blocks)
 
 
 @hypothesis.settings(max_examples=50, deadline=None, derandomize=True)
@@ -168,7 +168,7 @@ def test_layers_are_those_of_the_reference_and_recognised(architecture):
 def test_the_published_networks():
     for preset in PRESETS.values():
         assert preset.architecture.parameters == 552_814_086
-        shapes = geometry.shapes(preset.architecture.unet_config(), (256, 256), [5, 8, 12, 17], where="")
+        shapes = geometry.describe(preset.architecture.unet_config(), None, "").shapes((256, 256), [5, 8, 12, 17])
         assert shapes == {5: (1024, 32, 32), 8: (512, 64, 64), 12: (256, 128, 128), 17: (256, 256, 256)}
 
 

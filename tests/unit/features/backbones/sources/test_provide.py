@@ -16,7 +16,7 @@ from pixelherd.errors import UserError
 from pixelherd.features.backbones import manifest
 from pixelherd.features.backbones.settings import Checkpoint
 from pixelherd.features.backbones.sources.architecture import Architecture
-from pixelherd.features.backbones.sources.provide import provide, unet_config
+from pixelherd.features.backbones.sources.provide import described, provide
 from pixelherd.storage.records import write_record
 from pixelherd.study import plan, stages
 from pixelherd.study.study import Study
@@ -54,7 +54,7 @@ def test_a_checkpoint_becomes_a_backbone(checkpoint, tmp_path):
     assert sorted(os.listdir(tmp_path / "made")) == ["scheduler", "unet"]
     write_record(tmp_path / "made.json", made)
     backbone = manifest.open_manifest(tmp_path / "made.json")
-    assert backbone.geometry((16, 16), [0, 3]) == {0: (64, 8, 8), 3: (32, 16, 16)}
+    assert backbone.description.shapes((16, 16), [0, 3]) == {0: (64, 8, 8), 3: (32, 16, 16)}
     again = provide(source(path), tmp_path / "again")
     assert again["files"] == made["files"], "the same bytes every time"
     shutil.rmtree(tmp_path / "made")
@@ -110,13 +110,13 @@ def cached_model(home: Path, name: str, network, *, beside: bool = False, **part
 FETCH = """
 import json, sys
 from pixelherd.features.backbones.settings import HubModel
-from pixelherd.features.backbones.sources.provide import provide, unet_config
+from pixelherd.features.backbones.sources.provide import described, provide
 from pixelherd.errors import UserError
 found = {}
 for name in sys.argv[2:]:
     try:
-        config = unet_config(HubModel(diffusers=name), "")
-        found[name] = [config["block_out_channels"], provide(HubModel(diffusers=name), f"{sys.argv[1]}/{name}")]
+        levels = described(HubModel(diffusers=name), "", name).levels
+        found[name] = [levels[0].channels, provide(HubModel(diffusers=name), f"{sys.argv[1]}/{name}")]
     except UserError as error:
         found[name] = str(error)
 print(json.dumps(found))
@@ -150,7 +150,7 @@ def test_models_of_the_hubs_cache(tmp_path):
     found = fetched(home, made, *names, HF_HUB_OFFLINE="1")
     for name in ("us/folders", "us/beside"):
         channels, recorded = found[name]
-        assert channels == [8, 16]
+        assert channels == 16
         assert recorded["source"] == {"diffusers": name, "commit": commits[name]}
         loaded = manifest.load(made / name).network
         assert all(torch.equal(*pair) for pair in zip(loaded.parameters(), plain.parameters(), strict=True))
@@ -197,9 +197,12 @@ def content(settings):
         ({"diffusers": "ddpm"}, "study: features.ddpm.backbone.diffusers: String should match pattern"),
         (
             {"model": "x"},
-            "backbone: give a diffusers folder, or a mapping with `checkpoint`, `diffusers` or `pretrain`",
+            "backbone: give a diffusers folder, or a mapping with `embedded`, `filters`, `checkpoint`, ",
         ),
-        (3, "backbone: give a diffusers folder, or a mapping with `checkpoint`, `diffusers` or `pretrain`"),
+        (
+            3,
+            "backbone: give a diffusers folder, or a mapping with `embedded`, `filters`, `checkpoint`, ",
+        ),
     ],
 )
 @pytest.mark.hostile("checkpoints and backbones")
@@ -254,13 +257,13 @@ def test_a_study_with_a_checkpoint_is_planned_before_the_file_is_there(content):
     norms = 4 * 32 * 32 * 4
     assert found["extract"].bytes == 6 * native + norms + context
     content["features"]["ddpm"]["blocks"] = [4]
-    with pytest.raises(UserError, match=r"of features.ddpm has no decoder block 4; choose from 0 to 3"):
+    with pytest.raises(UserError, match=r"of features.ddpm has no block 4; choose from 0 to 3"):
         plan.items(Study.read(content), images)
 
 
 def test_configurations_before_and_after(content, plain_folder):
-    assert unet_config(str(plain_folder), "")["block_out_channels"] == [8, 16]
-    assert unet_config(source(Path("absent.pt")), "")["block_out_channels"] == [32, 64]
+    assert described(str(plain_folder), "", "").levels[0].channels == 16
+    assert described(source(Path("absent.pt")), "", "").levels[0].channels == 64
 
 
 @pytest.fixture

@@ -9,23 +9,25 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from pixelherd.errors import UserError
-from pixelherd.features.backbones.geometry import read_unet
-from pixelherd.features.backbones.manifest import load, manifest
-from pixelherd.features.backbones.settings import Checkpoint, HubModel, read_source
+from pixelherd.features.backbones import embedded
+from pixelherd.features.backbones.description import Description
+from pixelherd.features.backbones.geometry import describe, describe_filters, describe_folder, read_scheduler, read_unet
+from pixelherd.features.backbones.manifest import BUILT_IN, load, manifest
+from pixelherd.features.backbones.settings import Checkpoint, Embedded, Filters, HubModel, Source, read_source
 from pixelherd.features.backbones.sources.download import download
 from pixelherd.storage.files import digest_of, write_json
 
 if TYPE_CHECKING:
     import torch
 
-    from pixelherd.features.backbones.unet import Backbone
+    from pixelherd.features.backbones.backbone import Backbone
 
 RECORD = "backbone.json"
 """What :func:`load_backbone` writes into the folder that it keeps a network in, last of all."""
 
 
 def load_backbone(
-    source: str | Path | Mapping[str, Any] | Checkpoint | HubModel,
+    source: str | Path | Mapping[str, Any] | Source,
     *,
     folder: Path | str | None = None,
     device: "torch.device | str" = "cpu",
@@ -38,8 +40,8 @@ def load_backbone(
     on the way is temporary, unless ``folder`` says where it shall stay: then the next call needs no conversion.
 
     Args:
-        source: a diffusers folder; or settings as a study has them, ``{"checkpoint": …, "architecture": …}`` or
-            ``{"diffusers": …}``.
+        source: a diffusers folder; or settings as a study has them, such as ``{"embedded": "efficientnet_lite2"}``,
+            ``{"checkpoint": …, "architecture": …}`` or ``{"diffusers": …}``.
         folder: where the converted network is kept; does not exist yet, or is what the same settings made before.
         device: a torch device.
         batch: most network samples in one forward call, see :func:`pixelherd.features.backbones.manifest.load`.
@@ -58,6 +60,8 @@ def load_backbone(
             raise ValueError(f"{source} is a diffusers folder already, so nothing is converted: leave out `folder`")
         return load(source, device=device, batch=batch, autocast=autocast)
     settings = read_source(source) if isinstance(source, Mapping) else source
+    if isinstance(settings, BUILT_IN):
+        return load(settings, device=device)
     if folder is not None:
         _keep(settings, Path(folder))
         return load(folder, device=device, batch=batch, autocast=autocast)
@@ -69,7 +73,7 @@ def load_backbone(
     return backbone
 
 
-def _keep(settings: Checkpoint | HubModel, folder: Path) -> None:
+def _keep(settings: Source, folder: Path) -> None:
     """Make the folder, unless it was made of the same settings before."""
     record = folder / RECORD
     if not folder.exists():
@@ -80,8 +84,8 @@ def _keep(settings: Checkpoint | HubModel, folder: Path) -> None:
         raise UserError(f"{folder} holds something else than this backbone", remedy="delete it, or name another folder")
 
 
-def provide(source: Checkpoint | HubModel, folder: Path | str) -> dict[str, Any]:
-    """Make ``folder`` a diffusers folder of the backbone; downloads what is missing.
+def provide(source: Source, folder: Path | str) -> dict[str, Any]:
+    """Make ``folder`` a diffusers folder of the backbone, unless it is built in; downloads what is missing.
 
     A checkpoint whose tensors are all float16 stays float16 on disk; others are stored as float32.
 
@@ -92,6 +96,8 @@ def provide(source: Checkpoint | HubModel, folder: Path | str) -> dict[str, Any]
     Raises:
         UserError: the source is missing, damaged, of another kind or architecture than it should be.
     """
+    if isinstance(source, BUILT_IN):
+        return manifest(source)
     folder = Path(folder)
     shutil.rmtree(folder, ignore_errors=True)
     try:
@@ -103,25 +109,30 @@ def provide(source: Checkpoint | HubModel, folder: Path | str) -> dict[str, Any]
     return {**manifest(folder), "source": facts}
 
 
-def unet_config(source: str | Checkpoint | HubModel, made: Path | str | None) -> dict[str, Any]:
-    """The configuration of a backbone's U-Net, before the backbone is made too.
+def described(source: str | Source, made: Path | str | None, where: str) -> Description:
+    """Return what a backbone takes and gives, before it is made too.
 
     Args:
         source: a diffusers folder, or what becomes one.
         made: the folder that it has become, if it has.
+        where: names it in messages, if it is no folder.
 
     Raises:
         UserError: there is no usable configuration.
     """
     if isinstance(source, str):
-        return read_unet(source)
+        return describe_folder(source)
+    if isinstance(source, Embedded):
+        return embedded.describe()
+    if isinstance(source, Filters):
+        return describe_filters(source)
     if isinstance(source, Checkpoint):
-        return source.network.unet_config()
+        return describe(source.network.unet_config(), {"num_train_timesteps": source.network.diffusion_steps}, where)
     if made and (Path(made) / "unet" / "config.json").is_file():
-        return read_unet(made)
+        return describe(read_unet(made), read_scheduler(made), where)
     from pixelherd.features.backbones.sources import hub
 
-    return hub.unet_config(source)
+    return describe(hub.unet_config(source), None, where)
 
 
 def find_checkpoint(source: Checkpoint) -> Path:

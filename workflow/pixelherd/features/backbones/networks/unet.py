@@ -13,14 +13,16 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
 from pixelherd.compute.memory import return_freed_memory
 from pixelherd.errors import UserError
-from pixelherd.features.backbones.geometry import check_timesteps, decoder_blocks, read_scheduler, read_unet, shapes
+from pixelherd.features.backbones.backbone import Backbone
+from pixelherd.features.backbones.geometry import describe_folder, read_scheduler
+from pixelherd.features.perturbations import Perturbation
 
 WEIGHTS = re.compile(r"diffusion_pytorch_model(\.(?P<variant>\w+))?(-\d+-of-\d+)?\.(safetensors|bin)")
 """Names of files of weights in a diffusers folder."""
 
 
-class Backbone:
-    """A frozen unconditional U-Net and its noise schedule; made by :func:`pixelherd.features.backbones.manifest.load`.
+class UNet(Backbone):
+    """A frozen unconditional U-Net and its noise schedule.
 
     Args:
         path: a diffusers folder.
@@ -29,74 +31,42 @@ class Backbone:
         autocast: reduced precision on CUDA, the name of a torch type.
 
     Attributes:
-        blocks: number of decoder blocks; see :func:`.geometry.geometry` for how they are counted.
-        forwards: network evaluations so far; one image at one timestep with one draw counts as one.
         network: the `UNet2DModel`.
         alphas_cumprod: the schedule's cumulative products of 1 - beta, one for each timestep, float32.
     """
 
     def __init__(self, path: Path | str, *, device: torch.device | str, batch: int | None, autocast: str | None):
-        self.path = Path(path)
-        self.device = torch.device(device)
+        super().__init__(describe_folder(path), path, device)
         self.batch = batch or (4 if self.device.type == "cpu" else 16)
         self.autocast = getattr(torch, autocast) if autocast and self.device.type == "cuda" else None
-        self.forwards = 0
-        self._config = read_unet(path)
-        self._scheduler = read_scheduler(path)
-        self.blocks = decoder_blocks(self._config)
-        self.alphas_cumprod = _alphas_cumprod(self._scheduler, self.path).to(self.device)
+        self.alphas_cumprod = _alphas_cumprod(read_scheduler(path), self.path).to(self.device)
         # channels last is a tenth faster on CPUs, and what tensor cores want
         network = _load_network(self.path)
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[arg-type]
         return_freed_memory()  # a large network leaves twice its size
 
-    def channels(self, blocks: Sequence[int]) -> dict[int, int]:
-        """Number of channels of each of ``blocks``. Raises UserError for a block that the network does not have."""
-        smallest = 2 ** (len(self._config["block_out_channels"]) - 1)
-        return {block: shape[0] for block, shape in self.geometry((smallest, smallest), blocks).items()}
-
-    def geometry(self, size: tuple[int, int], blocks: Sequence[int]) -> dict[int, tuple[int, int, int]]:
-        """Shape (C, h, w) of the maps of ``blocks`` for images of ``size`` (H, W), without running the network.
-
-        Raises:
-            UserError: a block that the network does not have, or a size that it cannot halve evenly.
-        """
-        return shapes(self._config, size, blocks, where=self.path)
-
-    def maps(
-        self, images: torch.Tensor, perturbation: torch.Tensor, *, timesteps: Sequence[int] = (), blocks: Sequence[int]
+    def padded_maps(
+        self,
+        images: torch.Tensor,
+        perturbation: torch.Tensor | Perturbation | None,
+        timesteps: Sequence[int],
+        blocks: Sequence[int],
     ) -> dict[int, torch.Tensor]:
-        """Activations of decoder ``blocks`` for ``sqrt(abar_t) x + sqrt(1 - abar_t) eps`` (Ho et al. 2020, eq. 4).
-
-        On the CPU the maps of an image do not depend on the images that share the call, bit by bit.
-
-        Args:
-            images: [b, 3, H, W] in [-1, 1].
-            perturbation: the noise eps, [3, H, W] for all images or [b, 3, H, W].
-            timesteps: T steps of the schedule, at least one.
-            blocks: numbers of decoder blocks; nothing behind the last of them is computed.
-
-        Returns:
-            For each block [b, T, C, h, w], float32, on the backbone's device.
-
-        Raises:
-            UserError: timesteps or blocks that the network does not have, a size that it cannot halve evenly, or
-                feature maps that are not finite.
-        """
-        check_timesteps(self._scheduler, timesteps, where=self.path)
-        shape_of = self.geometry((images.shape[-2], images.shape[-1]), blocks)
-        images = images.to(self.device, torch.float32)
+        """Return activations of blocks for ``sqrt(abar_t) x + sqrt(1 - abar_t) eps`` (Ho et al. 2020, eq. 4)."""
+        if not isinstance(perturbation, torch.Tensor):
+            raise ValueError(f"backbone {self.path} has a noise schedule: give noise, a tensor")
         noise = perturbation.to(self.device, torch.float32).expand_as(images)
         steps = torch.tensor(timesteps, device=self.device)
         # allocated outside of inference mode, so that the maps may take part in training
+        shapes = self.description.shapes((images.shape[-2], images.shape[-1]), blocks)
         maps = {
-            block: torch.empty(len(images), len(steps), *shape, device=self.device) for block, shape in shape_of.items()
+            block: torch.empty(len(images), len(steps), *shape, device=self.device) for block, shape in shapes.items()
         }
         for image, step in self._batches(len(images), len(steps)):
             abar = self.alphas_cumprod[steps[step], None, None, None]
             diffused = abar.sqrt() * images[image] + (1 - abar).sqrt() * noise[image]
             for block, activation in self._decode(diffused, steps[step], set(blocks)).items():
-                maps[block][image, step] = self._finite(activation.float(), block, steps[step])
+                maps[block][image, step] = activation.float()
         return maps
 
     def _batches(self, images: int, timesteps: int) -> Iterator[torch.Tensor]:
@@ -143,16 +113,10 @@ class Backbone:
                     number += 1
         raise AssertionError("blocks were checked against the configuration")
 
-    def _finite(self, activation: torch.Tensor, block: int, timesteps: torch.Tensor) -> torch.Tensor:
-        finite = activation.isfinite().flatten(1).all(dim=1)
-        if not finite.all():
-            mend = "use autocast bfloat16 or none" if self.autocast is torch.float16 else "check weights and images"
-            raise UserError(
-                f"backbone {self.path} gives values that are not finite in decoder block {block} "
-                f"at timestep {timesteps[~finite][0].item()}",
-                remedy=mend,
-            )
-        return activation
+    @property
+    def mend(self) -> str:
+        """Return what to do against values that are not finite."""
+        return "use autocast bfloat16 or none" if self.autocast is torch.float16 else super().mend
 
 
 def _alphas_cumprod(config: dict, path: Path) -> torch.Tensor:

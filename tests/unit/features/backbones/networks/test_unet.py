@@ -12,8 +12,10 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
 
 from pixelherd.errors import UserError
-from pixelherd.features.backbones import manifest, noise
-from pixelherd.features.backbones.geometry import geometry
+from pixelherd.features import perturbations as noise
+from pixelherd.features.backbones import manifest
+from pixelherd.features.backbones.geometry import describe_folder
+from pixelherd.features.interpolation import NativeMaps, vectors
 from pixelherd.storage.records import write_record
 from unit.networks import NETWORKS, build, save
 from unit.places import SHARED
@@ -64,7 +66,7 @@ def check_against_hooks(folder: Path, size: tuple[int, int], tolerance: float) -
     timesteps = [0, 150, 999]
     backbone = manifest.load(folder)
     blocks = list(range(backbone.blocks))
-    images, eps = pictures(2, size), noise.draw(0, 0, size)
+    images, eps = pictures(2, size), noise.draw(0, 0, (3, *size))
     maps = backbone.maps(images, eps, timesteps=timesteps, blocks=blocks)
     network = UNet2DModel.from_pretrained(folder / "unet", low_cpu_mem_usage=False, torch_dtype=torch.float32).eval()
     betas = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
@@ -84,22 +86,22 @@ def test_maps_are_the_outputs_of_decoder_blocks(folder):
 @pytest.mark.skipif(not CAMVID_DDPM.is_dir(), reason="needs ../shared/backbones/camvid-ddpm (PIXELHERD_SHARED)")
 def test_maps_of_the_camvid_network():
     check_against_hooks(CAMVID_DDPM, (32, 48), 1e-4)
-    shapes = geometry(CAMVID_DDPM, (128, 128), [1, 3, 5, 7])
+    shapes = describe_folder(CAMVID_DDPM).shapes((128, 128), [1, 3, 5, 7])
     assert shapes == {1: (256, 32, 32), 3: (128, 64, 64), 5: (64, 128, 128), 7: (32, 128, 128)}
 
 
 def test_geometry_is_that_of_the_maps(folder):
     backbone = manifest.load(folder)
     blocks = list(range(backbone.blocks))
-    maps = backbone.maps(pictures(1), noise.draw(0, 0, SIZE), timesteps=[50], blocks=blocks)
-    assert {block: tuple(found.shape[2:]) for block, found in maps.items()} == geometry(folder, SIZE, blocks)
-    assert backbone.geometry(SIZE, blocks) == geometry(folder, SIZE, blocks)
-    assert backbone.channels(blocks) == {block: found.shape[2] for block, found in maps.items()}
+    maps = backbone.maps(pictures(1), noise.draw(0, 0, (3, *SIZE)), timesteps=[50], blocks=blocks)
+    shapes = describe_folder(folder).shapes(SIZE, blocks)
+    assert {block: tuple(found.shape[2:]) for block, found in maps.items()} == shapes
+    assert backbone.description.shapes(SIZE, blocks) == shapes and not backbone.description.covered(SIZE, blocks)
 
 
 def test_an_image_does_not_depend_on_its_neighbours(folder):
     backbone = manifest.load(folder)
-    images, eps = pictures(3), noise.draw(0, 1, SIZE)
+    images, eps = pictures(3), noise.draw(0, 1, (3, *SIZE))
     asked = dict(timesteps=[50, 150, 250], blocks=[0, backbone.blocks - 1])
     together = backbone.maps(images, eps, **asked)
     for number in range(3):
@@ -109,7 +111,7 @@ def test_an_image_does_not_depend_on_its_neighbours(folder):
 
 
 def test_batch_limit_changes_rounding_only(plain):
-    images, eps = pictures(2), noise.draw(0, 0, SIZE)
+    images, eps = pictures(2), noise.draw(0, 0, (3, *SIZE))
     asked = dict(timesteps=[50, 150, 250], blocks=[1])
     expected = manifest.load(plain).maps(images, eps, **asked)[1]
     sizes = []
@@ -122,11 +124,27 @@ def test_batch_limit_changes_rounding_only(plain):
 def test_noise_of_each_image(plain):
     backbone = manifest.load(plain)
     images = pictures(2)
-    draws = torch.stack([noise.draw(0, number, SIZE) for number in (1, 2)])
+    draws = torch.stack([noise.draw(0, number, (3, *SIZE)) for number in (1, 2)])
     each = backbone.maps(images, draws, timesteps=[50], blocks=[0])[0]
     for number in range(2):
         alone = backbone.maps(images[number : number + 1], draws[number], timesteps=[50], blocks=[0])[0]
         assert torch.equal(each[number], alone[0])
+
+
+def test_images_that_cannot_be_halved_are_padded_and_their_maps_cut(folder):
+    """Maps and vectors are those of the image whose last rows and columns repeat."""
+    backbone, size = manifest.load(folder), (13, 21)
+    images, blocks = pictures(1, size), list(range(backbone.blocks))
+    padded = backbone.description.padded(size)
+    eps = noise.draw(0, 0, backbone.description.noise_shape(size))
+    maps = backbone.maps(images, eps, timesteps=[50], blocks=blocks)
+    rows, columns = (torch.arange(length).clamp(max=last - 1) for length, last in zip(padded, size, strict=True))
+    whole = backbone.maps(images[..., rows, :][..., columns], eps, timesteps=[50], blocks=blocks)
+    covered = backbone.description.covered(size, blocks)
+    cut = NativeMaps({block: values[0] for block, values in maps.items()}, covered)
+    rows, columns = (each.flatten() for each in torch.meshgrid(*map(torch.arange, size), indexing="ij"))
+    expected = vectors({block: values[0] for block, values in whole.items()}, rows, columns, padded)
+    torch.testing.assert_close(vectors(cut, rows, columns, size), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_nothing_runs_behind_the_last_block(folder):
@@ -138,16 +156,16 @@ def test_nothing_runs_behind_the_last_block(folder):
     backbone.network.conv_out.register_forward_hook(lambda *_: ran.append("out"))
     for last in range(len(ends)):
         ran.clear()
-        maps = backbone.maps(pictures(1), noise.draw(0, 0, SIZE), timesteps=[50], blocks=[last])
+        maps = backbone.maps(pictures(1), noise.draw(0, 0, (3, *SIZE)), timesteps=[50], blocks=[last])
         assert list(maps) == [last]
         assert ran == list(range(last + 1))
 
 
 def test_forwards_count_samples(plain):
     backbone = manifest.load(plain)
-    backbone.maps(pictures(3), noise.draw(0, 0, SIZE), timesteps=[50, 150], blocks=[0, 1])
+    backbone.maps(pictures(3), noise.draw(0, 0, (3, *SIZE)), timesteps=[50, 150], blocks=[0, 1])
     assert backbone.forwards == 6
-    backbone.maps(pictures(1), noise.draw(0, 1, SIZE), timesteps=[50], blocks=[0])
+    backbone.maps(pictures(1), noise.draw(0, 1, (3, *SIZE)), timesteps=[50], blocks=[0])
     assert backbone.forwards == 7
 
 
@@ -155,7 +173,7 @@ def test_network_is_frozen_and_float32(tmp_path):
     backbone = manifest.load(save(tmp_path, build(**NETWORKS["plain"]).half()))
     assert not backbone.network.training
     assert all(p.dtype == torch.float32 and not p.requires_grad for p in backbone.network.parameters())
-    maps = backbone.maps(pictures(1), noise.draw(0, 0, SIZE), timesteps=[50], blocks=[0])
+    maps = backbone.maps(pictures(1), noise.draw(0, 0, (3, *SIZE)), timesteps=[50], blocks=[0])
     assert maps[0].dtype == torch.float32
     scale = torch.ones((), requires_grad=True)
     (maps[0] * scale).sum().backward()  # maps may take part in training
@@ -166,24 +184,24 @@ def test_any_scheduler_with_betas(tmp_path):
         backbone = manifest.load(save(tmp_path, build(**NETWORKS["plain"]), scheduler))
         assert torch.equal(backbone.alphas_cumprod, scheduler.alphas_cumprod)
     with pytest.raises(UserError, match="no timestep 50; choose from 0 to 2"):
-        backbone.maps(pictures(1), noise.draw(0, 0, SIZE), timesteps=[50], blocks=[0])
+        backbone.maps(pictures(1), noise.draw(0, 0, (3, *SIZE)), timesteps=[50], blocks=[0])
 
 
 def test_draws_are_keyed():
-    base = noise.draw(0, 0, (8, 12))
+    base = noise.draw(0, 0, (3, 8, 12))
     assert base.shape == (3, 8, 12) and base.dtype == torch.float32
-    assert torch.equal(base, noise.draw(0, 0, (8, 12)))
-    assert not torch.equal(base, noise.draw(0, 1, (8, 12)))
-    assert not torch.equal(base, noise.draw(1, 0, (8, 12)))
-    large = noise.draw(0, 1, (200, 200))
+    assert torch.equal(base, noise.draw(0, 0, (3, 8, 12)))
+    assert not torch.equal(base, noise.draw(0, 1, (3, 8, 12)))
+    assert not torch.equal(base, noise.draw(1, 0, (3, 8, 12)))
+    large = noise.draw(0, 1, (3, 200, 200))
     assert abs(large.mean()) < 0.01 and abs(large.std() - 1) < 0.01
 
 
 def test_geometry_needs_neither_torch_nor_diffusers(plain):
     code = (
-        "import sys; from pixelherd.features.backbones.geometry import geometry\n"
+        "import sys; from pixelherd.features.backbones.geometry import describe_folder\n"
         "import pixelherd.features.backbones.settings\n"
-        f"geometry({str(plain)!r}, (16, 16), [0]); assert not {{'torch', 'diffusers'}} & set(sys.modules)"
+        f"describe_folder({str(plain)!r}).shapes((16, 16), [0]); assert not {{'torch', 'diffusers'}} & set(sys.modules)"
     )
     subprocess.run(
         [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -196,10 +214,9 @@ def test_geometry_needs_neither_torch_nor_diffusers(plain):
         (dict(timesteps=[50, 1000]), "no timestep 1000; choose from 0 to 999"),
         (dict(timesteps=[-1]), "no timestep -1"),
         (dict(timesteps=[]), "none was asked for"),
-        (dict(blocks=[0, 4]), "no decoder block 4; choose from 0 to 3"),
-        (dict(blocks=[-1]), "no decoder block -1"),
+        (dict(blocks=[0, 4]), "no block 4; choose from 0 to 3"),
+        (dict(blocks=[-1]), "no block -1"),
         (dict(blocks=[]), "none was asked for"),
-        (dict(size=(16, 17)), "16x17.*divisible by 2"),
     ],
 )
 @pytest.mark.hostile("checkpoints and backbones")
@@ -207,14 +224,14 @@ def test_requests_that_the_network_cannot_meet(plain, change, message):
     asked = dict(timesteps=[50], blocks=[0], size=SIZE) | change
     size = asked.pop("size")
     with pytest.raises(UserError, match=message):
-        manifest.load(plain).maps(pictures(1, size), noise.draw(0, 0, size), **asked)
+        manifest.load(plain).maps(pictures(1, size), noise.draw(0, 0, (3, *size)), **asked)
 
 
 def test_maps_that_are_not_finite(plain):
     images = pictures(2)
     images[1, 0, 0, 0] = float("nan")
-    with pytest.raises(UserError, match="not finite in decoder block 1 at timestep 150"):
-        manifest.load(plain).maps(images, noise.draw(0, 0, SIZE), timesteps=[150], blocks=[1])
+    with pytest.raises(UserError, match="not finite in block 1 at timestep 150"):
+        manifest.load(plain).maps(images, noise.draw(0, 0, (3, *SIZE)), timesteps=[150], blocks=[1])
 
 
 @pytest.mark.parametrize(
@@ -265,7 +282,7 @@ def test_folders_that_are_incomplete(plain, tmp_path):
         manifest.load(plain)
     (plain / "unet" / "config.json").unlink()
     with pytest.raises(UserError, match="has no unet/config"):
-        geometry(plain, SIZE, [0])
+        describe_folder(plain)
 
 
 PARTS = {"unet": ["diffusers", "UNet2DModel"], "scheduler": ["diffusers", "DDIMScheduler"]}
@@ -283,7 +300,7 @@ def test_pipelines_with_more_than_a_network_of_pixels_are_refused(plain, part, k
     if where != "index":
         (plain / part).mkdir()
         (plain / part / "config.json").write_text(json.dumps({"_class_name": kind}))
-    for read in (lambda: geometry(plain, SIZE, [0]), lambda: manifest.load(plain), lambda: manifest.manifest(plain)):
+    for read in (lambda: describe_folder(plain), lambda: manifest.load(plain), lambda: manifest.manifest(plain)):
         with pytest.raises(UserError, match=rf"backbone .* has unet UNet2DModel, .*{part} {kind}; pixelherd needs an"):
             read()
 
@@ -292,7 +309,7 @@ def test_pipelines_with_more_than_a_network_of_pixels_are_refused(plain, part, k
 def test_an_index_that_is_none(plain, index):
     (plain / "model_index.json").write_text(index)
     with pytest.raises(UserError, match=r"model_index.json is not .*; fetch or convert"):
-        geometry(plain, SIZE, [0])
+        describe_folder(plain)
 
 
 def test_pipelines_of_a_network_and_its_scheduler_may_have_an_index(plain):
@@ -338,7 +355,7 @@ def test_a_manifest_tells_which_weights_a_backbone_has(plain, tmp_path):
     write_record(path, found)
     opened = manifest.open_manifest(path)
     asked = dict(timesteps=[50], blocks=[0])
-    maps = [each.maps(pictures(1), noise.draw(0, 0, SIZE), **asked)[0] for each in (opened, manifest.load(plain))]
+    maps = [each.maps(pictures(1), noise.draw(0, 0, (3, *SIZE)), **asked)[0] for each in (opened, manifest.load(plain))]
     assert torch.equal(*maps)
 
 

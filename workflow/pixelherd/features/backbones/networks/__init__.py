@@ -1,0 +1,1 @@
+"""Frozen networks, a kind a module; each is imported when one of its kind is loaded."""
