@@ -442,8 +442,9 @@ def test_the_doctor_tells_what_is_missing_in_a_table(finished, tmp_path):
     assert "checks failed: datasets.street (files)" in done.stderr
     assert not (tmp_path / "cache").exists() and not (tmp_path / "results").exists()
     (tmp_path / "data").symlink_to((finished.folder / "data").readlink())
-    done = study.snakemake("doctor")
+    done = study.snakemake("doctor", "plan")
     assert "6 training, 4 test images" in done.stdout and "wrong" not in done.stdout
+    assert "2 runs, 0 of them sealed" in done.stdout
 
 
 def shuffle_times(study: Workspace) -> None:

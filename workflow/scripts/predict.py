@@ -10,6 +10,7 @@ with job(snakemake):
     from pixelherd.datasets.prepare import classes_of
     from pixelherd.datasets.settings import read_dataset
     from pixelherd.errors import UserError
+    from pixelherd.features.backbones.manifest import source_of
     from pixelherd.features.settings import MapSettings
     from pixelherd.prediction import Predictor, new_images, predict_folder
     from pixelherd.storage.records import read_record
@@ -22,7 +23,7 @@ with job(snakemake):
     dataset = read_dataset(params.settings["dataset"])
     predictor = Predictor.of(
         files.head,
-        read_record(files.backbone)["path"],
+        source_of(read_record(files.backbone)),
         MapSettings(**params.settings["features"]),
         classes_of(dataset),
         dataset,

@@ -1,8 +1,7 @@
 """A call of Snakemake in a working folder: what it finds when it is opened, and what it tells its jobs.
 
 One Snakemake works at a time in a folder, however the last one ended. All jobs of a call see the study as it was when
-the call began: runs may be sealed, and answers saved, while jobs run, and a job must see the DAG that it was planned
-in.
+the call began: runs may be sealed, and answers saved, while jobs run, and a job must see the DAG that it is part of.
 """
 
 import atexit
@@ -102,17 +101,17 @@ class Session:
         return Work(study, {}, {}, self._looked, {}, cache(self.source_of), files)  # each is asked for every shard
 
     def look(self, study: Study, main: bool) -> Work:
-        """Find what a study has still to do, and what it will be made of.
-
-        Runs that were finished, or begun, under other settings are marked: what is made of them is made anew.
-        """
-        if main and "doctor" in sys.argv:  # who tells more of what is wrong with raw files
-            return self.work_of(study)
+        """Find what a study has still to do, and what it will be made of, and mark what is to be made anew."""
         work = self.work_of(study)
-        lacking = seals.pending_runs(study, self.source, work.addresses.run)
-        work = replace(work, pending=lacking, waiting=oracle.waiting(study, lacking))
-        for dataset in sorted({run.dataset for run in lacking}):
-            work.originals[dataset]  # raises what is wrong with them
+        try:
+            lacking = seals.pending_runs(study, self.source, work.addresses.run)
+            work = replace(work, pending=lacking, waiting=oracle.waiting(study, lacking))
+            for dataset in sorted({run.dataset for run in lacking}):
+                work.originals[dataset]  # raises what is wrong with them
+        except UserError:
+            if main and "doctor" in sys.argv:  # who tells more of what is wrong with raw files
+                return self.work_of(study)
+            raise
         if main:
             self._unmark = marks.mark_outdated(study, lacking, self.source, work.begun())
         again = {run: marks.first_round_again(study, run) for run in lacking}

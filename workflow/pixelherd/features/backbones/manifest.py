@@ -93,6 +93,11 @@ def identity(recorded: dict) -> str:
     return hash_of(recorded["files"])
 
 
+def source_of(recorded: Mapping[str, Any]) -> Path | Embedded | Filters:
+    """Return what :func:`load` takes, of a :func:`manifest` that was written down."""
+    return built_in(recorded.get("settings", {})) or Path(recorded["path"])
+
+
 def open_manifest(path: Path | str, *, device: "torch.device | str" = "cpu") -> "Backbone":
     """Load the backbone that a :func:`manifest` was written for.
 
@@ -101,7 +106,7 @@ def open_manifest(path: Path | str, *, device: "torch.device | str" = "cpu") -> 
     """
     recorded = read_record(path)
     check(recorded, path)
-    return load(built_in(recorded.get("settings", {})) or recorded["path"], device=device)
+    return load(source_of(recorded), device=device)
 
 
 def check(recorded: dict, path: Path | str) -> None:
@@ -114,8 +119,8 @@ def check(recorded: dict, path: Path | str) -> None:
     Raises:
         UserError: they are others by now, or gone.
     """
-    folder, source = Path(recorded["path"]), built_in(recorded.get("settings", {}))
+    folder = Path(recorded["path"])
     if "source" in recorded and not (folder / "unet").is_dir():
         raise UserError(f"backbone {folder} was deleted", remedy=f"delete {path} too and run again")
-    if manifest(source or folder)["files"] != recorded["files"]:
+    if manifest(source_of(recorded))["files"] != recorded["files"]:
         raise UserError(f"backbone {folder} changed since features were made", remedy=f"delete {path} and run again")
