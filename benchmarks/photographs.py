@@ -95,7 +95,7 @@ def study_of(options: argparse.Namespace, folder: Path) -> Path:
             }
         },
         "features": dict(map(entry_of, options.features)),
-        "candidates": {"pixels": min(round(0.15 * options.size[0] * options.size[1]), 10_000)},
+        "candidates": {"pixels": min(round(0.15 * options.size[0] * options.size[1]), 2_500)},
         "methods": {name: None for name in options.methods}
         | {"edald_mlp": {"score": "edald", "head": {"kind": "mlp"}}},
         "budgets": [options.answers],
