@@ -5,6 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import pixelherd
 from pixelherd.errors import UserError
@@ -13,7 +14,9 @@ from pixelherd.features.backbones.networks import efficientnet, filters
 from pixelherd.features.backbones.settings import Embedded, Filters
 from pixelherd.features.perturbations import Perturbation, PerturbationSettings
 from pixelherd.storage.records import write_record
+from unit.places import SHARED
 
+CAMVID = SHARED / "camvid"
 PHOTOGRAPHS = Embedded(embedded="efficientnet_lite2")
 SCALES = Filters(filters=[0.7, 1.6, 3.5], position=True)
 
@@ -94,8 +97,21 @@ def test_blocks_of_the_embedded_network_by_hooks():
     expected = dict(outputs)
     blocks = embedded.last_of_strides()
     assert blocks == [3, 6, 14, 20] and [embedded.describe().levels[each].stride for each in blocks] == [4, 8, 16, 32]
+    means = efficientnet.statistics(backbone.network)
     for block, values in backbone.maps(images, None, blocks=blocks).items():
-        torch.testing.assert_close(values[:, 0], expected[block], rtol=1e-5, atol=1e-5)
+        mean, scale = means[block]
+        torch.testing.assert_close(values[:, 0] * scale + mean, expected[block], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(not CAMVID.is_dir(), reason="needs ../shared/camvid (PIXELHERD_SHARED)")
+def test_channels_of_photographs_are_about_standardised():
+    backbone = manifest.load(PHOTOGRAPHS)
+    photographs = [Image.open(path).resize((256, 192)) for path in sorted((CAMVID / "train").iterdir())[::40]]
+    images = torch.stack([torch.from_numpy(np.array(each)).permute(2, 0, 1) / 127.5 - 1 for each in photographs])
+    for values in backbone.maps(images, None, blocks=embedded.last_of_strides()).values():
+        channels = values[:, 0].transpose(0, 1).flatten(1)
+        assert 0.5 < float(channels.std(1).median()) < 1.5
+        assert float((channels.mean(1).abs() / channels.std(1)).median()) < 0.5
 
 
 @pytest.mark.hostile("checkpoints and backbones")

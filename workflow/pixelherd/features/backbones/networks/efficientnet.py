@@ -91,8 +91,27 @@ def load_network(file: Path) -> EfficientNetLite2:
     return network.eval().requires_grad_(False)
 
 
+def statistics(network: EfficientNetLite2) -> list[tuple[Tensor, Tensor]]:
+    """Return mean and standard deviation of each channel of the block outputs, ``[C, 1, 1]``, over photographs.
+
+    Each block ends in BatchNorm, whose bias and weight are its output's mean and standard deviation over ImageNet. What
+    a block adds to its input is taken for independent of it.
+    """
+    found: list[tuple[Tensor, Tensor]] = []
+    mean = variance = torch.zeros(())
+    for block in network.blocks:
+        norm = next(layer for layer in reversed(list(block.modules())) if isinstance(layer, nn.BatchNorm2d))
+        if not (isinstance(block, InvertedResidual) and block.adds):
+            mean, variance = torch.zeros_like(norm.bias), torch.zeros_like(norm.bias)
+        mean, variance = mean + norm.bias, variance + norm.weight**2
+        found.append((mean[:, None, None], variance.sqrt()[:, None, None]))
+    return found
+
+
 class EfficientNet(Encoder):
-    """Block outputs of EfficientNet-Lite2.
+    """Block outputs of EfficientNet-Lite2, channels of mean 0 and variance 1 over photographs.
+
+    Channels differ by orders of magnitude, so few of them would make up most of a vector.
 
     Args:
         device: a torch device.
@@ -103,9 +122,11 @@ class EfficientNet(Encoder):
 
     def __init__(self, *, device: torch.device | str):
         super().__init__(describe(), weights_file(), device)
-        self.network = load_network(self.path).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = load_network(self.path)
+        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._statistics = statistics(self.network)
 
     def levels(self, images: Tensor, blocks: Sequence[int]) -> dict[int, Tensor]:
-        """Return block outputs ``[b, C, h, w]`` of images in [-1, 1]."""
+        """Return standardised block outputs ``[b, C, h, w]`` of images in [-1, 1]."""
         found = self.network.outputs((images * 127.5 + 0.5) / 128, max(blocks))
-        return {block: found[block] for block in blocks}
+        return {block: (found[block] - mean) / scale for block in blocks for mean, scale in [self._statistics[block]]}
