@@ -27,6 +27,7 @@ from pixelherd.datasets.samples import IMAGE_SUFFIXES, read_image
 from pixelherd.datasets.settings import DatasetSettings, read_dataset
 from pixelherd.errors import UserError
 from pixelherd.features.backbones import manifest
+from pixelherd.features.backbones.geometry import located
 from pixelherd.features.maps import compute
 from pixelherd.features.settings import MapSettings
 from pixelherd.heads import dense
@@ -38,7 +39,7 @@ from pixelherd.study.paths import HEAD
 
 if TYPE_CHECKING:
     from pixelherd.features.backbones.backbone import Backbone
-    from pixelherd.features.backbones.settings import Embedded, Filters
+    from pixelherd.features.backbones.settings import Embedded, Filters, PretrainedEncoder
 
 STAMP = "pixelherd"
 """Key of the text in a mask's PNG that says what it was made of."""
@@ -95,7 +96,10 @@ class Predictor:
         if round_number is not None and not 0 <= round_number <= last:
             raise UserError(f"{run} has no round {round_number}", remedy=f"choose from 0 to {last}")
         settings, source = seal["settings"], seal["settings"]["backbone"]
-        network = backbone or manifest.built_in(source) or source.get("path")
+        path = backbone or source.get("path")
+        if "encoder" in source and path is None and located(source["encoder"]).is_dir():
+            path = source["encoder"]
+        network = manifest.built_in(source) or (manifest.source_at(source, path) if path else None)
         if network is None:
             raise UserError(
                 f"{run} used a backbone that its study made", remedy="give its folder in the cache as `backbone`"
@@ -114,7 +118,7 @@ class Predictor:
     def of(
         cls,
         head: Path | str,
-        backbone: "Path | str | Embedded | Filters",
+        backbone: "Path | str | Embedded | Filters | PretrainedEncoder",
         settings: MapSettings,
         classes: Sequence[ClassInfo],
         dataset: DatasetSettings,

@@ -13,7 +13,8 @@ from typing import Any
 
 from pixelherd.datasets.originals import Digests, Original, Originals
 from pixelherd.features.backbones.geometry import located
-from pixelherd.features.backbones.settings import Checkpoint
+from pixelherd.features.backbones.settings import Checkpoint, PretrainedEncoder
+from pixelherd.features.backbones.sources.encoders import folder_of
 from pixelherd.storage.files import hash_of
 from pixelherd.storage.shards import images_of, ranges
 from pixelherd.study import stages
@@ -189,6 +190,8 @@ def files_of_backbones(study: Study, digests: Digests) -> dict[str, dict[str, st
         source, paths = settings.backbone, list[Path]()
         if isinstance(source, str):
             paths = [path for part in ("unet", "scheduler") for path in digests.below(located(source) / part)]
+        elif isinstance(source, PretrainedEncoder) and (folder := folder_of(source)):
+            paths = list(digests.below(folder))
         elif isinstance(source, Checkpoint) and not (source.url or source.published()):
             paths = [path for path in [Path(source.checkpoint)] if path.is_file() or digests.knows(path)]
         known = digests.of(paths, f"the backbone of {name}")

@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from pixelherd.features.backbones import embedded
-from pixelherd.features.backbones.settings import KINDS, Checkpoint, Embedded, Filters, HubModel
+from pixelherd.features.backbones.settings import KINDS, Checkpoint, Embedded, Filters, HubModel, PretrainedEncoder
 from pixelherd.features.perturbations import PerturbationSettings
 from pixelherd.heads.settings import HeadSettings
 from pixelherd.selection.settings import Kernel, ListSettings
@@ -60,18 +60,19 @@ BackboneSettings = Annotated[
     | Annotated[HubModel, Tag("HubModel")]
     | Annotated[Embedded, Tag("Embedded")]
     | Annotated[Filters, Tag("Filters")]
+    | Annotated[PretrainedEncoder, Tag("PretrainedEncoder")]
     | Annotated[Pretrained, Tag("Pretrained")],
     Discriminator(
         _origin,
         custom_error_type="backbone",
-        custom_error_message="give a diffusers folder, or a mapping with `embedded`, `filters`, `checkpoint`, "
-        "`diffusers` or `pretrain`",
+        custom_error_message="give a diffusers folder, or a mapping with `embedded`, `encoder`, `filters`, "
+        "`checkpoint`, `diffusers` or `pretrain`",
     ),
 ]
 
 
 def _has_schedule(entry: dict[str, Any]) -> bool:
-    return not isinstance(entry.get("backbone"), Embedded | Filters)
+    return not isinstance(entry.get("backbone"), Embedded | Filters | PretrainedEncoder)
 
 
 def _timesteps(entry: dict[str, Any]) -> list[int]:
@@ -94,9 +95,10 @@ class FeatureSettings(Settings):
 
     backbone: BackboneSettings = Field(
         description="`{embedded: efficientnet_lite2}` for the encoder of photographs that comes with pixelherd; "
-        "`{filters: [SCALE, …]}` for filters without weights; a folder with a diffusers `unet` and `scheduler`; "
-        "`{checkpoint: FILE, architecture: …}` for a checkpoint of guided-diffusion; `{diffusers: ID}` for a model of "
-        "the Hugging Face hub; or `{pretrain: NAME}` for one this study trains."
+        "`{encoder: ID or FOLDER}` for one of the transformers library; `{filters: [SCALE, …]}` for filters without "
+        "weights; a folder with a diffusers `unet` and `scheduler`; `{checkpoint: FILE, architecture: …}` for a "
+        "checkpoint of guided-diffusion; `{diffusers: ID}` for a model of the Hugging Face hub; or `{pretrain: NAME}` "
+        "for one this study trains."
     )
     timesteps: list[Whole] = Field(
         default_factory=_timesteps,
@@ -106,7 +108,7 @@ class FeatureSettings(Settings):
     blocks: list[Whole] = Field(
         default_factory=_blocks,
         description="Blocks read, numbered from 0: decoder blocks of a diffusion model; those of the embedded encoder, "
-        "by default the last of each stride; scales of filters, by default all.",
+        "by default the last of each stride; scales of filters, by default all; stages of another encoder, from 1.",
     )
     perturbation: PerturbationSettings | None = Field(
         default_factory=_perturbation,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pixelherd.errors import UserError
 from pixelherd.features.backbones import embedded
 from pixelherd.features.backbones.geometry import located, read_scheduler, read_unet
-from pixelherd.features.backbones.settings import Embedded, Filters, read_source
+from pixelherd.features.backbones.settings import Embedded, Filters, PretrainedEncoder, read_source
+from pixelherd.features.backbones.sources import encoders
 from pixelherd.storage.files import digest_of, hash_of
 from pixelherd.storage.records import read_record
 
@@ -30,7 +31,7 @@ def built_in(settings: Mapping[str, Any]) -> Embedded | Filters | None:
 
 
 def load(
-    source: Path | str | Embedded | Filters,
+    source: Path | str | Embedded | Filters | PretrainedEncoder,
     *,
     device: "torch.device | str" = "cpu",
     batch: int | None = None,
@@ -60,12 +61,16 @@ def load(
         from pixelherd.features.backbones.networks.filters import FilterBank
 
         return FilterBank(source, device=device)
+    if isinstance(source, PretrainedEncoder):
+        from pixelherd.features.backbones.networks.pretrained import Pretrained
+
+        return Pretrained(located(source.encoder), device=device)
     from pixelherd.features.backbones.networks.unet import UNet
 
     return UNet(located(source), device=device, batch=batch, autocast=autocast)
 
 
-def manifest(source: Path | str | Embedded | Filters) -> dict:
+def manifest(source: Path | str | Embedded | Filters | PretrainedEncoder) -> dict:
     """What identifies a backbone: where it lies, and the digest of every file of its network and scheduler.
 
     Raises:
@@ -76,12 +81,14 @@ def manifest(source: Path | str | Embedded | Filters) -> dict:
         return {"path": str(file), "files": {file.name: {"sha256": embedded.SHA256}}}
     if isinstance(source, Filters):
         return {"path": "filters", "files": {"filters": {"sha256": hash_of(source.identity())}}}
-    folder = located(source)
-    read_unet(folder)
-    read_scheduler(folder)
-    files = [
-        path for part in ("unet", "scheduler") for path in sorted((Path(folder) / part).iterdir()) if path.is_file()
-    ]
+    if isinstance(source, PretrainedEncoder):
+        folder = located(source.encoder)
+        files = encoders.files_of(folder)
+    else:
+        folder = located(source)
+        read_unet(folder)
+        read_scheduler(folder)
+        files = [path for part in ("unet", "scheduler") for path in sorted((folder / part).iterdir()) if path.is_file()]
     return {
         "path": str(folder),
         "files": {path.relative_to(folder).as_posix(): {"sha256": digest_of(path)} for path in files},
@@ -93,9 +100,14 @@ def identity(recorded: dict) -> str:
     return hash_of(recorded["files"])
 
 
-def source_of(recorded: Mapping[str, Any]) -> Path | Embedded | Filters:
+def source_of(recorded: Mapping[str, Any]) -> Path | Embedded | Filters | PretrainedEncoder:
     """Return what :func:`load` takes, of a :func:`manifest` that was written down."""
-    return built_in(recorded.get("settings", {})) or Path(recorded["path"])
+    return source_at(recorded.get("settings", {}), recorded["path"])
+
+
+def source_at(settings: Mapping[str, Any], path: Path | str) -> Path | Embedded | Filters | PretrainedEncoder:
+    """Return what :func:`load` takes of a backbone of these settings that lies at a path, unless it is built in."""
+    return PretrainedEncoder(encoder=str(path)) if "encoder" in settings else built_in(settings) or Path(path)
 
 
 def open_manifest(path: Path | str, *, device: "torch.device | str" = "cpu") -> "Backbone":
@@ -120,7 +132,7 @@ def check(recorded: dict, path: Path | str) -> None:
         UserError: they are others by now, or gone.
     """
     folder = Path(recorded["path"])
-    if "source" in recorded and not (folder / "unet").is_dir():
+    if "source" in recorded and not any(folder.glob("*")):
         raise UserError(f"backbone {folder} was deleted", remedy=f"delete {path} too and run again")
     if manifest(source_of(recorded))["files"] != recorded["files"]:
         raise UserError(f"backbone {folder} changed since features were made", remedy=f"delete {path} and run again")

@@ -101,7 +101,23 @@ class Filters(Settings):
         return self.model_dump(mode="json")
 
 
-Source = Checkpoint | HubModel | Embedded | Filters
+class PretrainedEncoder(Settings):
+    """An encoder of the transformers library."""
+
+    encoder: PathText = Field(
+        description="Folder that `save_pretrained` wrote, or id of a model of the Hugging Face hub, such as "
+        "`facebook/dinov2-small`."
+    )
+    revision: str | None = Field(
+        default=None, min_length=1, description="Branch, tag or commit of the hub; by default the main branch."
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """What results depend on."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+Source = Checkpoint | HubModel | Embedded | Filters | PretrainedEncoder
 """Backbones that are described by settings, and are no folder yet, or never."""
 
 KINDS: dict[str, type[Source]] = {
@@ -109,6 +125,7 @@ KINDS: dict[str, type[Source]] = {
     "diffusers": HubModel,
     "embedded": Embedded,
     "filters": Filters,
+    "encoder": PretrainedEncoder,
 }
 """Kinds of sources by the key that names each."""
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pixelherd.errors import UserError
-from pixelherd.features.backbones.settings import Checkpoint, HubModel
+from pixelherd.features.backbones.settings import Checkpoint, HubModel, PretrainedEncoder
+from pixelherd.features.backbones.sources.encoders import folder_of
 from pixelherd.features.backbones.sources.provide import find_checkpoint
 from pixelherd.selection.settings import pixels_a_round
 from pixelherd.storage.stores import DATA
@@ -132,9 +133,10 @@ def _backbone(study: Study, name: str) -> Check:
     subject, backbone = f"features.{name}", study.features[name].backbone
     if isinstance(backbone, Checkpoint):
         return _checkpoint(study, name, backbone)
-    if isinstance(backbone, HubModel):
+    if isinstance(backbone, HubModel) or (isinstance(backbone, PretrainedEncoder) and not folder_of(backbone)):
         blocks = len(plan.description_of(study, name).levels)
-        detail = f"{backbone.diffusers}: {blocks} blocks; weights are read when the study runs"
+        model = next(iter(backbone.identity().values()))
+        detail = f"{model}: {blocks} blocks; weights are read when the study runs"
         return Check(subject, "backbone", "note", detail)
     if isinstance(backbone, Pretrained):
         made = [path.with_name(DATA) for path in plan.stored(study.paths.pretrained, name=backbone.pretrain)]

@@ -197,11 +197,11 @@ def content(settings):
         ({"diffusers": "ddpm"}, "study: features.ddpm.backbone.diffusers: String should match pattern"),
         (
             {"model": "x"},
-            "backbone: give a diffusers folder, or a mapping with `embedded`, `filters`, `checkpoint`, ",
+            "backbone: give a diffusers folder, or a mapping with `embedded`, `encoder`, `filters`, ",
         ),
         (
             3,
-            "backbone: give a diffusers folder, or a mapping with `embedded`, `filters`, `checkpoint`, ",
+            "backbone: give a diffusers folder, or a mapping with `embedded`, `encoder`, `filters`, ",
         ),
     ],
 )

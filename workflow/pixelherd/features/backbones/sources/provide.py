@@ -12,8 +12,17 @@ from pixelherd.errors import UserError
 from pixelherd.features.backbones import embedded
 from pixelherd.features.backbones.description import Description
 from pixelherd.features.backbones.geometry import describe, describe_filters, describe_folder, read_scheduler, read_unet
-from pixelherd.features.backbones.manifest import BUILT_IN, load, manifest
-from pixelherd.features.backbones.settings import Checkpoint, Embedded, Filters, HubModel, Source, read_source
+from pixelherd.features.backbones.manifest import BUILT_IN, load, manifest, source_at
+from pixelherd.features.backbones.settings import (
+    Checkpoint,
+    Embedded,
+    Filters,
+    HubModel,
+    PretrainedEncoder,
+    Source,
+    read_source,
+)
+from pixelherd.features.backbones.sources import encoders
 from pixelherd.features.backbones.sources.download import download
 from pixelherd.storage.files import digest_of, write_json
 
@@ -60,16 +69,16 @@ def load_backbone(
             raise ValueError(f"{source} is a diffusers folder already, so nothing is converted: leave out `folder`")
         return load(source, device=device, batch=batch, autocast=autocast)
     settings = read_source(source) if isinstance(source, Mapping) else source
-    if isinstance(settings, BUILT_IN):
+    if isinstance(settings, BUILT_IN) or (isinstance(settings, PretrainedEncoder) and encoders.folder_of(settings)):
         return load(settings, device=device)
     if folder is not None:
         _keep(settings, Path(folder))
-        return load(folder, device=device, batch=batch, autocast=autocast)
+        return load(source_at(settings.identity(), folder), device=device, batch=batch, autocast=autocast)
     with TemporaryDirectory() as temporary:
         made = Path(temporary) / "backbone"
         provide(settings, made)
-        backbone = load(made, device=device, batch=batch, autocast=autocast)
-    backbone.path = Path(settings.checkpoint if isinstance(settings, Checkpoint) else settings.diffusers)  # for errors
+        backbone = load(source_at(settings.identity(), made), device=device, batch=batch, autocast=autocast)
+    backbone.path = Path(next(iter(settings.identity().values())))  # for errors
     return backbone
 
 
@@ -80,7 +89,10 @@ def _keep(settings: Source, folder: Path) -> None:
         write_json(record, {"settings": settings.identity(), **provide(settings, folder)})
         return
     recorded = json.loads(record.read_text()) if record.is_file() else {}
-    if recorded.get("settings") != settings.identity() or recorded["files"] != manifest(folder)["files"]:
+    if (
+        recorded.get("settings") != settings.identity()
+        or recorded["files"] != manifest(source_at(settings.identity(), folder))["files"]
+    ):
         raise UserError(f"{folder} holds something else than this backbone", remedy="delete it, or name another folder")
 
 
@@ -96,17 +108,22 @@ def provide(source: Source, folder: Path | str) -> dict[str, Any]:
     Raises:
         UserError: the source is missing, damaged, of another kind or architecture than it should be.
     """
-    if isinstance(source, BUILT_IN):
+    if isinstance(source, BUILT_IN) or (isinstance(source, PretrainedEncoder) and encoders.folder_of(source)):
         return manifest(source)
     folder = Path(folder)
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        facts = _convert(source, folder) if isinstance(source, Checkpoint) else _fetch(source, folder)
+        if isinstance(source, Checkpoint):
+            facts = _convert(source, folder)
+        elif isinstance(source, PretrainedEncoder):
+            facts = encoders.fetch(source, folder)
+        else:
+            facts = _fetch(source, folder)
     except Exception as error:
         if "No space left on device" in str(error):  # safetensors raises its own kind
             raise OSError(errno.ENOSPC, "No space left on device", str(folder)) from None
         raise
-    return {**manifest(folder), "source": facts}
+    return {**manifest(source_at(source.identity(), folder)), "source": facts}
 
 
 def described(source: str | Source, made: Path | str | None, where: str) -> Description:
@@ -126,6 +143,8 @@ def described(source: str | Source, made: Path | str | None, where: str) -> Desc
         return embedded.describe()
     if isinstance(source, Filters):
         return describe_filters(source)
+    if isinstance(source, PretrainedEncoder):
+        return encoders.described(source, made)
     if isinstance(source, Checkpoint):
         return describe(source.network.unet_config(), {"num_train_timesteps": source.network.diffusion_steps}, where)
     if made and (Path(made) / "unet" / "config.json").is_file():
