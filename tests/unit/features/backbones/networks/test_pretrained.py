@@ -36,7 +36,13 @@ NORMALISED = {"dinov2": 1e-6, "dinov2_with_registers": 1e-6, "dinov3_vit": 1e-5,
 """Families whose maps are normalised over channels, with the library's ε."""
 
 
-@pytest.fixture(params=FAMILIES, scope="module")
+FAST = "dinov2_with_registers", "convnextv2"
+"""One of either kind; others are tested in the slow lane."""
+
+
+@pytest.fixture(
+    params=[each if each in FAST else pytest.param(each, marks=pytest.mark.slow) for each in FAMILIES], scope="module"
+)
 def saved(request, tmp_path_factory):
     """A family, its model, and the folder in which it was saved as those of the hub are: as a whole model."""
     torch.manual_seed(0)
