@@ -44,6 +44,7 @@ from pixelherd.datasets.settings import CamVidSettings
 
 TEMPLATE = REPOSITORY / "workflow" / "report" / "annotation.html.j2"
 SIZE = (128, 128)
+SCENE = (192, 192)
 NOW = "(() => { const [image, ...at] = content.asked[now()]; return [content.images[image].id, ...at] })()"
 PRESS = """async key => {
     const start = performance.now();
@@ -200,9 +201,9 @@ def scenes(options: argparse.Namespace) -> dict[str, np.ndarray]:
     options.folder.mkdir(parents=True, exist_ok=True)
     truth = {}
     for number in range(options.first, options.first + options.number):
-        image, labels = scene(0, number, (192, 192))
+        image, labels = scene(0, number, SCENE)
         Image.fromarray(image).save(options.folder / f"street-{number:04}.png")
-        truth[f"street-{number:04}"] = np.asarray(Image.fromarray(labels).resize((96, 96), Image.Resampling.NEAREST))
+        truth[f"street-{number:04}"] = labels
     return truth
 
 
@@ -212,7 +213,6 @@ def pictures(options: argparse.Namespace) -> None:
     truth = scenes(argparse.Namespace(folder=folder / "photos", first=0, number=40))
     scenes(argparse.Namespace(folder=folder / "more-photos", first=1000, number=4))
     study = yaml.safe_load((REPOSITORY / "studies" / "own-images.yaml").read_text()) | {"rounds": 4}
-    study["features"]["ddpm"]["backbone"] = str(REPOSITORY / "backbones" / "demo")
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
     asking = read_study(folder / "study.yaml")
     with chromium() as browser:

@@ -4,7 +4,7 @@ Three lines do it in Python::
 
     from pixelherd.prediction import Predictor
 
-    predictor = Predictor.load("results/runs/mine/ddpm/edald/budget-30/seed-0")
+    predictor = Predictor.load("results/runs/mine/photo/edald/budget-30/seed-0")
     mask = predictor("photo.jpg")  # [H, W] uint8, positions in predictor.classes
 """
 

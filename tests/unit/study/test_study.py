@@ -66,9 +66,13 @@ SINCE_0_1 = {
 HEADS_OF_0_1 = {
     "config": {"head": {"epochs": 5, "context": "kept"}},
     "camvid": {"methods": {"full": {"epochs": 15}}, "seeds": [0, 1, 2]},
-    "own-images": {"head": {"epochs": 10}},
+    "own-images": {
+        "head": {"epochs": 10},
+        "features": {"ddpm": {"backbone": "backbones/demo", "blocks": [1, 3, 5, 7]}},
+        "size": [96, 96],
+    },
 }
-"""What studies that now have the linear head said of the paper's."""
+"""What studies that now have the linear head said of the paper's, and of what else is another by now."""
 
 
 def shipped(name: str) -> dict:
@@ -91,6 +95,9 @@ def test_runs_that_0_1_finished_stay_finished(name):
 @pytest.mark.parametrize("name", HEADS_OF_0_1)
 def test_runs_that_0_1_finished_stay_finished_where_the_study_names_their_head(name):
     content, of_0_1 = shipped(name), HEADS_OF_0_1[name]
+    content["features"] = of_0_1.get("features", content["features"])
+    for dataset in content["datasets"].values():
+        dataset["size"] = of_0_1.get("size", dataset["size"])
     head = {"kind": "mlp"} | of_0_1.get("head", {})
     changed = {"head": head, "methods": content["methods"] | of_0_1.get("methods", {})}
     changed |= {"seeds": of_0_1.get("seeds", content.get("seeds", [0]))}
