@@ -127,7 +127,7 @@ def test_stored_draws_are_those_that_the_network_makes(cache, backbone, tmp_path
     computed = ComputedMaps(backbone, cache.dataset.train.images, cache.features)
     with writing(tmp_path / "00002-00004", {"images": 3, "draws": 2}) as folder:
         store_draws(folder, range(2, 5), computed, 2, (32, 32))
-    stored = open_draws(str(folder.parent / "manifest.json"), None, None, cache.features, "cpu")
+    stored = open_draws(str(tmp_path / "00002-00004" / "manifest.json"), None, None, cache.features, "cpu")
     for image, number in itertools.product(range(2, 5), (1, 2)):
         assert same(stored(image, number), computed(image, number))
         assert torch.equal(stored.norms(image, number), interpolation.norms(computed(image, number), (32, 32)))
@@ -140,11 +140,11 @@ def test_images_without_candidates_have_draws_of_zeros(cache, backbone, tmp_path
         pixels = create_array(folder, "pixels", (2, 3), "int32")
         pixels[:] = [[-1, -1, -1], [5, 900, -1]]
         pixels.flush()
-    lists = Shards.open(folder.parent / "manifest.json")
+    lists = Shards.open(tmp_path / "00000-00001" / "manifest.json")
     with writing(tmp_path / "draws" / "00000-00001", {}) as folder:
         perturbed = ComputedMaps(backbone, cache.dataset.train.images, cache.features)
         write_draws(folder, range(2), lists, perturbed, 2, (32, 32))
-    draws = Shards.open(folder.parent / "manifest.json").all("draws")
+    draws = Shards.open(tmp_path / "draws" / "00000-00001" / "manifest.json").all("draws")
     assert draws.shape == (2, 3, 2, 48)
     empty = (draws == 0).all(axis=(2, 3))
     assert empty.tolist() == [[True, True, True], [False, False, True]]
@@ -156,9 +156,10 @@ def test_shards_and_recomputation_do_not_change_context(cache, backbone, tmp_pat
     with writing(tmp_path / "00003-00004", {}) as folder:
         shard = folder, range(3, 5), split, computed, (32, 32)
         write_features(*shard, training=True, progress=lambda: bars.append(1))
-    assert sorted(path.name for path in folder.iterdir()) == ["context.npy", "context_pixels.npy"]
+    made = tmp_path / "00003-00004"
+    assert sorted(path.name for path in (made / "data").iterdir()) == ["context.npy", "context_pixels.npy"]
     assert len(bars) == 2
-    whole, part = Shards.open(cache.train), Shards.open(folder.parent / "manifest.json")
+    whole, part = Shards.open(cache.train), Shards.open(made / "manifest.json")
     for image in (3, 4):
         for array in ("context", "context_pixels"):
             assert np.array_equal(whole.image(array, image), part.image(array, image))

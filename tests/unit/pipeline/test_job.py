@@ -58,7 +58,7 @@ def test_a_users_mistake_is_one_line_and_anything_else_a_traceback(rule, tmp_pat
 
 def test_what_a_killed_job_left_is_not_taken_for_done(tmp_path):
     killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "store")])
-    assert killed.returncode == -9 and (tmp_path / "store" / "data" / "first.npy").exists()
+    assert killed.returncode == -9 and (tmp_path / ".store.part" / "data" / "first.npy").exists()
     with pytest.raises(UserError, match="store"):
         read_manifest(tmp_path / "store")
 

@@ -37,9 +37,10 @@ def study(tmp_path_factory) -> list[Path]:
 @pytest.fixture(scope="module")
 def drawn(study, tmp_path_factory) -> Path:
     """The study's figures; copy them before changing anything."""
-    with writing(tmp_path_factory.mktemp("drawn") / "figures", {}, inside="") as folder:
+    figures = tmp_path_factory.mktemp("drawn") / "figures"
+    with writing(figures, {}, inside="") as folder:
         write_figures(study, 3, folder, METHODS, SETTINGS)
-    return folder
+    return figures
 
 
 def report(folders: list[Path], drawn: Path, template: str = TEMPLATE) -> str:
@@ -133,7 +134,7 @@ def test_how_to_read_a_figure_is_said_once(study, drawn):
 def test_what_cannot_be_made_is_said(study, tmp_path):
     with writing(tmp_path / "figures", {}, inside="") as folder:
         write_figures(study[:1], 3, folder, METHODS)
-    page = make_report(study[:1], 3, folder, TEMPLATE, CAPTIONS, METHODS)
+    page = make_report(study[:1], 3, tmp_path / "figures", TEMPLATE, CAPTIONS, METHODS)
     for reason in (
         "There is no method to compare others with",
         "It takes the fully supervised reference",

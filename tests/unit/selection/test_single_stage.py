@@ -31,10 +31,11 @@ def network(cache):
 @pytest.fixture(scope="module")
 def stored_draws(cache, network, tmp_path_factory):
     """Draws 1 and 2 of all training images as ``draw_maps: keep`` stores them, one shard."""
-    with writing(tmp_path_factory.mktemp("draw_maps") / "00000-00005", {"images": 6, "draws": 2}) as folder:
+    shard = tmp_path_factory.mktemp("draw_maps") / "00000-00005"
+    with writing(shard, {"images": 6, "draws": 2}) as folder:
         computed = ComputedMaps(network, cache.dataset.train.images, cache.features)
         store_draws(folder, range(6), computed, 2, SIZE)
-    return StoredDraws(folder.parent / "manifest.json")
+    return StoredDraws(shard / "manifest.json")
 
 
 def dropout_head(cache):

@@ -29,7 +29,7 @@ def folders(tmp_path, request):
             array = create_array(folder, "values", (len(images_of(name)), 2, 3), "int32")
             array[:] = VALUES[images_of(name)]
             array.flush()
-        made.append(folder.parent)
+        made.append(tmp_path / name)
     return made
 
 

@@ -39,7 +39,7 @@ def folder(tmp_path):
         array.flush()
         write_text(folder / "deep" / "er.txt", "text")
         facts["bandwidth"] = 0.5
-    return folder.parent
+    return tmp_path / "store"
 
 
 def test_a_manifest_lists_every_file_with_the_facts(folder):
@@ -73,6 +73,36 @@ def test_a_job_that_fails_leaves_no_manifest(folder):
     with writing(folder, {}) as data:
         write_text(data / "new.txt", "whole")
     assert set(read_manifest(folder)["files"]) == {"data/new.txt"}  # nothing of the attempts before
+
+
+def test_what_is_removed_from_under_a_job_does_not_make_half_a_store(folder):
+    """A Snakemake after a killed one removes outputs that the killed one's jobs are still writing."""
+    with writing(folder, {"images": 2}) as data:
+        write_text(data / "first.txt", "first")
+        shutil.rmtree(folder, ignore_errors=True)
+        write_text(data / "second.txt", "second")
+    assert set(read_manifest(folder)["files"]) == {"data/first.txt", "data/second.txt"}
+    assert [path.name for path in folder.parent.iterdir()] == ["store"]
+
+
+def test_a_manifest_without_its_files_is_told_in_a_line(folder):
+    """As where they are removed between the two, by a person or a killed Snakemake."""
+    open_array(folder, "vectors")
+    shutil.rmtree(folder / "data")
+    with pytest.raises(UserError, match=r"data/vectors.npy is missing or truncated; delete .*store and run the same"):
+        open_array(folder, "vectors")
+    with writing(folder, {}) as data:
+        write_text(data / "other.txt", "other")
+    create_array(folder / "data", "vectors", (2, 3), "float16")
+    with pytest.raises(UserError, match=r"data/vectors.npy is damaged; delete"):
+        open_array(folder, "vectors")
+
+
+def test_a_job_that_is_ended_leaves_nothing(folder):
+    with pytest.raises(KeyboardInterrupt), writing(folder, {}) as data:
+        write_text(data / "new.txt", "half")
+        raise KeyboardInterrupt
+    assert list(folder.parent.iterdir()) == []
 
 
 def fill(folder, seed):

@@ -11,7 +11,7 @@ from pixelherd.features.backbones import manifest as backbones
 from pixelherd.pipeline import seals
 from pixelherd.storage.files import digest_of
 from pixelherd.storage.records import check_digests, digests_in, read_record
-from pixelherd.storage.stores import MANIFEST, check, load_arrays, read_manifest
+from pixelherd.storage.stores import MANIFEST, PART, check, load_arrays, read_manifest
 from pixelherd.study.addresses import LENGTH
 from pixelherd.study.paths import BEGUN, KINDS, SEAL, Paths
 from pixelherd.study.run import Run
@@ -47,6 +47,8 @@ def stores(cache: Path) -> list[Path]:
             found.append(Path(folder))
             below.clear()
         else:
+            found += [Path(folder) / name for name in below if name.endswith(PART)]
+            below[:] = [name for name in below if not name.endswith(PART)]
             below[:] = [name for name in below if f"{name}.json" not in files]  # of a backbone
             found += [Path(folder) / name for name in files if name.endswith((".json", ".npz"))]
     return sorted(found)
@@ -62,7 +64,8 @@ def damages(paths: Paths, runs: Collection[Run], progress: Callable[[], object] 
     """
     for path in stores(Path(paths.cache)):
         with suppressed() as found:
-            _check_store(path)
+            if not path.name.endswith(PART):  # nobody reads what a killed job has left
+                _check_store(path)
         yield from found
         progress()
     yield from changed_results(paths, runs, everything=True)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 MANIFEST, DATA = "manifest.json", "data"
 """Names in a store: of its manifest, and of the folder of all else."""
 
+PART = ".part"
+"""Ends the name of a folder that is being filled, or was left by a job that was killed."""
+
 PLACE = "place"
 """Array of a file of :func:`save_arrays` that says whose it is."""
 
@@ -51,22 +54,35 @@ def checksum_of(path: Path) -> int:
 def writing(folder: Path | str, facts: dict[str, Any], inside: str = DATA) -> Iterator[Path]:
     """Fill ``folder`` from empty; on a clean exit write its manifest: ``facts`` plus size and checksum of every file.
 
-    What is yielded is the folder to be filled, ``inside`` that of the manifest: a rule declares both, so that Snakemake
-    knows of all that there is. ``facts`` may be added to inside the block. After an error the folder has no manifest,
-    so nobody reads it. All is on the disk before the manifest says so.
+    What is yielded is a folder to be filled, ``inside`` that of the manifest: a rule declares both, so that Snakemake
+    knows of all that there is. ``facts`` may be added to inside the block. All is on the disk before the manifest says
+    so.
+
+    The folder is filled under another name and then takes its place whole. A Snakemake that was killed leaves its jobs
+    running, and the next one removes what they have written so far: half of a folder would be gone from under its job,
+    which would go on and say of the rest that it is all.
     """
     folder = Path(folder)
-    shutil.rmtree(folder, ignore_errors=True)
-    (folder / inside).mkdir(parents=True)
-    yield folder / inside
+    filled = folder.with_name(f".{folder.name}{PART}")
+    for old in (folder, filled):
+        shutil.rmtree(old, ignore_errors=True)
+    (filled / inside).mkdir(parents=True)
+    try:
+        yield filled / inside
+    except BaseException:
+        shutil.rmtree(filled, ignore_errors=True)
+        raise
     files = {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(filled.rglob("*")):
         keep(path)
         if path.is_file():
-            name = path.relative_to(folder).as_posix()
+            name = path.relative_to(filled).as_posix()
             files[name] = {"bytes": path.stat().st_size, "crc32c": checksum_of(path)}
-    keep(folder)
-    write_record(folder / MANIFEST, {**facts, "files": files}, folder.name)
+    write_record(filled / MANIFEST, {**facts, "files": files}, folder.name)
+    keep(filled)
+    shutil.rmtree(folder, ignore_errors=True)
+    filled.rename(folder)
+    keep(folder.parent)
 
 
 def is_whole(folder: Path | str) -> bool:
@@ -91,7 +107,7 @@ def read_manifest(folder: Path | str) -> dict[str, Any]:
     for name, recorded in manifest["files"].items():
         path = folder / name
         if not path.is_file() or path.stat().st_size != recorded["bytes"]:
-            raise UserError(f"{path} is missing or truncated", remedy=f"delete {folder} and run the same command again")
+            raise _missing(folder, name)
     return manifest
 
 
@@ -131,19 +147,26 @@ def check(folder: Path, name: str) -> None:
     Raises:
         UserError: it is not what was written.
     """
+    if not (folder / name).is_file():
+        raise _missing(folder, name)
     states = ((folder / each).stat() for each in (name, MANIFEST))
     _checked(folder, name, *((state.st_ino, state.st_size, state.st_ctime_ns) for state in states))
 
 
 @cache
 def _checked(folder: Path, name: str, *states: tuple[int, int, int]) -> None:
-    if checksum_of(folder / name) != _checksums(folder, states[1])[name]:
+    if checksum_of(folder / name) != _checksums(folder, states[1]).get(name):
         raise _damaged(folder, name)
 
 
 @cache
 def _checksums(folder: Path, state: tuple[int, int, int]) -> dict[str, int]:
     return {name: recorded["crc32c"] for name, recorded in read_manifest(folder)["files"].items()}
+
+
+def _missing(folder: Path, name: str) -> UserError:
+    what = f"{folder / name} is missing or truncated"
+    return UserError(what, remedy=f"delete {folder} and run the same command again")
 
 
 def _damaged(folder: Path, name: str) -> UserError:

@@ -43,13 +43,14 @@ def log_probabilities(head, maps):
 def perturbed(cache, backbone_folder, tmp_path_factory):
     """Folder of the draws of training images 1 and 4, as the rule ``picture`` stores them."""
     backbone, images = manifest.load(backbone_folder), cache.dataset.train.images
-    with writing(tmp_path_factory.mktemp("pictures") / "store", {}) as folder:
+    store = tmp_path_factory.mktemp("pictures") / "store"
+    with writing(store, {}) as folder:
         extract.store(
             folder,
             4,
             lambda entry: maps.compute(backbone, images[[1, 4][entry // 2]], cache.features, 1 + entry % 2),
         )
-    return folder.parent
+    return store
 
 
 def test_edald_of_every_pixel(cache, perturbed):

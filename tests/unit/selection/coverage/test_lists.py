@@ -96,7 +96,7 @@ def three(tmp_path):
     split = Split(["a", "b", "c"], {"labels": labels}.get)
     with writing(tmp_path / "00000-00002", {}) as folder:
         write_lists(folder, range(3), split, maps, "0", SETTINGS)
-    return Shards.open(folder.parent / "manifest.json")
+    return Shards.open(tmp_path / "00000-00002" / "manifest.json")
 
 
 def test_lists_of_images_with_few_candidates_are_padded(three):
@@ -112,7 +112,7 @@ def test_lists_of_images_with_few_candidates_are_padded(three):
 def test_a_union_holds_the_listed_pixels_in_order(three, tmp_path):
     with writing(tmp_path / "union", facts := {"listed": 4, "kernel": "rbf"}, inside="") as folder:
         facts["bandwidth"] = write_union(folder, three, SETTINGS.listed, SETTINGS, "0")
-    union = read_union(folder)
+    union = read_union(tmp_path / "union")
     assert union.bandwidth > 0
     expected = [(image, rank) for image, count in ((0, 7), (1, 3)) for rank in range(count)]
     assert list(zip(union.images.tolist(), union.ranks.tolist(), strict=True)) == expected
@@ -152,7 +152,7 @@ def test_a_dataset_that_ignores_everything(tmp_path):
     with writing(tmp_path / "00000-00000", {}) as folder:
         write_lists(folder, range(1), split, maps, "0", SETTINGS)
     with pytest.raises(UserError, match="avoid_ignored"), writing(tmp_path / "union", {}, inside="") as union:
-        write_union(union, Shards.open(folder.parent / "manifest.json"), 4, SETTINGS, "0")
+        write_union(union, Shards.open(tmp_path / "00000-00000" / "manifest.json"), 4, SETTINGS, "0")
 
 
 def random_union(generator: np.random.Generator, lengths: list[int]) -> Union:
