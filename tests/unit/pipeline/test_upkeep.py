@@ -30,6 +30,8 @@ def test_what_nothing_uses_is_found_and_what_is_somebody_elses_is_left(tmp_path)
     old = store(features / f"00000-00003-{OLD}")
     half = features / f"00004-00005-{OLD}"
     half.mkdir()
+    killed = features / f".00000-00003-{NEW}.part"  # of a job that was killed
+    write_text(killed / "data" / "maps.zarr" / "zarr.json", "{}")
     step = "d/ddpm/edald/budget-3/seed-0"
     for address in (RUN, OLD):
         save_arrays(cache / "pools" / step / f"round-1-{address}.npz")
@@ -39,7 +41,8 @@ def test_what_nothing_uses_is_found_and_what_is_somebody_elses_is_left(tmp_path)
         write_text(cache / path, "not pixelherd's")
     found = upkeep.unused(cache, {used}, {RUN})
     pools, ranks = (cache / kind / step / f"round-1-{OLD}" for kind in ("pools", "ranks"))
-    assert set(found) == {old, half, pools.with_suffix(".npz"), ranks, older}
+    assert set(found) == {old, half, killed, pools.with_suffix(".npz"), ranks, older}
+    assert killed in upkeep.stores(cache) and not any(killed in path.parents for path in upkeep.stores(cache))
     assert found[old] == sum(path.stat().st_size for path in old.rglob("*.*")) and found[half] == 0
     upkeep.remove(found)
     assert upkeep.unused(cache, {used}, {RUN}) == {} and used.is_dir()

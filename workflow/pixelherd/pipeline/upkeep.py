@@ -150,7 +150,7 @@ def unused(cache: Path, used: Collection[Path], addresses: Collection[str]) -> d
             here = Path(folder)
             for name in [*below]:
                 path = here / name
-                is_store = (path / MANIFEST).is_file() or ADDRESSED.fullmatch(name) is not None
+                is_store = (path / MANIFEST).is_file() or ADDRESSED.fullmatch(name) is not None or name.endswith(PART)
                 is_store |= here.name == "backbones" and _address(name) is not None
                 if path in used or is_store:
                     below.remove(name)
