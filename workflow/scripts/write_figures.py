@@ -13,5 +13,5 @@ with job(snakemake):
     settings = TableSettings.model_validate(params.statistics)
     with writing(Path(snakemake.output[0]).parent, {}, inside="") as folder:
         for declared in map(Path, snakemake.output[1:]):
-            declared.mkdir()
+            (folder / declared.name).mkdir()
         write_figures(runs, params.rounds, folder, params.methods, settings)
