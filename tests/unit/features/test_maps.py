@@ -10,9 +10,11 @@ from PIL import Image
 from pixelherd.errors import UserError
 from pixelherd.features import interpolation
 from pixelherd.features.backbones import manifest
+from pixelherd.features.backbones.settings import Embedded
 from pixelherd.features.extract import context_pixels, store_draws, write_draws, write_features
 from pixelherd.features.maps import (
     ComputedMaps,
+    StoredDraws,
     StoredMaps,
     compute,
     network_input,
@@ -21,7 +23,8 @@ from pixelherd.features.maps import (
     open_maps,
     vectors_at,
 )
-from pixelherd.features.perturbations import draw
+from pixelherd.features.perturbations import PerturbationSettings, draw
+from pixelherd.features.settings import MapSettings
 from pixelherd.storage.records import write_record
 from pixelherd.storage.shards import Shards
 from pixelherd.storage.stores import create_array, writing
@@ -184,3 +187,24 @@ def test_maps_know_the_network_that_they_are_of(cache, backbone, tmp_path):
     assert network_of(None, None) is None
     with pytest.raises(ValueError, match="need a backbone"):
         open_maps(None, None, None, cache.features, "cpu")
+
+
+def test_stored_maps_of_padded_images_know_how_far_the_image_goes(tmp_path):
+    """What is stored of an encoder's maps gives the vectors and lengths that they give themselves."""
+    encoder, size = manifest.load(Embedded(embedded="efficientnet_lite2")), (45, 70)
+    images = np.random.default_rng(0).integers(0, 256, (2, *size, 3), dtype=np.uint8)
+    options = MapSettings(
+        timesteps=[], blocks=[3, 20], noise_seed=0, context=5, maps="keep", image_size=size, threads=1,
+        perturbation=PerturbationSettings(kind="shift"),
+    )  # fmt: skip
+    computed = ComputedMaps(encoder, images, options)
+    with writing(tmp_path / "00000-00001", {"images": 2, "draws": 1}) as folder:
+        store_draws(folder, range(2), computed, 1, size)
+    stored = StoredDraws(tmp_path / "00000-00001" / "manifest.json")
+    pixels = np.array([0, 69, 44 * 70, 45 * 70 - 1, 1234])
+    for image in range(2):
+        kept, made = stored(image, 1), computed(image, 1)
+        assert same(kept, made) and kept.covered == made.covered == {3: (11.25, 17.5), 20: (45 / 32, 70 / 32)}
+        assert torch.equal(vectors_at(kept, pixels, size), vectors_at(made, pixels, size))
+        torch.testing.assert_close(stored.norms(image, 1), interpolation.norms(made, size))
+        assert not same(made, computed(image)), "the base draw is of the image as it is"
