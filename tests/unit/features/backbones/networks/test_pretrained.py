@@ -156,7 +156,7 @@ def test_encoders_that_are_not_what_they_should_be(folder, tmp_path, monkeypatch
     assert f"cannot load the encoder in {folder}: " in message()
     with pytest.raises(UserError, match=r"there is no encoder data/none/dinov2; give a folder that holds config.json"):
         described(PretrainedEncoder(encoder="data/none/dinov2"), None, "")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match=r"cannot get encoder us/absent from the Hugging Face hub or its local cache"):
         described(PretrainedEncoder(encoder="us/absent"), None, "")
     with pytest.raises(UserError, match=r"cannot get encoder us/absent .*; check id, revision and network"):
