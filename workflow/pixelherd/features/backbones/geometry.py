@@ -107,9 +107,11 @@ def indexed_parts(index: Mapping[str, Any]) -> dict[str, str]:
 def _parts(folder: Path) -> dict[str, str]:
     """The class of each part of a diffusers folder, as its index says and as its subfolders say themselves."""
     index = folder / "model_index.json"
-    parts = {"unet": "UNet2DModel", "scheduler": ""} | (indexed_parts(_configuration(index)) if index.is_file() else {})
+    parts = {"unet": "UNet2DModel", "scheduler": ""} | (
+        indexed_parts(read_configuration(index)) if index.is_file() else {}
+    )
     for file in sorted(folder.glob("*/config.json")):
-        kind = _configuration(file).get("_class_name")
+        kind = read_configuration(file).get("_class_name")
         if kind not in (None, "UNet2DModel"):
             parts.setdefault(file.parent.name, str(kind))
     return parts
@@ -172,10 +174,15 @@ def _read(path: Path | str, part: str, name: str) -> dict:
         raise UserError(
             f"backbone {path} has no {part}/{name}", remedy="give a diffusers folder with unet/ and scheduler/"
         )
-    return _configuration(file)
+    return read_configuration(file)
 
 
-def _configuration(file: Path) -> dict:
+def read_configuration(file: Path) -> dict:
+    """Read the configuration of a network, or of a part of a pipeline.
+
+    Raises:
+        UserError: it is no JSON object.
+    """
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

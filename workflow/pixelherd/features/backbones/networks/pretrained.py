@@ -10,7 +10,8 @@ from torch import Tensor
 from pixelherd.compute.memory import return_freed_memory
 from pixelherd.errors import UserError
 from pixelherd.features.backbones.backbone import Encoder
-from pixelherd.features.backbones.sources.encoders import CONFIG, PREPROCESSOR, describe, files_of, read_json
+from pixelherd.features.backbones.geometry import read_configuration
+from pixelherd.features.backbones.sources.encoders import CONFIG, PREPROCESSOR, describe, files_of
 
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's channels in [0, 1]: what encoders are trained with unless they say so."""
@@ -32,10 +33,10 @@ class Pretrained(Encoder):
 
     def __init__(self, path: Path, *, device: torch.device | str):
         files_of(path)
-        super().__init__(describe(read_json(path / CONFIG), path), path, device)
+        super().__init__(describe(read_configuration(path / CONFIG), path), path, device)
         self.network = _load(path, list(self.description.levels)).to(self.device)
         self._stages = list(self.description.levels)
-        preprocessor = read_json(path / PREPROCESSOR) if (path / PREPROCESSOR).is_file() else {}
+        preprocessor = read_configuration(path / PREPROCESSOR) if (path / PREPROCESSOR).is_file() else {}
         mean, spread = (
             torch.tensor(preprocessor.get(key, usual), device=self.device)[:, None, None]
             for key, usual in (("image_mean", MEAN), ("image_std", SPREAD))

@@ -3,7 +3,6 @@
 Imports transformers for models of the hub alone; planning reads folders without it.
 """
 
-import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any
 
 from pixelherd.errors import UserError
 from pixelherd.features.backbones.description import Description, Level
-from pixelherd.features.backbones.geometry import located
+from pixelherd.features.backbones.geometry import located, read_configuration
 from pixelherd.features.backbones.settings import PretrainedEncoder
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
@@ -63,7 +62,7 @@ def described(source: PretrainedEncoder, made: Path | str | None) -> Description
     """
     folder = folder_of(source) or made
     if folder and (Path(folder) / CONFIG).is_file():
-        return describe(read_json(Path(folder) / CONFIG), source.encoder)
+        return describe(read_configuration(Path(folder) / CONFIG), source.encoder)
     if not HUB_ID.fullmatch(source.encoder) or folder_of(source):
         what = f"there is no encoder {source.encoder}"
         raise UserError(what, remedy=f"give a folder that holds {CONFIG}, or an id of the hub")
@@ -109,21 +108,6 @@ def fetch(source: PretrainedEncoder, folder: Path) -> dict[str, Any]:
     for path in files_of(Path(found)):
         shutil.copyfile(path, folder / path.name)
     return {"encoder": source.encoder, "commit": Path(found).name}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a configuration.
-
-    Raises:
-        UserError: it is no JSON object.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not valid JSON ({error})", remedy="fetch the encoder again") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path} is no configuration", remedy="fetch the encoder again")
-    return content
 
 
 def _not_there(source: PretrainedEncoder, error: Exception) -> UserError:
