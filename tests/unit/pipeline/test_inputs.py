@@ -60,6 +60,10 @@ def features(work, **changes):
 
 ROUND = "r/runs/demo/ddpm/{}/budget-3/seed-0/round-{}"
 INDEX = "c/features/demo/ddpm/train/index.json"
+QUESTIONS = ["queries.csv", "queries.json", "scores.csv", "correlations.csv"]
+ANSWERS = ["labels.json", "stopping.json"]
+METHODS = {"ebald_mlp": {"score": "ebald", "head": {"kind": "mlp"}}}
+SAMPLED = ["sampled_head.safetensors", "sampled_training.csv", "sampled_training.json"]
 UNION = "c/lists/demo/ddpm/seed-0/union-4/manifest.json"
 DATASET = "c/datasets/demo/manifest.json"
 
@@ -257,13 +261,30 @@ def test_without_test_images_nothing_is_looked_at_besides_training_images(work_o
     assert "train_maps" in read and "test_maps" not in read
 
 
-def test_an_evaluation_asks_for_all_that_its_seal_speaks_of(work_of):
+@pytest.mark.parametrize(
+    ("oracle", "method", "every_round", "later_rounds"),
+    [
+        ("masks", "edald", QUESTIONS, []),
+        ("masks", "ebald", QUESTIONS, SAMPLED),
+        ("masks", "ebald_mlp", QUESTIONS, SAMPLED),
+        ("masks", "full", [], []),
+        ("csv", "edald", ANSWERS, []),
+        ("csv", "ebald", ANSWERS, SAMPLED),
+    ],
+)
+def test_an_evaluation_asks_for_all_that_its_seal_speaks_of(work_of, oracle, method, every_round, later_rounds):
     """Else what was deleted since, as a line said to, would be missing in the seal."""
-    work = work_of()
-    read = bare(results.evaluate(work, run_of(work, "edald")))
-    beside = {"training.csv", "training.json", "queries.csv", "queries.json", "scores.csv", "correlations.csv"}
-    expected = {f"{ROUND.format('edald', number)}/{name}" for number in range(2) for name in beside}
-    assert {*read["trained"], *read["asked"]} == expected
+    work = work_of(oracle=oracle, methods={method: METHODS.get(method)})
+    run = run_of(work, method)
+    names = ["training.csv", "training.json", *every_round]
+    rounds_of = range(work.study.rounds_of(method))
+    expected = {f"{step_of(run, number)}/{name}" for number in rounds_of for name in names}
+    expected |= {f"{step_of(run, number)}/{name}" for number in rounds_of[1:] for name in later_rounds}
+    assert {*bare(results.evaluate(work, run))["sealed"]} == expected
+
+
+def step_of(run, number):
+    return f"r/runs/{run.step(number)}"
 
 
 def test_a_person_is_asked_by_pages_and_answers_by_files(work_of):

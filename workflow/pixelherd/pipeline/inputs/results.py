@@ -58,18 +58,11 @@ def passes(work: Work, run: Run) -> str:
 
 def evaluate(work: Work, run: Run) -> Files:
     """Return what the evaluation of a run reads."""
-    study, paths, last = work.study, work.paths, work.study.rounds_of(run.method) - 1
+    study, last = work.study, work.study.rounds_of(run.method) - 1
     has_tests = bool(work.images[run.dataset]["test"])
     needed: Files = {"dataset": work.dataset(run.dataset), "heads": heads(work, run), **made_again(work, run)}
     needed |= {"labels": labels_until(work, run, last), "stopping": stopping_until(work, run, last)}
-    # a seal speaks of them, and nothing else would make them again
-    steps = [run.step(number) for number in work.pending.get(run, ())]
-    needed["trained"] = [
-        each.format(step=step) for step in steps for each in (paths.training_log, paths.trained_digests)
-    ]
-    if study.oracle == "masks" and study.score(run.method) != "full":
-        asked = paths.queries, paths.scores, paths.correlations, paths.asked_digests
-        needed["asked"] = [each.format(step=step) for step in steps for each in asked]
+    needed["sealed"] = sealed(work, run)
     if not work.keeps_maps(run.features) and has_tests:
         needed["passes"] = passes(work, run)
     elif study.evaluates_originals(run.dataset) and has_tests:
@@ -80,6 +73,20 @@ def evaluate(work: Work, run: Run) -> Files:
     if study.needs_draws(run.method) and study.pictures:
         needed["pictures"] = work.pictures(run)
     return needed
+
+
+def sealed(work: Work, run: Run) -> list[str]:
+    """Return what else a run's rounds leave: its seal speaks of them, and nothing else would make them again."""
+    study, paths = work.study, work.paths
+    every_round, later_rounds = [paths.training_log, paths.trained_digests], []
+    if study.needs_samples(run.method):
+        later_rounds = [paths.sampled_head, paths.sampled_log, paths.sampled_digests]
+    if not study.needs_masks(run.method):
+        every_round += [paths.answered_digests, paths.stopping_digests]
+    elif study.score(run.method) != "full":
+        every_round += [paths.queries, paths.scores, paths.correlations, paths.asked_digests]
+    rounds = work.pending.get(run, ())
+    return [each.format(step=run.step(n)) for n in rounds for each in every_round + (later_rounds if n else [])]
 
 
 def made_of(work: Work, run: Run) -> str:
