@@ -116,7 +116,8 @@ def small(tmp_path):
     def hash_with(name, text):
         before = (tmp_path / name).read_text()
         (tmp_path / name).write_text(text)
-        source._tree.cache_clear()
+        source._read.cache_clear()
+        source._data.cache_clear()
         try:
             return hash_of_script(tmp_path / "script.py", tmp_path / "pixelherd")
         finally:

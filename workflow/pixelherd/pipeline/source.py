@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from pixelherd.study.addresses import STAGES
 
@@ -54,14 +55,14 @@ def closure(script: Path, package: Path = PACKAGE) -> list[str]:
         package: the folder of the package.
     """
     found: set[str] = set()
-    waiting = list(_named(script, package))
+    waiting = list(_read(script, package).named)
     while waiting:
         module = waiting.pop()
         if module in found or module in EXEMPT:
             continue
         found.add(module)
         waiting += [module.rsplit(".", depth)[0] for depth in range(1, module.count(".") + 1)]
-        waiting += _named(_file(module, package), package)
+        waiting += _read(_file(module, package), package).named
     return sorted(found)
 
 
@@ -78,37 +79,45 @@ def hash_of_scripts(scripts: Iterable[Path], package: Path = PACKAGE) -> str:
         modules.update(closure(script, package))
     for module in sorted(modules):
         file = _file(module, package)
-        for path in (file, *_data(file)):
+        for path in (file, *_data(file, package)):
             digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
-@cache
-def _tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_bytes())
+class _Module(NamedTuple):
+    named: tuple[str, ...]
+    """Modules of the package that it imports or names, those for type checkers left out."""
+    texts: frozenset[str]
+    """All texts in it."""
 
 
-def _named(file: Path, package: Path) -> Iterator[str]:
-    """Modules of the package that a file imports or names, those for type checkers left out."""
-    for node in _running(_tree(file)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if _exists(alias.name, package))
-        elif isinstance(node, ast.ImportFrom) and node.module and _exists(node.module, package):
-            yield node.module
-            names = (f"{node.module}.{alias.name}" for alias in node.names)
-            yield from (name for name in names if _exists(name, package))
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _exists(node.value, package):
-            yield node.value
+@cache  # a call asks for the closures of two dozen scripts, which share most modules
+def _read(file: Path, package: Path) -> _Module:
+    tree = ast.parse(file.read_bytes())
+    named = dict.fromkeys(name for node in _running(tree) for name in _mentioned(node) if _exists(name, package))
+    texts = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return _Module(tuple(named), frozenset(texts))
 
 
-def _running(node: ast.AST) -> Iterator[ast.AST]:
-    """Nodes below ``node`` that are not for type checkers alone."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and ast.unparse(child.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
-            yield from (node for other in child.orelse for node in (other, *_running(other)))
+def _mentioned(node: ast.AST) -> Iterable[str]:
+    """Dotted names that may be modules."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module:
+        return [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
+
+
+def _running(tree: ast.AST) -> Iterator[ast.AST]:
+    """Nodes of a tree that are not for type checkers alone."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            waiting += node.orelse
             continue
-        yield child
-        yield from _running(child)
+        yield node
+        waiting += ast.iter_child_nodes(node)
 
 
 def _exists(name: str, package: Path) -> bool:
@@ -124,9 +133,10 @@ def _file(module: str, package: Path) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
-def _data(file: Path) -> list[Path]:
+@cache
+def _data(file: Path, package: Path) -> list[Path]:
     """Files beside a module, or in a folder there, that it names, which are no code."""
-    named = {node.value for node in ast.walk(_tree(file)) if isinstance(node, ast.Constant)}
-    beside = [path for path in sorted(file.parent.iterdir()) if path.name in named]
+    texts = _read(file, package).texts
+    beside = [path for path in sorted(file.parent.iterdir()) if path.name in texts]
     found = [each for path in beside for each in (sorted(path.rglob("*")) if path.is_dir() else [path])]
     return [path for path in found if path.is_file() and path.suffix not in (".py", ".pyc")]
