@@ -5,12 +5,18 @@ other arrays whole, manifests with the sizes of the files that they list. Each f
 memory, so that comparing shows at its largest. Prints the best of ``--repeats``, and reads at most ``--most`` MB of a
 kind. Then what a call of Snakemake looks at: first with no digest remembered, then warm.
 
+With ``--runs`` all runs of the study are made anew from its cache, so many times each way by turns, into a folder of
+their own: as they are made, and by a pixelherd that compares nothing of what it reads from cache and results.
+
     python benchmarks/checking.py studies/camvid.yaml
+    python benchmarks/checking.py config.yaml --runs 3
 """
 
 import argparse
 import itertools
 import json
+import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,7 +25,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from places import read_study, source_of_runs, work_of
+from places import REPOSITORY, read_study, source_of_runs, work_of
 from tabulate import tabulate
 
 from pixelherd.datasets import originals
@@ -41,7 +47,11 @@ def main() -> None:
     parser.add_argument("study", type=Path, help="study file whose runs are finished and whose cache is there")
     parser.add_argument("--repeats", type=int, default=5, help="of each side (default: 5)")
     parser.add_argument("--most", type=float, default=2000, help="MB of a kind that are read (default: 2000)")
+    parser.add_argument("--runs", type=int, default=0, help="make all runs anew so many times each way, and stop")
     options = parser.parse_args()
+    if options.runs:
+        print(tabulate(list(whole_runs(options.study, options.runs)), RUN_HEADERS, "github", floatfmt=".1f"))
+        return
     work = work_of(read_study(options.study))
     rows = [
         [name, *compared(list(first_of(paths, options.most * 1e6)), *sides, options.repeats)]
@@ -152,6 +162,40 @@ def compared(paths: list[Path], plain: Read, checked: Read, repeats: int) -> lis
     without, with_it = (min(found) for found in seconds.values())
     files = [file for path in paths for file in files_in(path)]
     return [len(files), sum(map(size, files)) / 1e6, without, with_it, with_it / without]
+
+
+RUN_HEADERS = ["results of", "seconds, best", "seconds, each"]
+
+COMPARES_NOTHING = """
+from pathlib import Path
+from pixelherd.storage import records, stores
+
+def open_zarr(folder, name):
+    import zarr
+    from zarr.storage import LocalStore
+    return zarr.open_group(LocalStore(Path(folder) / stores.DATA / name, read_only=True), mode="r")
+
+stores.check = records.check_digests = records.check_beside = lambda *given: None
+stores.open_zarr = open_zarr
+"""
+"""What Python runs first, as its module `sitecustomize`, in a study that compares nothing."""
+
+
+def whole_runs(study: Path, repeats: int) -> Iterator[list[object]]:
+    """Seconds in which all results of a study are made from its cache, with comparing and without."""
+    seconds: dict[str, list[float]] = {"pixelherd": [], "without comparing": []}
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "sitecustomize.py").write_text(COMPARES_NOTHING)
+        package = str(REPOSITORY / "workflow")
+        paths = {"pixelherd": package, "without comparing": os.pathsep.join([folder, package])}
+        for number in range(repeats * 2):
+            side = list(seconds)[(number + number // 2) % 2]  # with, without, without, with …
+            command = ["snakemake", "--cores", "all", "--quiet", "-s", str(REPOSITORY / "Snakefile")]
+            command += ["--configfile", str(study), "--config", f"results={folder}/results-{number}"]
+            run = partial(subprocess.run, command, check=True, env={**os.environ, "PYTHONPATH": paths[side]})
+            seconds[side].append(elapsed(run))
+    for side, found in seconds.items():
+        yield [side, min(found), ", ".join(f"{each:.1f}" for each in found)]
 
 
 def elapsed(act: Callable[[], object]) -> float:

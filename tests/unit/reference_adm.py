@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from pixelherd.features.backbones.sources.architecture import Architecture
+from pixelherd.features.backbones.adm.architecture import Architecture
 
 
 def norm(channels: int) -> nn.GroupNorm:
@@ -95,7 +95,7 @@ class Double(nn.Module):
 
 
 class ReferenceADM(nn.Module):
-    """The U-Net of an architecture, unconditional; random weights."""
+    """The U-Net of an architecture, with random weights; a class may condition it."""
 
     def __init__(self, architecture: Architecture):
         super().__init__()
@@ -118,6 +118,8 @@ class ReferenceADM(nn.Module):
             return nn.ModuleList([resnet(channels, widths[level]), *extra])
 
         self.time_embed = nn.Sequential(nn.Linear(a.num_channels, time), nn.SiLU(), nn.Linear(time, time))
+        if a.class_cond:
+            self.label_emb = nn.Embedding(1000, time)
         width = widths[0]
         self.input_blocks = nn.ModuleList([nn.ModuleList([nn.Conv2d(3, width, 3, padding=1)])])
         skips = [width]
@@ -142,12 +144,14 @@ class ReferenceADM(nn.Module):
         outputs = 6 if a.learn_sigma else 3
         self.out = nn.Sequential(norm(width), nn.SiLU(), nn.Conv2d(width, outputs, 3, padding=1))
 
-    def forward(self, x, timesteps) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """The prediction, and the output of every decoder block."""
+    def forward(self, x, timesteps, label: int | None = None) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """The prediction, and the output of every decoder block; without a label, no class takes part."""
         half = self.num_channels // 2
         frequencies = torch.exp(-log(10_000) * torch.arange(half) / half)
         angles = timesteps[:, None].float() * frequencies
         time = self.time_embed(torch.cat([angles.cos(), angles.sin()], dim=1))
+        if label is not None:
+            time = time + self.label_emb(torch.tensor([label]))
         skips = []
         for first, *others in self.input_blocks:
             x = first(x) if isinstance(first, nn.Conv2d) else first(x, time)

@@ -18,8 +18,8 @@ import pixelherd
 from pixelherd.datasets.readers.demo import CLASSES
 from pixelherd.datasets.settings import DemoSettings
 from pixelherd.errors import UserError
+from pixelherd.features.backbones.adm.architecture import Architecture
 from pixelherd.features.backbones.backbone import Backbone
-from pixelherd.features.backbones.sources.architecture import Architecture
 from pixelherd.heads.network import MlpHead, save
 from pixelherd.storage.files import write_json
 from unit.places import REPOSITORY
@@ -146,7 +146,7 @@ def test_the_examples_run_as_they_stand(folder):
 
 
 def test_a_kept_network_is_converted_once(folder, monkeypatch):
-    from pixelherd.features.backbones.sources import provide
+    from pixelherd.features.backbones import provide
 
     settings = {"checkpoint": "checkpoints/small.pt", "architecture": OPTIONS}
     image, noise = torch.zeros(1, 3, 32, 32), torch.ones(3, 32, 32)
@@ -165,7 +165,7 @@ def test_a_kept_network_is_converted_once(folder, monkeypatch):
         with pytest.raises(UserError, match="holds something else than this backbone; delete it, or name another"):
             pixelherd.load_backbone(content, folder=place)
     assert list((folder / "other").iterdir()) == []
-    with pytest.raises(ValueError, match="is a diffusers folder already"):
+    with pytest.raises(ValueError, match="backbones/demo is there already"):
         pixelherd.load_backbone("backbones/demo", folder="backbones/small")
     for content, message in (
         ({"checkpoint": "a.pt"}, "backbone: architecture: this key is required"),

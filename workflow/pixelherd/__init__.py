@@ -11,8 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pixelherd.features.backbones.sources.adm import convert_adm
-    from pixelherd.features.backbones.sources.provide import load_backbone
+    from pixelherd.features.backbones.adm.convert import convert_adm
+    from pixelherd.features.backbones.provide import load_backbone
     from pixelherd.features.interpolation import vectors
     from pixelherd.heads.dense import predict
     from pixelherd.heads.metrics import confusion, miou
@@ -40,8 +40,8 @@ _PLACES = {
     "Herding": "pixelherd.selection.coverage.herding",
     "Predictor": "pixelherd.prediction",
     "confusion": "pixelherd.heads.metrics",
-    "convert_adm": "pixelherd.features.backbones.sources.adm",
-    "load_backbone": "pixelherd.features.backbones.sources.provide",
+    "convert_adm": "pixelherd.features.backbones.adm.convert",
+    "load_backbone": "pixelherd.features.backbones.provide",
     "max_herding": "pixelherd.selection.coverage.herding",
     "miou": "pixelherd.heads.metrics",
     "predict": "pixelherd.heads.dense",

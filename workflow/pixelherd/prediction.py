@@ -27,7 +27,7 @@ from pixelherd.datasets.samples import IMAGE_SUFFIXES, read_image
 from pixelherd.datasets.settings import DatasetSettings, read_dataset
 from pixelherd.errors import UserError
 from pixelherd.features.backbones import manifest
-from pixelherd.features.backbones.geometry import located
+from pixelherd.features.backbones.sources.kinds import kind_of, read_source
 from pixelherd.features.maps import compute
 from pixelherd.features.settings import MapSettings
 from pixelherd.heads import dense
@@ -39,7 +39,7 @@ from pixelherd.study.paths import HEAD
 
 if TYPE_CHECKING:
     from pixelherd.features.backbones.backbone import Backbone
-    from pixelherd.features.backbones.settings import Embedded, Filters, PretrainedEncoder
+    from pixelherd.features.backbones.sources.source import Stored
 
 STAMP = "pixelherd"
 """Key of the text in a mask's PNG that says what it was made of."""
@@ -96,10 +96,8 @@ class Predictor:
         if round_number is not None and not 0 <= round_number <= last:
             raise UserError(f"{run} has no round {round_number}", remedy=f"choose from 0 to {last}")
         settings, source = seal["settings"], seal["settings"]["backbone"]
-        path = backbone or source.get("path")
-        if "encoder" in source and path is None and located(source["encoder"]).is_dir():
-            path = source["encoder"]
-        network = manifest.built_in(source) or (manifest.source_at(source, path) if path else None)
+        known = read_source(source).stored() if kind_of(source) else None
+        network = manifest.stored_at(source, backbone) if backbone else known
         if network is None:
             raise UserError(
                 f"{run} used a backbone that its study made", remedy="give its folder in the cache as `backbone`"
@@ -118,7 +116,7 @@ class Predictor:
     def of(
         cls,
         head: Path | str,
-        backbone: "Path | str | Embedded | Filters | PretrainedEncoder",
+        backbone: "Path | str | Stored",
         settings: MapSettings,
         classes: Sequence[ClassInfo],
         dataset: DatasetSettings,
@@ -130,7 +128,7 @@ class Predictor:
 
         Args:
             head: file of the head.
-            backbone: diffusers folder, or what is built in.
+            backbone: diffusers folder, or a backbone that is stored.
             settings: what the maps that the head was trained on depend on.
             classes: in the order of their labels.
             dataset: that the head was trained on. Where it crops images, new ones are not cropped, but resized as
@@ -149,10 +147,11 @@ class Predictor:
         )
         settings = settings.model_copy(update={"image_size": (height, width)})
         used = settings.model_dump(mode="json", include={"image_size", "noise_seed", "timesteps", "blocks"})
+        backbone = manifest.stored(backbone)
         found = manifest.manifest(backbone)
         if network not in (None, manifest.identity(found)):
             raise UserError(
-                f"backbone {backbone} is another network than the one that the run was made with",
+                f"backbone {backbone.place} is another network than the one that the run was made with",
                 remedy="put back the files of then, or delete the run's run.json and run the study again",
             )
         digest = digest_of_text(json.dumps([digest_of(Path(head)), found["files"], used], sort_keys=True))

@@ -6,16 +6,14 @@ from pixelherd.pipeline.job import job
 
 with job(snakemake):
     from pixelherd.features.backbones.manifest import manifest
-    from pixelherd.features.backbones.settings import read_source
-    from pixelherd.features.backbones.sources.provide import provide
+    from pixelherd.features.backbones.provide import provide
+    from pixelherd.features.backbones.sources.kinds import read_source
     from pixelherd.storage.records import write_record
     from pixelherd.storage.stores import DATA
 
     settings, folder = snakemake.params.settings, Path(snakemake.output[1])
     folder.mkdir(parents=True, exist_ok=True)
-    if "path" in settings:
-        found = manifest(settings["path"])
-    elif "pretrain" in settings:
+    if "pretrain" in settings:
         found = manifest(Path(snakemake.input[0]).with_name(DATA))
     else:
         source = read_source(settings)

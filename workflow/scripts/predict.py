@@ -10,10 +10,9 @@ with job(snakemake):
     from pixelherd.datasets.prepare import classes_of
     from pixelherd.datasets.settings import read_dataset
     from pixelherd.errors import UserError
-    from pixelherd.features.backbones.manifest import source_of
+    from pixelherd.features.backbones.manifest import stored_in
     from pixelherd.features.settings import MapSettings
     from pixelherd.prediction import Predictor, new_images, predict_folder
-    from pixelherd.storage.records import read_record
 
     files, params, wanted = snakemake.input, snakemake.params, snakemake.params.predict
     if params.mistake:
@@ -23,7 +22,7 @@ with job(snakemake):
     dataset = read_dataset(params.settings["dataset"])
     predictor = Predictor.of(
         files.head,
-        source_of(read_record(files.backbone)),
+        stored_in(files.backbone),
         MapSettings(**params.settings["features"]),
         classes_of(dataset),
         dataset,

@@ -10,7 +10,7 @@ from PIL import Image
 from pixelherd.errors import UserError
 from pixelherd.features import interpolation
 from pixelherd.features.backbones import manifest
-from pixelherd.features.backbones.settings import Embedded
+from pixelherd.features.backbones.sources.kinds import Embedded
 from pixelherd.features.extract import context_pixels, store_draws, write_draws, write_features
 from pixelherd.features.maps import (
     ComputedMaps,

@@ -68,14 +68,12 @@ class Digests:
         return {path: self._known[str(path.absolute())][3] for path in states}
 
     def below(self, folder: Path) -> list[Path]:
-        """Return the files of a folder and its subfolders; of one that is gone, those that it had."""
+        """Return the files of a folder and its subfolders, or a file itself; of what is gone, those that there were."""
         if folder.is_dir():
             return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        if folder.is_file():
+            return [folder]
         return [path for path in map(Path, self._known) if path.is_relative_to(folder.absolute())]
-
-    def knows(self, path: Path) -> bool:
-        """Return whether a file's digest is remembered."""
-        return str(path.absolute()) in self._known
 
     def _known_state(self, path: Path) -> list[int] | None:
         """The last state of a file that is gone; what was made of it lies in the cache, and needs it no more."""

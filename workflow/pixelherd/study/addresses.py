@@ -8,13 +8,9 @@ depend on a change keeps its address: a class's new name moves no images, an add
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from pixelherd.datasets.originals import Digests, Original, Originals
-from pixelherd.features.backbones.geometry import located
-from pixelherd.features.backbones.settings import Checkpoint, PretrainedEncoder
-from pixelherd.features.backbones.sources.encoders import folder_of
 from pixelherd.storage.files import hash_of
 from pixelherd.storage.shards import images_of, ranges
 from pixelherd.study import stages
@@ -98,8 +94,8 @@ class Addresses:
         """Return the address of a backbone."""
         source, made = self._study.features[features].backbone, stages.backbone(self._study, features)
         trained = self.pretrained(source.pretrain) if isinstance(source, Pretrained) else None
-        files, source = self._files().get(features), self._source("backbone")
-        return address(name=features, of=made, files=files, trained=trained, source=source)
+        files, code = self._files().get(features), self._source("backbone")
+        return address(name=features, of=made, files=files, trained=trained, source=code)
 
     def shards(self, kind: str, dataset: str, features: str, split: str, *more: object) -> list[str]:
         """Return the names of a split's shards.
@@ -187,13 +183,8 @@ def files_of_backbones(study: Study, digests: Digests) -> dict[str, dict[str, st
     """
     found = {}
     for name, settings in study.features.items():
-        source, paths = settings.backbone, list[Path]()
-        if isinstance(source, str):
-            paths = [path for part in ("unet", "scheduler") for path in digests.below(located(source) / part)]
-        elif isinstance(source, PretrainedEncoder) and (folder := folder_of(source)):
-            paths = list(digests.below(folder))
-        elif isinstance(source, Checkpoint) and not (source.url or source.published()):
-            paths = [path for path in [Path(source.checkpoint)] if path.is_file() or digests.knows(path)]
+        watched = [] if isinstance(settings.backbone, Pretrained) else settings.backbone.watched()
+        paths = [path for each in watched for path in digests.below(each)]
         known = digests.of(paths, f"the backbone of {name}")
         found[name] = {f"{path.parent.name}/{path.name}": digest for path, digest in known.items()}
     return found

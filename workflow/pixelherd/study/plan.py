@@ -14,9 +14,9 @@ from pixelherd.datasets.originals import Digests, Originals, counts, look, remem
 from pixelherd.datasets.prepare import classes_of
 from pixelherd.errors import UserError, say
 from pixelherd.features.backbones.description import Description
-from pixelherd.features.backbones.geometry import describe
-from pixelherd.features.backbones.settings import TRAINING_TIMESTEPS, Checkpoint
-from pixelherd.features.backbones.sources.provide import described
+from pixelherd.features.backbones.settings import TRAINING_TIMESTEPS
+from pixelherd.features.backbones.sources.pipeline import Pipeline
+from pixelherd.features.backbones.sources.source import Source
 from pixelherd.selection.coverage import NEIGHBOURS
 from pixelherd.selection.settings import pixels_a_round
 from pixelherd.storage.records import is_sound, read_record
@@ -130,7 +130,7 @@ def items(study: Study, images: Images, runs: Collection[Run] | None = None) -> 
             found.append(Item("original_labels", 1, 0, 0, used))  # compressed, of a size that the files decide
     for features in dict.fromkeys(run.features for run in runs):
         backbone = study.features[features].backbone
-        stored = backbone.network.parameters * FLOAT32 if isinstance(backbone, Checkpoint) else 0
+        stored = backbone.bytes_made() if isinstance(backbone, Source) else 0
         found.append(Item("backbone", 1, 0, stored, tuple(study.methods)))
     for dataset, features in dict.fromkeys((run.dataset, run.features) for run in runs):
         found += _shared(study, dataset, features, images[dataset], runs)
@@ -289,8 +289,10 @@ def description_of(study: Study, features: str) -> Description:
         trained = study.pretraining[backbone.pretrain]
         network = {"block_out_channels": trained.channels, "layers_per_block": trained.layers_per_block}
         schedule = {"num_train_timesteps": TRAINING_TIMESTEPS}
-        return describe(network, schedule, f"pretraining.{backbone.pretrain}")
-    return described(backbone, kept_backbone(study, features), f"of features.{features}")
+        return Pipeline(f"pretraining.{backbone.pretrain}", {}, network, schedule).describe()
+    kept = kept_backbone(study, features)
+    found = backbone.stored() or (backbone.made(kept) if kept else None)
+    return found.describe() if found else backbone.describe(f"of features.{features}")
 
 
 def geometry_of(study: Study, dataset: str, features: str) -> tuple[int, int]:

@@ -8,14 +8,23 @@ from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
+    PlainSerializer,
     PlainValidator,
     PositiveInt,
     Tag,
     model_validator,
 )
 
-from pixelherd.features.backbones import embedded
-from pixelherd.features.backbones.settings import KINDS, Checkpoint, Embedded, Filters, HubModel, PretrainedEncoder
+from pixelherd.features.backbones.sources.kinds import (
+    KINDS,
+    Checkpoint,
+    Embedded,
+    Filters,
+    Folder,
+    HubModel,
+    PretrainedEncoder,
+)
+from pixelherd.features.backbones.sources.source import Source
 from pixelherd.features.perturbations import PerturbationSettings
 from pixelherd.heads.settings import HeadSettings
 from pixelherd.selection.settings import Kernel, ListSettings
@@ -46,16 +55,27 @@ class Pretrained(Settings):
 
 def _origin(backbone: Any) -> str | None:
     """Which of the kinds of backbones is meant, by the key that names it, misspelt or not."""
+    if isinstance(backbone, Source | Pretrained):
+        return type(backbone).__name__
     if not isinstance(backbone, dict):
-        return "folder" if isinstance(backbone, str) else type(backbone).__name__
-    kinds = {key: kind.__name__ for key, kind in KINDS.items()} | {"pretrain": "Pretrained"}
+        return "Folder" if isinstance(backbone, str) else type(backbone).__name__
+    kinds = {key: kind.__name__ for key, kind in KINDS.items() if kind is not Folder} | {"pretrain": "Pretrained"}
     named = [key for key in kinds if key in backbone]
     named += [match for key in backbone for match in difflib.get_close_matches(str(key), kinds, n=1)]
     return kinds[named[0]] if named else None
 
 
+def _folder(path: Any) -> Any:
+    return {"path": path} if isinstance(path, str) else path
+
+
 BackboneSettings = Annotated[
-    Annotated[PathText, Tag("folder")]
+    Annotated[
+        Folder,
+        BeforeValidator(_folder, json_schema_input_type=PathText),
+        PlainSerializer(lambda folder: folder.path, return_type=str),
+        Tag("Folder"),
+    ]
     | Annotated[Checkpoint, Tag("Checkpoint")]
     | Annotated[HubModel, Tag("HubModel")]
     | Annotated[Embedded, Tag("Embedded")]
@@ -72,7 +92,8 @@ BackboneSettings = Annotated[
 
 
 def _has_schedule(entry: dict[str, Any]) -> bool:
-    return not isinstance(entry.get("backbone"), Embedded | Filters | PretrainedEncoder)
+    backbone = entry.get("backbone")
+    return backbone.scheduled if isinstance(backbone, Source) else True
 
 
 def _timesteps(entry: dict[str, Any]) -> list[int]:
@@ -81,9 +102,7 @@ def _timesteps(entry: dict[str, Any]) -> list[int]:
 
 def _blocks(entry: dict[str, Any]) -> list[int]:
     backbone = entry.get("backbone")
-    if isinstance(backbone, Filters):
-        return list(range(len(backbone.filters)))
-    return embedded.last_of_strides() if isinstance(backbone, Embedded) else []
+    return backbone.usual_blocks() if isinstance(backbone, Source) else []
 
 
 def _perturbation(entry: dict[str, Any]) -> PerturbationSettings | None:

@@ -110,13 +110,13 @@ def backbone(study: Study, features: str) -> dict[str, Any]:
     source = study.features[features].backbone
     if isinstance(source, Pretrained):
         return {"pretrain": study.pretraining[source.pretrain].model_dump(mode="json")}
-    return {"path": source} if isinstance(source, str) else source.identity()
+    return source.identity()
 
 
 def backbone_request(study: Study, features: str) -> dict[str, Any]:
     """Return :func:`backbone`, with what it takes to fetch the backbone and to check what came."""
     source = study.features[features].backbone
-    if isinstance(source, str | Pretrained):
+    if isinstance(source, Pretrained):
         return backbone(study, features)
     return source.model_dump(mode="json", exclude_none=True)
 

@@ -13,7 +13,7 @@ from PIL import Image
 from pixelherd.datasets.originals import Digests, look, remember
 from pixelherd.datasets.prepare import prepare
 from pixelherd.errors import UserError
-from pixelherd.features.backbones.sources.architecture import Architecture
+from pixelherd.features.backbones.adm.architecture import Architecture
 from pixelherd.study.health import doctor
 from pixelherd.study.health.inspection import SAMPLED
 from pixelherd.study.study import Study

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pixelherd.errors import UserError
-from pixelherd.features.backbones.settings import Checkpoint, HubModel, PretrainedEncoder
-from pixelherd.features.backbones.sources.encoders import folder_of
-from pixelherd.features.backbones.sources.provide import find_checkpoint
+from pixelherd.features.backbones.sources.folder import DiffusersFolder
+from pixelherd.features.backbones.sources.source import Stored
 from pixelherd.selection.settings import pixels_a_round
 from pixelherd.storage.stores import DATA
 from pixelherd.study import checks, plan
@@ -131,40 +130,24 @@ def verdict(checks: Sequence[Check]) -> None:
 def _backbone(study: Study, name: str) -> Check:
     """Read the backbone as its job will, without converting or downloading anything."""
     subject, backbone = f"features.{name}", study.features[name].backbone
-    if isinstance(backbone, Checkpoint):
-        return _checkpoint(study, name, backbone)
-    if isinstance(backbone, HubModel) or (isinstance(backbone, PretrainedEncoder) and not folder_of(backbone)):
-        blocks = len(plan.description_of(study, name).levels)
-        model = next(iter(backbone.identity().values()))
-        detail = f"{model}: {blocks} blocks; weights are read when the study runs"
-        return Check(subject, "backbone", "note", detail)
+    stored: Stored
     if isinstance(backbone, Pretrained):
         made = [path.with_name(DATA) for path in plan.stored(study.paths.pretrained, name=backbone.pretrain)]
         if not made:
             return Check(subject, "backbone", "note", f"this study trains {backbone.pretrain} first")
-        backbone = str(made[-1])
-    from pixelherd.features.backbones.manifest import load
-
-    network = load(backbone)
+        stored = DiffusersFolder(made[-1])
+    else:
+        kept = plan.kept_backbone(study, name)
+        found = backbone.stored() or (backbone.made(kept) if kept else None)
+        if found is None:
+            told = backbone.examine()
+            return Check(subject, "backbone", "ok" if told.sound else "note", told.found)
+        stored = found
+    network = stored.load("cpu", None, None)
     module = getattr(network, "network", None)
     parameters = sum(each.numel() for each in module.parameters()) if module else 0
     licence = f", licence {network.description.licence}" if network.description.licence else ""
     detail = f"{network.path}: {parameters:,} parameters, {network.blocks} blocks{licence}"
-    return Check(subject, "backbone", "ok", detail)
-
-
-def _checkpoint(study: Study, name: str, backbone: Checkpoint) -> Check:
-    from pixelherd.features.backbones.sources import adm
-
-    subject, path = f"features.{name}", Path(backbone.checkpoint)
-    if not path.is_file() and plan.kept_backbone(study, name):
-        return Check(subject, "backbone", "note", f"converted already; checkpoint {path} is gone")
-    if not path.is_file() and backbone.url:
-        return Check(subject, "backbone", "note", f"checkpoint {path} will be downloaded from {backbone.url}")
-    find_checkpoint(backbone)
-    adm.check(adm.read_checkpoint(path), backbone.network, where=f"checkpoint {path}")
-    blocks = len(plan.description_of(study, name).levels)
-    detail = f"{path}: {backbone.network.parameters:,} parameters, {blocks} blocks"
     return Check(subject, "backbone", "ok", detail)
 
 

@@ -9,9 +9,10 @@ from PIL import Image
 
 import pixelherd
 from pixelherd.errors import UserError
-from pixelherd.features.backbones import embedded, manifest
+from pixelherd.features.backbones import manifest
 from pixelherd.features.backbones.networks import efficientnet, filters
-from pixelherd.features.backbones.settings import Embedded, Filters
+from pixelherd.features.backbones.sources import embedded
+from pixelherd.features.backbones.sources.kinds import Embedded, Filters
 from pixelherd.features.perturbations import Perturbation, PerturbationSettings
 from pixelherd.storage.records import write_record
 from unit.places import SHARED
@@ -95,8 +96,13 @@ def test_blocks_of_the_embedded_network_by_hooks():
     with torch.inference_mode():
         backbone.network((images * 127.5 + 0.5) / 128)
     expected = dict(outputs)
-    blocks = embedded.last_of_strides()
-    assert blocks == [3, 6, 14, 20] and [embedded.describe().levels[each].stride for each in blocks] == [4, 8, 16, 32]
+    blocks = PHOTOGRAPHS.usual_blocks()
+    assert blocks == [3, 6, 14, 20] and [PHOTOGRAPHS.describe().levels[each].stride for each in blocks] == [
+        4,
+        8,
+        16,
+        32,
+    ]
     means = efficientnet.statistics(backbone.network)
     for block, values in backbone.maps(images, None, blocks=blocks).items():
         mean, scale = means[block]
@@ -108,7 +114,7 @@ def test_channels_of_photographs_are_about_standardised():
     backbone = manifest.load(PHOTOGRAPHS)
     photographs = [Image.open(path).resize((256, 192)) for path in sorted((CAMVID / "train").iterdir())[::40]]
     images = torch.stack([torch.from_numpy(np.array(each)).permute(2, 0, 1) / 127.5 - 1 for each in photographs])
-    for values in backbone.maps(images, None, blocks=embedded.last_of_strides()).values():
+    for values in backbone.maps(images, None, blocks=PHOTOGRAPHS.usual_blocks()).values():
         channels = values[:, 0].transpose(0, 1).flatten(1)
         assert 0.5 < float(channels.std(1).median()) < 1.5
         assert float((channels.mean(1).abs() / channels.std(1)).median()) < 0.5

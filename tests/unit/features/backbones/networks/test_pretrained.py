@@ -11,9 +11,8 @@ from torch.nn import functional as F
 import pixelherd
 from pixelherd.errors import UserError
 from pixelherd.features.backbones import manifest
-from pixelherd.features.backbones.settings import PretrainedEncoder
-from pixelherd.features.backbones.sources import encoders
-from pixelherd.features.backbones.sources.provide import described, provide
+from pixelherd.features.backbones.provide import provide
+from pixelherd.features.backbones.sources.kinds import PretrainedEncoder
 from pixelherd.study import plan
 from pixelherd.study.study import Study
 
@@ -81,7 +80,7 @@ def test_maps_are_the_librarys_own_activations(saved):
 def test_shapes_are_known_without_the_library(saved):
     _, _, folder = saved
     source = PretrainedEncoder(encoder=str(folder))
-    backbone, description = manifest.load(source), described(source, None, "")
+    backbone, description = manifest.load(source), source.stored().describe()
     for size in ((64, 96), (70, 53)):
         maps = backbone.maps(pictures(2, size), None, blocks=list(description.levels))
         shapes = description.shapes(size, list(description.levels))
@@ -90,9 +89,8 @@ def test_shapes_are_known_without_the_library(saved):
 
 def test_planning_a_folder_imports_neither_torch_nor_transformers(saved):
     code = (
-        "import sys\nfrom pixelherd.features.backbones.settings import PretrainedEncoder\n"
-        "from pixelherd.features.backbones.sources.encoders import described\n"
-        f"described(PretrainedEncoder(encoder={str(saved[2])!r}), None)\n"
+        "import sys\nfrom pixelherd.features.backbones.sources.kinds import PretrainedEncoder\n"
+        f"PretrainedEncoder(encoder={str(saved[2])!r}).stored().describe()\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
@@ -122,7 +120,7 @@ def test_a_study_plans_and_opens_an_encoder(folder, tmp_path):
     assert plan.geometry_of(study, "demo", "encoder") == (2 * (16 * 8 * 12 + 24 * 4 * 6), 16 + 24)
     made = provide(source, tmp_path / "unused")
     assert made == manifest.manifest(source) and set(made["files"]) == {"config.json", "model.safetensors"}
-    assert pixelherd.load_backbone({"encoder": str(folder)}).description.levels == described(source, None, "").levels
+    assert pixelherd.load_backbone({"encoder": str(folder)}).description.levels == source.stored().describe().levels
 
 
 def test_images_are_seen_as_the_preprocessor_says(folder):
@@ -155,9 +153,9 @@ def test_encoders_that_are_not_what_they_should_be(folder, tmp_path, monkeypatch
     weights.write_bytes(whole[:1000])
     assert f"cannot load the encoder in {folder}: " in message()
     with pytest.raises(UserError, match=r"there is no encoder data/none/dinov2; give a folder that holds config.json"):
-        described(PretrainedEncoder(encoder="data/none/dinov2"), None, "")
+        PretrainedEncoder(encoder="data/none/dinov2").describe("")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match=r"cannot get encoder us/absent from the Hugging Face hub or its local cache"):
-        described(PretrainedEncoder(encoder="us/absent"), None, "")
+        PretrainedEncoder(encoder="us/absent").describe("")
     with pytest.raises(UserError, match=r"cannot get encoder us/absent .*; check id, revision and network"):
-        encoders.fetch(PretrainedEncoder(encoder="us/absent"), tmp_path / "made")
+        PretrainedEncoder(encoder="us/absent").make(tmp_path / "made")

@@ -14,7 +14,7 @@ from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
 from pixelherd.errors import UserError
 from pixelherd.features import perturbations as noise
 from pixelherd.features.backbones import manifest
-from pixelherd.features.backbones.geometry import describe_folder
+from pixelherd.features.backbones.sources.pipeline import read_folder
 from pixelherd.features.interpolation import NativeMaps, vectors
 from pixelherd.storage.records import write_record
 from unit.networks import NETWORKS, build, save
@@ -86,7 +86,7 @@ def test_maps_are_the_outputs_of_decoder_blocks(folder):
 @pytest.mark.skipif(not CAMVID_DDPM.is_dir(), reason="needs ../shared/backbones/camvid-ddpm (PIXELHERD_SHARED)")
 def test_maps_of_the_camvid_network():
     check_against_hooks(CAMVID_DDPM, (32, 48), 1e-4)
-    shapes = describe_folder(CAMVID_DDPM).shapes((128, 128), [1, 3, 5, 7])
+    shapes = read_folder(CAMVID_DDPM).describe().shapes((128, 128), [1, 3, 5, 7])
     assert shapes == {1: (256, 32, 32), 3: (128, 64, 64), 5: (64, 128, 128), 7: (32, 128, 128)}
 
 
@@ -94,7 +94,7 @@ def test_geometry_is_that_of_the_maps(folder):
     backbone = manifest.load(folder)
     blocks = list(range(backbone.blocks))
     maps = backbone.maps(pictures(1), noise.draw(0, 0, (3, *SIZE)), timesteps=[50], blocks=blocks)
-    shapes = describe_folder(folder).shapes(SIZE, blocks)
+    shapes = read_folder(folder).describe().shapes(SIZE, blocks)
     assert {block: tuple(found.shape[2:]) for block, found in maps.items()} == shapes
     assert backbone.description.shapes(SIZE, blocks) == shapes and not backbone.description.covered(SIZE, blocks)
 
@@ -199,9 +199,10 @@ def test_draws_are_keyed():
 
 def test_geometry_needs_neither_torch_nor_diffusers(plain):
     code = (
-        "import sys; from pixelherd.features.backbones.geometry import describe_folder\n"
+        "import sys; from pixelherd.features.backbones.sources.pipeline import read_folder\n"
         "import pixelherd.features.backbones.settings\n"
-        f"describe_folder({str(plain)!r}).shapes((16, 16), [0]); assert not {{'torch', 'diffusers'}} & set(sys.modules)"
+        f"read_folder({str(plain)!r}).describe().shapes((16, 16), [0])\n"
+        "assert not {'torch', 'diffusers'} & set(sys.modules)"
     )
     subprocess.run(
         [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -239,9 +240,10 @@ def test_maps_that_are_not_finite(plain):
     [
         (
             dict(_class_name="UNet2DConditionModel"),
-            "UNet2DConditionModel; pixelherd needs an unconditional UNet2DModel",
+            "has unet UNet2DConditionModel, scheduler; pixelherd knows UNet2DModel and a scheduler",
         ),
-        (dict(num_class_embeds=10), "class-conditional"),
+        (dict(class_embed_type="timestep"), "conditioned by class_embed_type"),
+        (dict(num_class_embeds=10), "another architecture"),
         (dict(in_channels=4), "4 input channels"),
         (dict(time_embedding_type="fourier"), "noise levels"),
         (dict(up_block_types=["SkipUpBlock2D", "UpBlock2D"]), "up_block_types SkipUpBlock2D"),
@@ -282,7 +284,7 @@ def test_folders_that_are_incomplete(plain, tmp_path):
         manifest.load(plain)
     (plain / "unet" / "config.json").unlink()
     with pytest.raises(UserError, match="has no unet/config"):
-        describe_folder(plain)
+        read_folder(plain)
 
 
 PARTS = {"unet": ["diffusers", "UNet2DModel"], "scheduler": ["diffusers", "DDIMScheduler"]}
@@ -291,17 +293,17 @@ PARTS = {"unet": ["diffusers", "UNet2DModel"], "scheduler": ["diffusers", "DDIMS
 @pytest.mark.parametrize("where", ["index", "folder", "both"])
 @pytest.mark.parametrize(
     ("part", "kind"),
-    [("vqvae", "VQModel"), ("vae", "AutoencoderKL"), ("text_encoder", "CLIPText"), ("mel", "Mel")],
+    [("vqvae", "AutoencoderTiny"), ("vae", "AsymmetricAutoencoderKL"), ("text_encoder", "CLIPText"), ("mel", "Mel")],
 )
 @pytest.mark.hostile("checkpoints and backbones")
-def test_pipelines_with_more_than_a_network_of_pixels_are_refused(plain, part, kind, where):
+def test_pipelines_of_other_parts_are_refused(plain, part, kind, where):
     if where != "folder":
         (plain / "model_index.json").write_text(json.dumps(PARTS | {part: ["diffusers", kind], "_class_name": "X"}))
     if where != "index":
         (plain / part).mkdir()
         (plain / part / "config.json").write_text(json.dumps({"_class_name": kind}))
-    for read in (lambda: describe_folder(plain), lambda: manifest.load(plain), lambda: manifest.manifest(plain)):
-        with pytest.raises(UserError, match=rf"backbone .* has unet UNet2DModel, .*{part} {kind}; pixelherd needs an"):
+    for read in (lambda: read_folder(plain), lambda: manifest.load(plain), lambda: manifest.manifest(plain)):
+        with pytest.raises(UserError, match=rf"backbone .* has unet UNet2DModel, .*{part} {kind}; pixelherd knows"):
             read()
 
 
@@ -309,7 +311,7 @@ def test_pipelines_with_more_than_a_network_of_pixels_are_refused(plain, part, k
 def test_an_index_that_is_none(plain, index):
     (plain / "model_index.json").write_text(index)
     with pytest.raises(UserError, match=r"model_index.json is not .*; fetch or convert"):
-        describe_folder(plain)
+        read_folder(plain)
 
 
 def test_pipelines_of_a_network_and_its_scheduler_may_have_an_index(plain):

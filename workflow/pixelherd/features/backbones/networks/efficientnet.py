@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from pixelherd.errors import UserError
 from pixelherd.features.backbones.backbone import Encoder
-from pixelherd.features.backbones.embedded import STAGES, STEM, describe, weights_file
+from pixelherd.features.backbones.description import Description
+from pixelherd.features.backbones.networks.lite2 import STAGES, STEM
 
 
 class Convolution(nn.Sequential):
@@ -114,15 +115,17 @@ class EfficientNet(Encoder):
     Channels differ by orders of magnitude, so few of them would make up most of a vector.
 
     Args:
+        description: what it takes and gives.
+        weights: their file.
         device: a torch device.
 
     Raises:
-        UserError: the weights are missing or damaged.
+        UserError: the file holds other weights.
     """
 
-    def __init__(self, *, device: torch.device | str):
-        super().__init__(describe(), weights_file(), device)
-        network = load_network(self.path)
+    def __init__(self, description: Description, weights: Path, *, device: torch.device | str):
+        super().__init__(description, weights, device)
+        network = load_network(weights)
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._statistics = statistics(self.network)
 

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from pixelherd.features.backbones.backbone import Encoder
-from pixelherd.features.backbones.geometry import describe_filters
-from pixelherd.features.backbones.settings import Filters
+from pixelherd.features.backbones.description import Description
 
 TRUNCATE = 3.0
 """Radius of the filters in standard deviations."""
@@ -22,13 +21,17 @@ class FilterBank(Encoder):
     """Responses of filters, scaled by what is usual for them.
 
     Args:
-        settings: scales, and whether the position counts.
+        description: what they give.
+        scales: their σ in pixels.
+        position: whether a pixel's row and column count too.
         device: where the maps shall be; filters are computed on the CPU.
     """
 
-    def __init__(self, settings: Filters, *, device: torch.device | str):
-        super().__init__(describe_filters(settings), "filters", device)
-        self.settings = settings
+    def __init__(
+        self, description: Description, scales: Sequence[float], *, position: bool, device: torch.device | str
+    ):
+        super().__init__(description, "filters", device)
+        self.scales, self.position = scales, position
 
     def levels(self, images: Tensor, blocks: Sequence[int]) -> dict[int, Tensor]:
         """Return responses ``[b, C, H, W]`` by scale."""
@@ -36,8 +39,8 @@ class FilterBank(Encoder):
         for image in images.cpu().numpy():
             lab = to_lab((image + 1) / 2)
             for block in blocks:
-                maps = [each for channel in lab for each in responses(channel, self.settings.filters[block])]
-                if self.settings.position and block == len(self.settings.filters) - 1:
+                maps = [each for channel in lab for each in responses(channel, self.scales[block])]
+                if self.position and block == len(self.scales) - 1:
                     maps += list(np.meshgrid(*(np.linspace(-1, 1, length) for length in lab.shape[1:]), indexing="ij"))
                 found[block].append(np.stack(maps).astype(np.float32))
         return {block: torch.from_numpy(np.stack(maps)).to(self.device) for block, maps in found.items()}

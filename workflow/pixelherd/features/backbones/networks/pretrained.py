@@ -1,8 +1,7 @@
 """Frozen encoders of the transformers library, such as DINOv2 and ConvNeXt, by its classes for backbones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,8 +9,8 @@ from torch import Tensor
 from pixelherd.compute.memory import return_freed_memory
 from pixelherd.errors import UserError
 from pixelherd.features.backbones.backbone import Encoder
-from pixelherd.features.backbones.geometry import read_configuration
-from pixelherd.features.backbones.sources.encoders import CONFIG, PREPROCESSOR, describe, files_of
+from pixelherd.features.backbones.description import Description
+from pixelherd.features.backbones.networks import library
 
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's channels in [0, 1]: what encoders are trained with unless they say so."""
@@ -25,20 +24,27 @@ class Pretrained(Encoder):
 
     Args:
         path: a folder that ``save_pretrained`` wrote.
+        description: what the encoder takes and gives.
+        normalisation: ``image_mean`` and ``image_std`` of channels in [0, 1]; those of ImageNet by default.
         device: a torch device.
 
     Raises:
-        UserError: the folder, or the library, is missing or damaged.
+        UserError: the library is missing, or the weights are damaged or of another network.
     """
 
-    def __init__(self, path: Path, *, device: torch.device | str):
-        files_of(path)
-        super().__init__(describe(read_configuration(path / CONFIG), path), path, device)
+    def __init__(
+        self,
+        path: Path,
+        description: Description,
+        normalisation: Mapping[str, Sequence[float]],
+        *,
+        device: torch.device | str,
+    ):
+        super().__init__(description, path, device)
         self.network = _load(path, list(self.description.levels)).to(self.device)
         self._stages = list(self.description.levels)
-        preprocessor = read_configuration(path / PREPROCESSOR) if (path / PREPROCESSOR).is_file() else {}
         mean, spread = (
-            torch.tensor(preprocessor.get(key, usual), device=self.device)[:, None, None]
+            torch.tensor(normalisation.get(key, usual), device=self.device)[:, None, None]
             for key, usual in (("image_mean", MEAN), ("image_std", SPREAD))
         )
         self._mean, self._spread = mean, spread
@@ -53,30 +59,22 @@ class Pretrained(Encoder):
 
 def _load(path: Path, stages: Sequence[int]) -> torch.nn.Module:
     try:
-        from transformers import AutoConfig
-        from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING
-        from transformers.utils import logging
-    except ImportError:
-        raise UserError("encoders need the transformers library", remedy="pip install 'pixelherd[encoders]'") from None
-    told = logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()  # else it prints what checkpoints of whole models have besides
-    try:
-        config = AutoConfig.from_pretrained(str(path), local_files_only=True)
-        config.out_features = [f"stage{stage}" for stage in stages]
-        options = {"config": config, "dtype": torch.float32, "local_files_only": True, "output_loading_info": True}
-        kind: Any = MODEL_FOR_BACKBONE_MAPPING[type(config)]
-        network, report = kind.from_pretrained(str(path), **options)
+        with library.transformers("encoders") as transformers:
+            config = transformers.AutoConfig.from_pretrained(str(path), local_files_only=True)
+            config.out_features = [f"stage{stage}" for stage in stages]
+            options = {"config": config, "dtype": torch.float32, "local_files_only": True, "output_loading_info": True}
+            kind = transformers.models.auto.modeling_auto.MODEL_FOR_BACKBONE_MAPPING[type(config)]
+            network, report = kind.from_pretrained(str(path), **options)
+    except UserError:
+        raise
     except Exception as error:  # transformers, safetensors and torch each raise their own kinds
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f"cannot load the encoder in {path}: {reason}", remedy="fetch it again") from None
-    finally:
-        logging.set_verbosity(told)
+        what = f"cannot load the encoder in {path}: {library.reason_of(error)}"
+        raise UserError(what, remedy="fetch it again") from None
     # checkpoints of whole models lack the norms that backbones have behind stages, which begin without weights of their
     # own; whatever else is missing would be random
     if missing := sorted(key for key in report["missing_keys"] if not key.startswith(NORMS)):
         raise UserError(
-            f"the weights in {path} are of another network than its {CONFIG}: {len(missing)} tensors are missing, "
+            f"the weights in {path} are of another network than its config.json: {len(missing)} tensors are missing, "
             f"such as {missing[0]}",
             remedy="fetch it again",
         )

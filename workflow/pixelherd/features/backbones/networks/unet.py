@@ -1,70 +1,101 @@
-"""Feature maps of a frozen diffusion U-Net (Baranchuk et al., "Label-efficient semantic segmentation with diffusion
-models", ICLR 2022), by a forward pass that stops behind the last decoder block that is needed.
+"""Feature maps of a frozen diffusion model (Baranchuk et al., "Label-efficient semantic segmentation with diffusion
+models", ICLR 2022): activations of its U-Net's decoder, by a forward pass that stops behind the last one needed.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.autoencoders.vq_model import VQModel
 from diffusers.models.unets.unet_2d import UNet2DModel
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from torch import Tensor, nn
 
 from pixelherd.compute.memory import return_freed_memory
 from pixelherd.errors import UserError
 from pixelherd.features.backbones.backbone import Backbone
-from pixelherd.features.backbones.geometry import describe_folder, read_scheduler
+from pixelherd.features.backbones.networks.library import reason_of
+from pixelherd.features.backbones.sources.pipeline import AUTOENCODERS, Pipeline
 from pixelherd.features.perturbations import Perturbation
 
 WEIGHTS = re.compile(r"diffusion_pytorch_model(\.(?P<variant>\w+))?(-\d+-of-\d+)?\.(safetensors|bin)")
 """Names of files of weights in a diffusers folder."""
 
 
+class _Done(Exception):
+    """The last activation that is needed is there."""
+
+
 class UNet(Backbone):
-    """A frozen unconditional U-Net and its noise schedule.
+    """A frozen diffusion model: its U-Net, its noise schedule, and what stands between images and the U-Net.
 
     Args:
         path: a diffusers folder.
+        pipeline: its configurations.
+        condition: the embedding ``[1, n, D]`` of a prompt, where the U-Net takes one; the number of a class, or None to
+            leave classes out, where it knows classes.
         device: a torch device.
         batch: most network samples in one forward call; None for what suits the device.
         autocast: reduced precision on CUDA, the name of a torch type.
 
     Attributes:
-        network: the `UNet2DModel`.
+        network: the U-Net.
         alphas_cumprod: the schedule's cumulative products of 1 - beta, one for each timestep, float32.
     """
 
-    def __init__(self, path: Path | str, *, device: torch.device | str, batch: int | None, autocast: str | None):
-        super().__init__(describe_folder(path), path, device)
+    def __init__(
+        self,
+        path: Path,
+        pipeline: Pipeline,
+        condition: Tensor | int | None = None,
+        *,
+        device: torch.device | str,
+        batch: int | None,
+        autocast: str | None,
+    ):
+        super().__init__(pipeline.describe(), path, device)
         self.batch = batch or (4 if self.device.type == "cpu" else 16)
         self.autocast = getattr(torch, autocast) if autocast and self.device.type == "cuda" else None
-        self.alphas_cumprod = _alphas_cumprod(read_scheduler(path), self.path).to(self.device)
+        self.alphas_cumprod = _alphas_cumprod(dict(pipeline.scheduler or {}), path).to(self.device)
         # channels last is a tenth faster on CPUs, and what tensor cores want
-        network = _load_network(self.path)
-        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[arg-type]
+        kind = UNet2DConditionModel if pipeline.is_prompted else UNet2DModel
+        network: Any = _load(kind, path / "unet")
+        self.network = network.to(self.device, memory_format=torch.channels_last)
+        self._condition = condition.to(self.device) if isinstance(condition, Tensor) else condition
+        if not pipeline.is_prompted and condition is None:
+            network.class_embedding = None
+        self._autoencoder = None
+        for part, kind in zip(AUTOENCODERS, (AutoencoderKL, VQModel), strict=True):
+            if part in pipeline.parts:
+                self._autoencoder = Autoencoder(_load(kind, path / part), self.device)
+        self._read = _decoder_blocks(self.network)
         return_freed_memory()  # a large network leaves twice its size
 
     def padded_maps(
         self,
-        images: torch.Tensor,
-        perturbation: torch.Tensor | Perturbation | None,
+        images: Tensor,
+        perturbation: Tensor | Perturbation | None,
         timesteps: Sequence[int],
         blocks: Sequence[int],
-    ) -> dict[int, torch.Tensor]:
+    ) -> dict[int, Tensor]:
         """Return activations of blocks for ``sqrt(abar_t) x + sqrt(1 - abar_t) eps`` (Ho et al. 2020, eq. 4)."""
-        if not isinstance(perturbation, torch.Tensor):
+        if not isinstance(perturbation, Tensor):
             raise ValueError(f"backbone {self.path} has a noise schedule: give noise, a tensor")
-        noise = perturbation.to(self.device, torch.float32).expand_as(images)
         steps = torch.tensor(timesteps, device=self.device)
         # allocated outside of inference mode, so that the maps may take part in training
         shapes = self.description.shapes((images.shape[-2], images.shape[-1]), blocks)
         maps = {
             block: torch.empty(len(images), len(steps), *shape, device=self.device) for block, shape in shapes.items()
         }
+        seen = images if self._autoencoder is None else self._autoencoder.latents(images, self.autocast)
+        noise = perturbation.to(self.device, torch.float32).expand_as(seen)
         for image, step in self._batches(len(images), len(steps)):
             abar = self.alphas_cumprod[steps[step], None, None, None]
-            diffused = abar.sqrt() * images[image] + (1 - abar).sqrt() * noise[image]
+            diffused = abar.sqrt() * seen[image] + (1 - abar).sqrt() * noise[image]
             for block, activation in self._decode(diffused, steps[step], set(blocks)).items():
                 maps[block][image, step] = activation.float()
         return maps
@@ -80,38 +111,39 @@ class UNet(Backbone):
                 yield batch.T
 
     @torch.inference_mode()
-    def _decode(self, samples: torch.Tensor, timesteps: torch.Tensor, blocks: set[int]) -> dict[int, torch.Tensor]:
-        """`UNet2DModel.forward`, taken apart to end behind the last of ``blocks``."""
+    def _decode(self, samples: Tensor, timesteps: Tensor, blocks: set[int]) -> dict[int, Tensor]:
+        """Activations of blocks in a forward pass that ends behind the last of them."""
         self.forwards += len(samples)
-        with torch.autocast("cuda", dtype=self.autocast, enabled=self.autocast is not None):
-            network = self.network
-            hidden = 2 * samples - 1 if network.config.center_input_sample else samples
-            hidden = network.conv_in(hidden.contiguous(memory_format=torch.channels_last))
-            time = network.time_embedding(network.time_proj(timesteps).to(network.dtype))
-            skips = [hidden]
-            for level in network.down_blocks:
-                hidden, outputs = level(hidden, time)
-                skips.extend(outputs)
-            if network.mid_block is not None:
-                hidden = network.mid_block(hidden, time)
-            maps = {}
-            number = 0
-            for level in network.up_blocks:
-                attentions = getattr(level, "attentions", None)
-                for layer, resnet in enumerate(level.resnets):
-                    hidden = resnet(torch.cat([hidden, skips.pop()], dim=1), time)
-                    if attentions is not None:
-                        hidden = attentions[layer](hidden)
-                    if layer == len(level.resnets) - 1:
-                        for upsampler in level.upsamplers or ():
-                            by_resnet = isinstance(upsampler, ResnetBlock2D)
-                            hidden = upsampler(hidden, time) if by_resnet else upsampler(hidden)
-                    if number in blocks:
-                        maps[number] = hidden
-                    if number == max(blocks):
-                        return maps
-                    number += 1
+        maps: dict[int, Tensor] = {}
+        last = max(blocks)
+
+        def keep(block: int, output: Any) -> None:
+            maps[block] = output[0] if isinstance(output, tuple) else output
+            if block == last:
+                raise _Done
+
+        hooks = [
+            self._read[block].register_forward_hook(lambda _, __, output, block=block: keep(block, output))
+            for block in blocks
+        ]
+        try:
+            with torch.autocast("cuda", dtype=self.autocast, enabled=self.autocast is not None):
+                samples = samples.contiguous(memory_format=torch.channels_last)
+                self.network(samples, timesteps, **self._conditions(len(samples)), return_dict=False)
+        except _Done:
+            return maps
+        finally:
+            for hook in hooks:
+                hook.remove()
         raise AssertionError("blocks were checked against the configuration")
+
+    def _conditions(self, samples: int) -> dict[str, Tensor]:
+        """What conditions so many samples, as the U-Net takes it."""
+        if isinstance(self._condition, Tensor):
+            return {"encoder_hidden_states": self._condition.expand(samples, -1, -1)}
+        if self._condition is not None:
+            return {"class_labels": torch.full((samples,), self._condition, device=self.device)}
+        return {}
 
     @property
     def mend(self) -> str:
@@ -148,11 +180,16 @@ def _variant(folder: Path) -> str | None:
     return variants.pop()
 
 
-def _load_network(path: Path) -> UNet2DModel:
-    variant = _variant(path / "unet")
+def _load(kind: Any, folder: Path) -> Any:
+    """A part of a model with its weights.
+
+    Raises:
+        UserError: they are missing, damaged or of another architecture.
+    """
+    variant = _variant(folder)
     try:
-        network, report = UNet2DModel.from_pretrained(
-            path / "unet",
+        network, report = kind.from_pretrained(
+            folder,
             torch_dtype=torch.float32,
             variant=variant,
             local_files_only=True,
@@ -160,16 +197,57 @@ def _load_network(path: Path) -> UNet2DModel:
             output_loading_info=True,
         )
     except Exception as error:  # diffusers, safetensors and torch each raise their own kinds
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
-            f"cannot load the weights in {path / 'unet'}: {reason}",
+            f"cannot load the weights in {folder}: {reason_of(error)}",
             remedy=("they are damaged or of another architecture than config.json, fetch or convert them again"),
         ) from None
     wrong = [key for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for key in report[kind]]
     if wrong:  # diffusers only warns, and leaves random weights
         raise UserError(
-            f"the weights in {path / 'unet'} are of another architecture than its config.json: {len(wrong)} tensors "
+            f"the weights in {folder} are of another architecture than its config.json: {len(wrong)} tensors "
             f"do not match, such as {wrong[0]}",
             remedy="fetch or convert them again",
         )
     return network.eval().requires_grad_(False)
+
+
+def _decoder_blocks(network: Any) -> list[nn.Module]:
+    """The modules whose outputs are the decoder blocks: a residual block, the attention or up-sampler behind it."""
+    found: list[nn.Module] = []
+    for level in network.up_blocks:
+        attentions = getattr(level, "attentions", None)
+        found += list(attentions if attentions is not None else level.resnets)
+        if level.upsamplers:
+            found[-1] = level.upsamplers[-1]
+    return found
+
+
+class Autoencoder:
+    """The part of a latent diffusion model that makes latents of images.
+
+    Args:
+        network: its autoencoder.
+        device: a torch device.
+    """
+
+    def __init__(self, network: Any, device: torch.device):
+        del network.decoder  # nobody asks for pictures
+        self.network = network.to(device, memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def latents(self, images: Tensor, autocast: torch.dtype | None) -> Tensor:
+        """Return the latents that the U-Net was trained on: their means, scaled to a variance of about 1.
+
+        Args:
+            images: ``[b, 3, H, W]`` in [-1, 1], on the autoencoder's device.
+            autocast: reduced precision on CUDA.
+        """
+        config: Mapping[str, Any] = self.network.config
+        if config.get("force_upcast"):  # float16 overflows in some
+            autocast = None
+        with torch.autocast("cuda", dtype=autocast, enabled=autocast is not None):
+            # an image's last bits depend on its batch: on the CPU, where that is cheap, no batch spans images
+            parts = images.split(1 if images.device.type == "cpu" else 4)
+            found = [self.network.encode(part.contiguous(memory_format=torch.channels_last)) for part in parts]
+        means = [each.latents if hasattr(each, "latents") else each.latent_dist.mode() for each in found]
+        return torch.cat(means).float() * config["scaling_factor"]

@@ -1,1 +1,1 @@
-"""Where backbones come from: checkpoints of guided-diffusion, and models of the hub."""
+"""Where backbones come from: what a study names, a kind a module, and how it becomes a network that is there."""

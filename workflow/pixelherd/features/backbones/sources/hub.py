@@ -1,76 +1,86 @@
-"""Unconditional models of the Hugging Face hub, through diffusers and the hub's local cache."""
+"""Diffusion models of the Hugging Face hub, through diffusers and the hub's local cache."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from diffusers import DiffusionPipeline, UNet2DModel
 
 from pixelherd.errors import UserError
-from pixelherd.features.backbones.geometry import check_parts, check_unet, indexed_parts
-from pixelherd.features.backbones.settings import HubModel
+from pixelherd.features.backbones.sources.pipeline import BESIDE, Pipeline, check_parts, indexed_parts
+
+FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "*.bin")
+"""Files of parts: configurations, vocabularies and weights."""
 
 
-def unet_config(model: HubModel) -> dict[str, Any]:
-    """The configuration of a model's U-Net; fetches no weights.
+def read(name: str, revision: str | None) -> Pipeline:
+    """Read the configurations of a model's networks; fetches no weights.
 
     Raises:
-        UserError: as :func:`fetch`.
+        UserError: the model is neither on the hub nor in the local cache, or of a kind that nobody knows.
     """
-    _check_parts(model)
 
-    def load(**where: Any) -> dict[str, Any]:
-        return UNet2DModel.load_config(model.diffusers, revision=model.revision, **where)
+    def configuration(part: str, file: str) -> dict[str, Any] | None:
+        def load(**where: Any) -> dict[str, Any]:
+            return UNet2DModel.load_config(name, revision=revision, **where)
 
-    try:
-        config = load(subfolder="unet")
-    except OSError:
-        config = _asked(model, load)
-    return check_unet(config, f"model {model.diffusers}")
+        try:
+            return load(subfolder=part)
+        except OSError:  # older models keep their only network beside model_index.json
+            return _asked(name, load) if part == "unet" else None
+
+    return Pipeline.read(name, _parts(name, revision), configuration, scheduled=False)
 
 
-def fetch(model: HubModel, folder: Path) -> str:
-    """Copy a model's network and scheduler to ``folder/unet`` and ``folder/scheduler``; downloads what is not cached.
+def fetch(name: str, revision: str | None, folder: Path, parts: Sequence[str]) -> str:
+    """Copy parts of a model to folders of these names in ``folder``; downloads what is not cached.
 
     Returns:
         The commit of the model.
 
     Raises:
-        UserError: the model is neither on the hub nor in the local cache, or has other parts than a U-Net and its
-            scheduler.
+        UserError: as :func:`read`.
     """
-    _check_parts(model)
-    snapshot = _downloaded(model)
-    if not any(snapshot.rglob("diffusion_pytorch_model*")):  # some have float16 weights alone
-        snapshot = _downloaded(model, variant="fp16")
-    patterns = {"unet": ("config.json", "diffusion_pytorch_model*"), "scheduler": ("scheduler_config.json",)}
-    for part, names in patterns.items():
+    found = _parts(name, revision)
+    snapshot = _downloaded(name, revision, found)
+    weights = "diffusion_pytorch_model*"
+    if not any([*snapshot.glob(weights), *(snapshot / "unet").glob(weights)]):  # some have float16 weights alone
+        snapshot = _downloaded(name, revision, found, variant="fp16")
+    for part in (part for part in parts if part in found):
         (folder / part).mkdir(parents=True)
-        for pattern in names:  # older models keep the files of both parts beside model_index.json
-            for file in sorted((snapshot / part).glob(pattern)) or sorted(snapshot.glob(pattern)):
-                shutil.copyfile(file, folder / part / file.name)
+        beside = {"unet": ("config.json", weights), "scheduler": ("scheduler_config.json",)}
+        inside = [file for pattern in FILES for file in sorted((snapshot / part).glob(pattern))]
+        for file in inside or [file for pattern in beside.get(part, ()) for file in sorted(snapshot.glob(pattern))]:
+            shutil.copyfile(file, folder / part / file.name)
     return snapshot.name
 
 
-def _downloaded(model: HubModel, **options: str) -> Path:
+def _downloaded(name: str, revision: str | None, parts: dict[str, str], **options: Any) -> Path:
     """The folder of the hub's local cache that has the files of a model."""
-    return Path(_asked(model, lambda: DiffusionPipeline.download(model.diffusers, revision=model.revision, **options)))
+    without = {part: None for part in BESIDE if part in parts}
+
+    def load() -> str:
+        return DiffusionPipeline.download(name, revision=revision, **without, **options)
+
+    return Path(_asked(name, load))
 
 
-def _check_parts(model: HubModel) -> None:
-    """Refuse, before anything large is fetched, pipelines with more than a network and its scheduler."""
-    index = _asked(model, lambda: DiffusionPipeline.load_config(model.diffusers, revision=model.revision))
-    check_parts(indexed_parts(index), f"model {model.diffusers}")
+def _parts(name: str, revision: str | None) -> dict[str, str]:
+    """The class of each part; refuses, before anything large is fetched, models that nobody knows."""
+    index = _asked(name, lambda: DiffusionPipeline.load_config(name, revision=revision))
+    parts = indexed_parts(index)
+    check_parts(parts, name)
+    return parts
 
 
-def _asked(model: HubModel, load: Callable) -> Any:
+def _asked(name: str, load: Callable) -> Any:
     try:
         return load()
     except Exception as error:  # diffusers, the hub's client and its transport each raise their own kinds
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
-            f"cannot get model {model.diffusers} from the Hugging Face hub or its local cache: {reason}",
+            f"cannot get model {name} from the Hugging Face hub or its local cache: {reason}",
             remedy=(
                 "check id, revision and network, or fetch the model where there is one and copy the cache (HF_HOME)"
             ),

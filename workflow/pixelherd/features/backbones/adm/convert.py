@@ -13,7 +13,7 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from safetensors.torch import load_file
 
 from pixelherd.errors import UserError
-from pixelherd.features.backbones.sources.architecture import Architecture, Layer, recognised
+from pixelherd.features.backbones.adm.architecture import Architecture, Layer, recognised
 
 StateDict = Mapping[str, torch.Tensor]
 
@@ -60,7 +60,7 @@ def convert_adm(
     weights = {
         name: tensor.to(torch.float32, copy=True).reshape(shapes[name]).contiguous()
         for layer in architecture.layers()
-        for part in ("weight", "bias")
+        for part in layer.parts
         for name, tensor in _converted(state_dict[f"{layer.source}.{part}"], layer, part, architecture)
     }
     network.load_state_dict(weights, assign=True)
@@ -83,7 +83,7 @@ def check(
         )
     expected: dict[str, tuple[int, ...]] = {}
     for layer in architecture.layers():
-        expected |= {f"{layer.source}.weight": layer.shape, f"{layer.source}.bias": layer.shape[:1]}
+        expected |= {f"{layer.source}.{part}": shape for part, shape in layer.shapes.items()}
     found = {name: tuple(tensor.shape) for name, tensor in state_dict.items()}
     wrong = [
         ("lacks", [name for name in expected if name not in found]),
@@ -111,8 +111,6 @@ def _advice(shapes: Mapping[str, tuple[int, ...]], architecture: Architecture) -
     likely = recognised(shapes, architecture.image_size)
     if likely is None:
         return "It is no U-Net of guided-diffusion; give such a checkpoint, or a diffusers folder"
-    if "class_cond" in likely:
-        return "It is class-conditional; give the checkpoint of an unconditional network"
     given = architecture.model_dump(mode="json")
     if all(given[name] == value for name, value in likely.items()):
         return "Its options are right but the file is not whole; fetch it again"

@@ -22,6 +22,9 @@ from pixelherd.settings import Count, Settings, Side, explain
 
 GROUPS = 32  # of every group normalisation
 
+CLASSES = 1000
+"""Of class-conditional networks, which learnt from ImageNet."""
+
 CHANNEL_MULT = {
     512: (0.5, 1, 1, 2, 2, 4, 4),
     256: (1, 1, 2, 2, 4, 4),
@@ -37,11 +40,18 @@ class Layer(NamedTuple):
         source: its name in guided-diffusion's state dict.
         targets: its name in diffusers' `UNet2DModel`; three names where queries, keys and values come in one.
         shape: of the weight in guided-diffusion; the bias is ``[shape[0]]``.
+        parts: its tensors.
     """
 
     source: str
     targets: tuple[str, ...]
     shape: tuple[int, ...]
+    parts: tuple[str, ...] = ("weight", "bias")
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of its tensors."""
+        return {part: self.shape if part == "weight" else self.shape[:1] for part in self.parts}
 
 
 def _listed(value: Any) -> Any:
@@ -81,7 +91,7 @@ class Architecture(Settings):
         default=False, description="The network predicts variances too: 6 output channels, not 3."
     )
     out_channels: Count | None = Field(default=None, description="Output channels; follow from `learn_sigma`.")
-    class_cond: bool = Field(default=False, description="Class-conditional networks are refused.")
+    class_cond: bool = Field(default=False, description="A class conditions the network, one of ImageNet's 1,000.")
     diffusion_steps: Count = Field(default=1000, description="Length of the noise schedule.")
     noise_schedule: Literal["linear", "cosine"] = Field(default="linear", description="The noise schedule.")
     dropout: NonNegativeFloat = Field(default=0.0, description="Of the training; features are computed without.")
@@ -118,8 +128,6 @@ class Architecture(Settings):
 
     @model_validator(mode="after")
     def _can_be_converted(self) -> Self:
-        if self.class_cond:
-            raise ValueError("class_cond: the network is class-conditional; pixelherd needs an unconditional one")
         uneven = [width for width in self.channels if width % GROUPS]
         if uneven:
             raise ValueError(
@@ -156,7 +164,7 @@ class Architecture(Settings):
     @property
     def parameters(self) -> int:
         """Number of parameters."""
-        return sum(prod(layer.shape) + layer.shape[0] for layer in self.layers())
+        return sum(prod(shape) for layer in self.layers() for shape in layer.shapes.values())
 
     def has_attention(self, level: int) -> bool:
         """Whether a level, 0 being the finest, has self-attention behind its residual blocks."""
@@ -201,13 +209,15 @@ class Architecture(Settings):
             # the shift keeps the frequencies of guided-diffusion, and the others get weights of 0.
             "freq_shift": self.channels[0] // 2 - self.num_channels // 2,
             "flip_sin_to_cos": True,
-        }
+        } | ({"num_class_embeds": CLASSES} if self.class_cond else {})
 
     def layers(self) -> Iterator[Layer]:
         """Every layer of the network."""
         channels, time = self.channels, 4 * self.num_channels
         yield Layer("time_embed.0", ("time_embedding.linear_1",), (time, self.num_channels))
         yield Layer("time_embed.2", ("time_embedding.linear_2",), (time, time))
+        if self.class_cond:
+            yield Layer("label_emb", ("class_embedding",), (CLASSES, time), ("weight",))
         yield Layer("input_blocks.0.0", ("conv_in",), (channels[0], 3, 3, 3))
         width, skips = channels[0], [channels[0]]
         for level, into in enumerate(channels):

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from pixelherd.errors import UserError
-from pixelherd.features.backbones import geometry, manifest
-from pixelherd.features.backbones.settings import Checkpoint
-from pixelherd.features.backbones.sources import adm
-from pixelherd.features.backbones.sources.architecture import PRESETS, Architecture, recognised
-from pixelherd.features.backbones.sources.provide import provide
+from pixelherd.features.backbones import manifest
+from pixelherd.features.backbones.adm import convert as adm
+from pixelherd.features.backbones.adm.architecture import PRESETS, Architecture, recognised
+from pixelherd.features.backbones.provide import provide
+from pixelherd.features.backbones.sources.folder import DiffusersFolder
+from pixelherd.features.backbones.sources.kinds import Checkpoint
+from pixelherd.features.backbones.sources.pipeline import Pipeline, read_folder
 from unit.places import SHARED
 from unit.reference_adm import ReferenceADM, reference
 
@@ -93,7 +95,7 @@ def test_golden_activations(tmp_path, suffix):
             expected = golden[f"t{timestep}.block{block}"]
             assert (outputs[block] - expected).abs().max() <= 1e-4
             assert (maps[block][:, position] - expected).abs().max() <= 1e-4
-    shapes = geometry.describe_folder(found["path"]).shapes((64, 64), facts["decoder_blocks"])
+    shapes = read_folder(found["path"]).describe().shapes((64, 64), facts["decoder_blocks"])
     assert shapes == {block: golden[f"t50.block{block}"].shape[1:] for block in facts["decoder_blocks"]}
 
 
@@ -113,6 +115,7 @@ def architectures(draw):
         "resblock_updown": draw(st.booleans()),
         "learn_sigma": draw(st.booleans()),
         "num_heads": draw(st.sampled_from([1, 4])),
+        "class_cond": draw(st.booleans()),
     }
     try:
         return Architecture.read(options)
@@ -130,7 +133,8 @@ def test_any_architecture_computes_what_the_reference_does(architecture, tmp_pat
     assert sum(parameter.numel() for parameter in network.parameters()) >= architecture.parameters
     network.save_pretrained(folder / "unet")
     adm.scheduler(architecture).save_pretrained(folder / "scheduler")
-    backbone = manifest.load(folder)
+    label = 7 if architecture.class_cond else None
+    backbone = manifest.load(DiffusersFolder(folder, label))
     generator = torch.Generator().manual_seed(1)
     images, noise = torch.randn((2, 3, 16, 32), generator=generator), torch.randn((3, 16, 32), generator=generator)
     maps = backbone.maps(images, noise, timesteps=[0, 731], blocks=range(backbone.blocks))
@@ -139,14 +143,15 @@ def test_any_architecture_computes_what_the_reference_does(architecture, tmp_pat
         abar = (1 - betas[: timestep + 1]).prod()
         noisy = (abar.sqrt() * images.double() + (1 - abar).sqrt() * noise.double()).float()
         with torch.no_grad():
-            prediction, expected = original(noisy, torch.tensor([timestep, timestep]))
-            torch.testing.assert_close(network(noisy, timestep).sample, prediction, rtol=1e-4, atol=1e-4)
+            prediction, expected = original(noisy, torch.tensor([timestep, timestep]), label)
+            labels = None if label is None else torch.tensor([label, label])
+            torch.testing.assert_close(network(noisy, timestep, labels).sample, prediction, rtol=1e-4, atol=1e-4)
         assert len(expected) == backbone.blocks
         for block, output in enumerate(expected):
             torch.testing.assert_close(maps[block][:, position], output, rtol=1e-4, atol=1e-4)
     config = architecture.unet_config()
     blocks = list(range(backbone.blocks))
-    assert geometry.describe(config, None, "").shapes((16, 32), blocks) == backbone.description.shapes((16, 32), blocks)
+    assert Pipeline("", {}, config).describe().shapes((16, 32), blocks) == backbone.description.shapes((16, 32), blocks)
 
 
 @hypothesis.settings(max_examples=50, deadline=None, derandomize=True)
@@ -156,7 +161,7 @@ def test_layers_are_those_of_the_reference_and_recognised(architecture):
         shapes = {name: tuple(tensor.shape) for name, tensor in ReferenceADM(architecture).state_dict().items()}
     expected = {}
     for layer in architecture.layers():
-        expected |= {f"{layer.source}.weight": layer.shape, f"{layer.source}.bias": layer.shape[:1]}
+        expected |= {f"{layer.source}.{part}": shape for part, shape in layer.shapes.items()}
     assert shapes == expected
     found = recognised(shapes, architecture.image_size)
     if len(architecture.channels) == 1:  # nothing resamples
@@ -168,7 +173,7 @@ def test_layers_are_those_of_the_reference_and_recognised(architecture):
 def test_the_published_networks():
     for preset in PRESETS.values():
         assert preset.architecture.parameters == 552_814_086
-        shapes = geometry.describe(preset.architecture.unet_config(), None, "").shapes((256, 256), [5, 8, 12, 17])
+        shapes = Pipeline("", {}, preset.architecture.unet_config()).describe().shapes((256, 256), [5, 8, 12, 17])
         assert shapes == {5: (1024, 32, 32), 8: (512, 64, 64), 12: (256, 128, 128), 17: (256, 256, 256)}
 
 
@@ -254,7 +259,6 @@ def test_options_as_on_the_command_line():
     [
         ("imagenet", "unknown preset 'imagenet' (did you mean 'imagenet_256'?)"),
         ({"num_chanels": 32}, "architecture: unknown key `num_chanels` (did you mean 'num_channels'?)"),
-        ({"class_cond": True}, "class-conditional; pixelherd needs an unconditional one"),
         ({"num_channels": 48}, "48 channels, which the 32 groups of the normalisation do not divide"),
         ({"num_channels": 64, "channel_mult": [0.5, 1]}, "the first multiplier must be at least 1"),
         ({"num_head_channels": 24}, "num_head_channels 24: the [64] channels of attention do not divide evenly"),
@@ -291,6 +295,7 @@ def test_options_that_are_refused(options, message):
         ({"resblock_updown": False}, ["lacks input_blocks.2.0.op.weight", "resblock_updown: true"]),
         ({"use_scale_shift_norm": False}, ["emb_layers.1.weight [64, 128]", "use_scale_shift_norm: true"]),
         ({"learn_sigma": False}, ["out.2.weight [6, 32, 3, 3] instead of [3, 32, 3, 3]", "learn_sigma: true"]),
+        ({"class_cond": True}, ["lacks label_emb.weight"]),
     ],
 )
 def test_the_likely_architecture_is_told(state_dict, change, messages):
@@ -315,8 +320,8 @@ def test_every_tensor_is_used_exactly_once(state_dict):
 
 @pytest.mark.hostile("checkpoints and backbones")
 def test_state_dicts_of_other_networks(state_dict):
-    with pytest.raises(UserError, match="It is class-conditional; give the checkpoint of an unconditional network"):
-        adm.convert_adm(state_dict | {"label_emb.weight": torch.zeros(10, 128)}, SMALL)
+    with pytest.raises(UserError, match=r"has unknown label_emb.weight. .*class_cond: true}; correct `architecture`"):
+        adm.convert_adm(state_dict | {"label_emb.weight": torch.zeros(1000, 128)}, SMALL)
     for other in ({}, {"conv.weight": torch.zeros(3)}, {f"inner.{name}": each for name, each in state_dict.items()}):
         with pytest.raises(UserError, match="It is no U-Net of guided-diffusion"):
             adm.convert_adm(other, SMALL)

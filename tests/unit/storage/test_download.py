@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from pixelherd.errors import UserError
-from pixelherd.features.backbones.sources import download as downloads
-from pixelherd.features.backbones.sources.download import download, progress_line
-from unit.features.backbones.sources.serving import Server, serving
+from pixelherd.storage import download as downloads
+from pixelherd.storage.download import download, progress_line
+from unit.storage.serving import Server, serving
 
 CONTENT = bytes(range(256)) * 20_000  # 5 MB: several chunks
 OTHER = CONTENT[::-1]

@@ -14,16 +14,16 @@ from safetensors.torch import load_file, save_file
 
 from pixelherd.errors import UserError
 from pixelherd.features.backbones import manifest
-from pixelherd.features.backbones.settings import Checkpoint
-from pixelherd.features.backbones.sources.architecture import Architecture
-from pixelherd.features.backbones.sources.provide import described, provide
+from pixelherd.features.backbones.adm.architecture import Architecture
+from pixelherd.features.backbones.provide import provide
+from pixelherd.features.backbones.sources.kinds import Checkpoint, Folder
 from pixelherd.storage.records import write_record
 from pixelherd.study import plan, stages
 from pixelherd.study.study import Study
-from unit.features.backbones.sources.serving import serving
-from unit.features.backbones.sources.test_adm import SMALL, half
-from unit.networks import NETWORKS, build, save
+from unit.features.backbones.adm.test_convert import SMALL, half
+from unit.networks import NETWORKS, build, save, save_latent_model, save_text_model
 from unit.reference_adm import reference
+from unit.storage.serving import serving
 
 # Checkpoints
 
@@ -88,11 +88,17 @@ def test_checkpoints_that_are_not_what_they_should_be(checkpoint, tmp_path):
 # Models of the hub
 
 
+def snapshot_of(home: Path, name: str) -> Path:
+    """The folder in which the hub's client keeps a model's only commit."""
+    folder, commit = home / "hub" / f"models--{name.replace('/', '--')}", hashlib.sha1(name.encode()).hexdigest()
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text(commit)
+    return folder / "snapshots" / commit
+
+
 def cached_model(home: Path, name: str, network, *, beside: bool = False, **parts) -> str:
     """A model as the hub's client keeps it; older ones have the files of network and scheduler beside the index."""
-    commit = hashlib.sha1(name.encode()).hexdigest()
-    folder = home / "hub" / f"models--{name.replace('/', '--')}"
-    snapshot = folder / "snapshots" / commit
+    snapshot = snapshot_of(home, name)
     save(snapshot, network)
     if beside:
         for part in ("unet", "scheduler"):
@@ -102,20 +108,18 @@ def cached_model(home: Path, name: str, network, *, beside: bool = False, **part
     index = {"unet": ["diffusers", "UNet2DModel"], "scheduler": ["diffusers", "DDPMScheduler"], **parts}
     index |= {"_class_name": "DDPMPipeline", "_diffusers_version": "0.1.0"}
     (snapshot / "model_index.json").write_text(json.dumps(index))
-    (folder / "refs").mkdir()
-    (folder / "refs" / "main").write_text(commit)
-    return commit
+    return snapshot.name
 
 
 FETCH = """
 import json, sys
-from pixelherd.features.backbones.settings import HubModel
-from pixelherd.features.backbones.sources.provide import described, provide
+from pixelherd.features.backbones.sources.kinds import HubModel
+from pixelherd.features.backbones.provide import provide
 from pixelherd.errors import UserError
 found = {}
 for name in sys.argv[2:]:
     try:
-        levels = described(HubModel(diffusers=name), "", name).levels
+        levels = HubModel(diffusers=name).describe(name).levels
         found[name] = [levels[0].channels, provide(HubModel(diffusers=name), f"{sys.argv[1]}/{name}")]
     except UserError as error:
         found[name] = str(error)
@@ -139,8 +143,8 @@ def test_models_of_the_hubs_cache(tmp_path):
         "us/folders": cached_model(home, "us/folders", plain),
         "us/beside": cached_model(home, "us/beside", plain, beside=True),
         "us/broken": cached_model(home, "us/broken", plain),
-        "us/latent": cached_model(home, "us/latent", plain, vqvae=["diffusers", "VQModel"]),
-        "us/text": cached_model(home, "us/text", plain, unet=["diffusers", "UNet2DConditionModel"]),
+        "us/vae": cached_model(home, "us/vae", plain, vae=["diffusers", "AutoencoderTiny"]),
+        "us/textless": cached_model(home, "us/textless", plain, unet=["diffusers", "UNet2DConditionModel"]),
     }
     weights = next((home / "hub" / "models--us--broken").rglob("*.safetensors"))
     tensors = load_file(weights)
@@ -155,12 +159,24 @@ def test_models_of_the_hubs_cache(tmp_path):
         loaded = manifest.load(made / name).network
         assert all(torch.equal(*pair) for pair in zip(loaded.parameters(), plain.parameters(), strict=True))
     assert "of another architecture than its config.json: 1 tensors" in found["us/broken"]
-    assert (
-        "us/latent has unet UNet2DModel, scheduler DDPMScheduler, vqvae VQModel; pixelherd needs" in found["us/latent"]
-    )
-    assert "us/text has unet UNet2DConditionModel" in found["us/text"]
+    assert "us/vae has unet UNet2DModel, scheduler DDPMScheduler, vae AutoencoderTiny; pixelherd" in found["us/vae"]
+    assert "us/textless has unet UNet2DConditionModel" in found["us/textless"]
     assert "cannot get model us/absent from the Hugging Face hub or its local cache: " in found["us/absent"]
     assert not any("\n" in each for each in found.values() if isinstance(each, str))
+
+
+def test_models_of_latents_and_of_prompts(tmp_path):
+    home, made = tmp_path / "home", tmp_path / "made"
+    snapshots = {name: snapshot_of(home, name) for name in ("us/latent", "us/text")}
+    save_latent_model(snapshots["us/latent"])
+    save_text_model(snapshots["us/text"])
+    found = fetched(home, made, "us/latent", "us/text", HF_HUB_OFFLINE="1")
+    for name, channels in (("us/latent", 16), ("us/text", 32)):
+        assert found[name][0] == channels
+        assert found[name][1]["files"] == manifest.manifest(snapshots[name])["files"]
+    assert sorted(path.name for path in (made / "us" / "text").iterdir()) == [
+        *("prompt.safetensors", "scheduler", "text_encoder", "tokenizer", "unet", "vae"),
+    ]
 
 
 @pytest.mark.slow  # the hub's client tries again and again
@@ -190,11 +206,11 @@ def content(settings):
             "unknown key `features.ddpm.backbone.architecture.num_chanels` (did you mean 'num_channels'?)",
         ),
         (
-            {"checkpoint": "a.pt", "architecture": SMALL | {"class_cond": True}},
-            "study: features.ddpm.backbone.architecture: class_cond: the network is class-conditional",
+            {"checkpoint": "a.pt", "architecture": SMALL, "condition": "a street"},
+            "study: features.ddpm.backbone.condition: Input should be a valid integer",
         ),
         ({"checkpoint": "a.pt", "architecture": SMALL, "url": "file:///a"}, "backbone.url: String should match"),
-        ({"diffusers": "ddpm"}, "study: features.ddpm.backbone.diffusers: String should match pattern"),
+        ({"diffusers": ""}, "study: features.ddpm.backbone.diffusers: String should have at least 1 character"),
         (
             {"model": "x"},
             "backbone: give a diffusers folder, or a mapping with `embedded`, `encoder`, `filters`, ",
@@ -262,8 +278,8 @@ def test_a_study_with_a_checkpoint_is_planned_before_the_file_is_there(content):
 
 
 def test_configurations_before_and_after(content, plain_folder):
-    assert described(str(plain_folder), "", "").levels[0].channels == 16
-    assert described(source(Path("absent.pt")), "", "").levels[0].channels == 64
+    assert Folder(path=str(plain_folder)).stored().describe().levels[0].channels == 16
+    assert source(Path("absent.pt")).describe("").levels[0].channels == 64
 
 
 @pytest.fixture

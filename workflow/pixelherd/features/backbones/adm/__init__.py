@@ -1,0 +1,1 @@
+"""Checkpoints of guided-diffusion (ADM): their architecture, and their conversion."""

@@ -1,0 +1,60 @@
+"""Filters made by hand, without any weights."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from pixelherd.features.backbones.description import Description, Level
+from pixelherd.features.backbones.sources.source import Autocast, Source, Stored
+from pixelherd.storage.files import hash_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from pixelherd.features.backbones.backbone import Backbone
+
+RESPONSES = 7
+"""Responses of filters to each colour channel at a scale."""
+
+
+class Filters(Source, Stored):
+    """Filters made by hand, without any weights."""
+
+    filters: list[Annotated[float, Field(ge=0.3, le=100)]] = Field(
+        min_length=1, max_length=20, description="Their scales σ in pixels, such as `[0.7, 1.6, 3.5, 8]`."
+    )
+    position: bool = Field(default=False, description="Whether a pixel's row and column count too.")
+
+    @property
+    def place(self) -> str:
+        """Return what stands in messages for where it lies."""
+        return "filters"
+
+    def usual_blocks(self) -> list[int]:
+        """Return all scales."""
+        return list(range(len(self.filters)))
+
+    def stored(self) -> "Filters":
+        """Return itself: there is nothing to make."""
+        return self
+
+    def made(self, path: Path) -> "Filters":
+        """Return itself."""
+        return self
+
+    def describe(self, where: str = "filters") -> Description:
+        """Return a block for each scale, as fine as the image; the last one has the position too."""
+        channels = [3 * RESPONSES] * len(self.filters)
+        channels[-1] += 2 * self.position
+        return Description(where, {number: Level(each, 1) for number, each in enumerate(channels)})
+
+    def digests(self) -> dict[str, str]:
+        """Return the digest of the settings, which are all that there is."""
+        return {"filters": hash_of(self.identity())}
+
+    def load(self, device: "torch.device | str", batch: int | None, autocast: Autocast) -> "Backbone":
+        """Return the filters, which are computed on the CPU."""
+        from pixelherd.features.backbones.networks.filters import FilterBank
+
+        return FilterBank(self.describe(), self.filters, position=self.position, device=device)
