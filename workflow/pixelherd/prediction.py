@@ -146,7 +146,8 @@ class Predictor:
             for side, whole, part in zip(settings.image_size, full, dataset.size, strict=True)
         )
         settings = settings.model_copy(update={"image_size": (height, width)})
-        used = settings.model_dump(mode="json", include={"image_size", "noise_seed", "timesteps", "blocks"})
+        what = {"image_size", "noise_seed", "timesteps", "blocks", "window"}
+        used = settings.model_dump(mode="json", include=what, exclude_none=True)
         backbone = manifest.stored(backbone)
         found = manifest.manifest(backbone)
         if network not in (None, manifest.identity(found)):

@@ -63,7 +63,8 @@ def compute(backbone: "Backbone", image: np.ndarray, settings: "MapSettings", nu
     """
     size, blocks = settings.image_size, settings.blocks
     perturbation = perturbation_of(backbone.description, settings, number)
-    maps = backbone.maps(network_input(image, size), perturbation, timesteps=settings.timesteps, blocks=blocks)
+    asked: dict[str, Any] = {"timesteps": settings.timesteps, "blocks": blocks, "window": settings.window}
+    maps = backbone.maps(network_input(image, size), perturbation, **asked)
     limit = torch.finfo(torch.float16).max
     for block, values in maps.items():
         if values.abs().max() > limit:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import NonNegativeInt, PositiveInt
 
 from pixelherd.features.perturbations import PerturbationSettings
+from pixelherd.features.windows import WindowSettings
 from pixelherd.settings import Settings
 
 
@@ -15,6 +16,7 @@ class MapSettings(Settings):
         timesteps: diffusion timesteps t at which activations are read; none without a noise schedule.
         blocks: blocks that are read, from 0.
         perturbation: what happens to images in draws where there is no noise schedule.
+        window: by what windows large images are seen.
         noise_seed: key of the noise draws.
         context: P, pixels of each training image whose vectors are kept.
         maps: whether native maps are stored.
@@ -30,6 +32,7 @@ class MapSettings(Settings):
     image_size: tuple[PositiveInt, PositiveInt]
     threads: PositiveInt
     perturbation: PerturbationSettings | None = None
+    window: WindowSettings | None = None
 
     def identity(self) -> dict[str, Any]:
         """Return what maps depend on, as JSON; what a network does not use is absent."""

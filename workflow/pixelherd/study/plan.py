@@ -143,7 +143,7 @@ def items(study: Study, images: Images, runs: Collection[Run] | None = None) -> 
 def _shared(study: Study, dataset: str, features: str, images: dict[str, int], runs: Iterable[Run]) -> list[Item]:
     """What is computed once for all of some runs of a dataset × features."""
     settings = study.features[features]
-    steps, draws = settings.steps, settings.draws
+    steps, draws = forwards_of(study, dataset, features), settings.draws
     native, dimension = geometry_of(study, dataset, features)
     train, test = images["train"], images["test"]
     pixels = study.datasets[dataset].size[0] * study.datasets[dataset].size[1]
@@ -209,7 +209,7 @@ def _rounds(study: Study, runs: list[Run], images: dict[str, int]) -> list[Item]
     """The runs of one method on a dataset × features."""
     run = runs[0]
     method, settings = run.method, study.features[run.features]
-    rounds, steps = study.rounds_of(method), settings.steps
+    rounds, steps = study.rounds_of(method), forwards_of(study, run.dataset, run.features)
     asks = study.score(method) != "full"
     recomputes = settings.maps == "recompute"
     found = []
@@ -240,7 +240,7 @@ def _rounds(study: Study, runs: list[Run], images: dict[str, int]) -> list[Item]
 def _single_stage(study: Study, runs: list[Run], rounds: int, asked: list[int], train: int) -> list[Item]:
     """What single-stage runs that ask so many pixels a round do besides scoring."""
     run, settings = runs[0], study.features[runs[0].features]
-    steps, recomputes = settings.steps, settings.maps == "recompute"
+    steps, recomputes = forwards_of(study, run.dataset, run.features), settings.maps == "recompute"
     found = []
     if rounds > 1:
         draws = study.needs_draws(run.method) and not study.kept_draws(run.dataset, run.features)
@@ -266,7 +266,8 @@ def _training(study: Study, runs: list[Run], heads: int, images: dict[str, int])
     size = dimension * (head.hidden or [128, 32])[0] * FLOAT32
     dense = settings.maps == "recompute" and study.trains_densely(run.method)
     # besides the epochs, two passes for the statistics of two BatchNorms
-    forwards = ((head.epochs + 2) * images["train"] + 1) * settings.steps if dense else 0
+    each = forwards_of(study, run.dataset, run.features)
+    forwards = ((head.epochs + 2) * images["train"] + 1) * each if dense else 0
     return jobs, jobs * forwards, jobs * size
 
 
@@ -293,6 +294,17 @@ def description_of(study: Study, features: str) -> Description:
     kept = kept_backbone(study, features)
     found = backbone.stored() or (backbone.made(kept) if kept else None)
     return found.describe() if found else backbone.describe(f"of features.{features}")
+
+
+def forwards_of(study: Study, dataset: str, features: str) -> int:
+    """Network evaluations of an image under one draw: its timesteps in each of its windows.
+
+    Raises:
+        UserError: as :func:`description_of`, or the backbone sees no windows of this size.
+    """
+    settings = study.features[features]
+    windows = description_of(study, features).windows(study.network_size(dataset, features), settings.window)
+    return settings.steps * len(windows)
 
 
 def geometry_of(study: Study, dataset: str, features: str) -> tuple[int, int]:

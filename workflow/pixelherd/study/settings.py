@@ -26,6 +26,7 @@ from pixelherd.features.backbones.sources.kinds import (
 )
 from pixelherd.features.backbones.sources.source import Source
 from pixelherd.features.perturbations import PerturbationSettings
+from pixelherd.features.windows import WindowSettings
 from pixelherd.heads.settings import HeadSettings
 from pixelherd.selection.settings import Kernel, ListSettings
 from pixelherd.settings import MOST_PIXELS, Count, PathText, PixelCount, Seed, Settings, Side, Whole
@@ -132,6 +133,11 @@ class FeatureSettings(Settings):
     perturbation: PerturbationSettings | None = Field(
         default_factory=_perturbation,
         description="What happens to images in the draws, where the backbone has no noise schedule to draw noise for.",
+    )
+    window: WindowSettings | None = Field(
+        default=None,
+        description="Windows by which the network sees images that are larger, so that they need no shrinking; by "
+        "default it sees them at once.",
     )
     image_size: tuple[Side, Side] | None = Field(
         default=None, description="[height, width] that the network sees; by default the dataset's own size."

@@ -9,6 +9,7 @@ from math import ceil
 from pathlib import Path
 
 from pixelherd.errors import UserError
+from pixelherd.features.windows import Windows, WindowSettings, windows_of
 
 Size = tuple[int, int]
 
@@ -20,10 +21,13 @@ class Level:
     Attributes:
         channels: C.
         stride: pixels from one of its positions to the next, in both directions.
+        reach: pixels from the middle of a position to the furthest one that it sees; None where that is not known, or
+            where it sees the whole image.
     """
 
     channels: int
     stride: int
+    reach: int | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Description:
         where: the backbone's name in messages.
         levels: its maps by block, a number.
         multiple: of which height and width of what the network sees are.
+        fixed: (height, width) that the network sees if it knows no others: it sees images by windows.
         timesteps: length of its noise schedule; None where that is not known, or where it has none.
         noise: channels and stride of the noise that a schedule mixes in; None where there is no schedule, and maps are
             those of the image as it is.
@@ -50,11 +55,30 @@ class Description:
     timesteps: int | None = None
     noise: tuple[int, int] | None = None
     licence: str | None = None
+    fixed: Size | None = None
 
     def padded(self, size: Size) -> Size:
-        """Return the height and width that the network sees of an image of ``size`` (H, W)."""
-        height, width = (ceil(length / self.multiple) * self.multiple for length in size)
+        """Return the height and width that the network sees of an image of ``size`` (H, W), at once or by windows."""
+        least = self.fixed or (0, 0)
+        height, width = (
+            ceil(max(length, short) / self.multiple) * self.multiple for length, short in zip(size, least, strict=True)
+        )
         return height, width
+
+    def windows(self, size: Size, settings: WindowSettings | None = None) -> Windows:
+        """Return the windows in which the network sees an image of ``size`` (H, W); one is all of it.
+
+        Raises:
+            UserError: it sees no windows of this size.
+        """
+        if self.fixed:
+            if settings is not None and settings.size != self.fixed:
+                raise UserError(
+                    f"window.size {list(settings.size)}: backbone {self.where} sees {list(self.fixed)} alone",
+                    remedy="leave out `size`, or `window`",
+                )
+            settings = settings or WindowSettings(size=self.fixed)
+        return windows_of(self.padded(size), settings, self.multiple)
 
     def noise_shape(self, size: Size) -> tuple[int, int, int]:
         """Return the shape of the noise for images of ``size``.

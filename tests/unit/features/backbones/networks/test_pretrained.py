@@ -20,6 +20,7 @@ transformers = pytest.importorskip("transformers", reason="transformers is missi
 
 TOKENS = dict(hidden_size=32, num_hidden_layers=3, num_attention_heads=2)
 STAGES = dict(hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1])
+WINDOWED = dict(embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2])
 FAMILIES = {
     "beit": ("BeitConfig", dict(**TOKENS, image_size=64, patch_size=16, intermediate_size=64)),
     "dinov2": ("Dinov2Config", dict(**TOKENS, image_size=56, patch_size=14, mlp_ratio=2)),
@@ -30,9 +31,21 @@ FAMILIES = {
     "dinov3_convnext": ("DINOv3ConvNextConfig", STAGES),
     "pvt_v2": ("PvtV2Config", dict(**STAGES, num_attention_heads=[1] * 4, mlp_ratios=[2] * 4)),
     "resnet": ("ResNetConfig", dict(**STAGES, embedding_size=8)),
+    "swin": ("SwinConfig", dict(**WINDOWED, window_size=2)),
+    "hiera": ("HieraConfig", dict(**WINDOWED, image_size=[64, 64], masked_unit_size=[8, 8])),
 }
-NORMALISED = {"dinov2": 1e-6, "dinov2_with_registers": 1e-6, "dinov3_vit": 1e-5, "convnext": 1e-6, "convnextv2": 1e-6}
+NORMALISED = {
+    "dinov2": 1e-6,
+    "dinov2_with_registers": 1e-6,
+    "dinov3_vit": 1e-5,
+    "convnext": 1e-6,
+    "convnextv2": 1e-6,
+} | {"swin": 1e-5}
 """Families whose maps are normalised over channels, with the library's ε."""
+
+
+BEFORE_HALVING = {"hiera": {}, "swin": {"output_hidden_states_before_downsampling": True}}
+"""Families whose outputs have places of their own, and what asks for them as they are before the next stage."""
 
 
 FAST = "dinov2_with_registers", "convnextv2"
@@ -60,15 +73,20 @@ def test_maps_are_the_librarys_own_activations(saved):
     family, model, folder = saved
     backbone = manifest.load(PretrainedEncoder(encoder=str(folder)))
     size = tuple(4 * backbone.description.multiple + side for side in (0, backbone.description.multiple))
+    size = backbone.description.fixed or size
     images, stages = pictures(1, size), list(backbone.description.levels)
     mean, spread = (torch.tensor(values)[:, None, None] for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     with torch.inference_mode():
-        hidden = model(((images + 1) / 2 - mean) / spread, output_hidden_states=True).hidden_states
+        given = ((images + 1) / 2 - mean) / spread
+        if family in BEFORE_HALVING:
+            hidden = model(given, output_hidden_states=True, **BEFORE_HALVING[family]).reshaped_hidden_states
+        else:
+            hidden = model(given, output_hidden_states=True).hidden_states
     maps = backbone.maps(images, None, blocks=stages)
     assert stages == list(range(1, len(stages) + 1)) and backbone.forwards == 1
     for stage, expected in zip(stages, hidden[-len(stages) :], strict=True):
         found = maps[stage][:, 0]
-        channels = expected.movedim(1, -1) if expected.ndim == 4 else expected
+        channels = expected.movedim(1, -1) if expected.ndim == 4 and family != "hiera" else expected
         if family in NORMALISED:
             channels = F.layer_norm(channels, channels.shape[-1:], eps=NORMALISED[family])
         if expected.ndim == 3:  # tokens; those of no patch come first

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pixelherd.errors import UserError
 from pixelherd.features.backbones.backbone import Encoder
 from pixelherd.features.backbones.description import Description
-from pixelherd.features.backbones.networks.lite2 import STAGES, STEM
+from pixelherd.features.backbones.networks.shapes import STAGES, STEM
 
 
 class Convolution(nn.Sequential):

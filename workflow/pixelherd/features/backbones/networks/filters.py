@@ -12,9 +12,9 @@ from torch import Tensor
 
 from pixelherd.features.backbones.backbone import Encoder
 from pixelherd.features.backbones.description import Description
-
-TRUNCATE = 3.0
-"""Radius of the filters in standard deviations."""
+from pixelherd.features.backbones.networks.shapes import TRUNCATE
+from pixelherd.features.perturbations import Perturbation
+from pixelherd.features.windows import Windows
 
 
 class FilterBank(Encoder):
@@ -40,10 +40,25 @@ class FilterBank(Encoder):
             lab = to_lab((image + 1) / 2)
             for block in blocks:
                 maps = [each for channel in lab for each in responses(channel, self.scales[block])]
-                if self.position and block == len(self.scales) - 1:
-                    maps += list(np.meshgrid(*(np.linspace(-1, 1, length) for length in lab.shape[1:]), indexing="ij"))
                 found[block].append(np.stack(maps).astype(np.float32))
         return {block: torch.from_numpy(np.stack(maps)).to(self.device) for block, maps in found.items()}
+
+    def padded_maps(
+        self,
+        images: Tensor,
+        perturbation: Tensor | Perturbation | None,
+        timesteps: Sequence[int],
+        blocks: Sequence[int],
+        windows: Windows,
+    ) -> dict[int, Tensor]:
+        """Return responses; behind those of the last scale the position, which windows and draws do not change."""
+        found = super().padded_maps(images, perturbation, timesteps, blocks, windows)
+        last = len(self.scales) - 1
+        if self.position and last in found:
+            sides = [torch.linspace(-1, 1, side, device=self.device) for side in images.shape[-2:]]
+            place = torch.stack(torch.meshgrid(*sides, indexing="ij")).expand(len(images), 1, -1, -1, -1)
+            found[last] = torch.cat([found[last], place], dim=2)
+        return found
 
 
 def responses(channel: np.ndarray, scale: float) -> list[np.ndarray]:

@@ -41,7 +41,8 @@ class Pretrained(Encoder):
         device: torch.device | str,
     ):
         super().__init__(description, path, device)
-        self.network = _load(path, list(self.description.levels)).to(self.device)
+        # Hiera's class for backbones leaves tokens in the order of its attention: its whole model puts them in place
+        self.network = _load(path, list(description.levels), whole=description.fixed is not None).to(self.device)
         self._stages = list(self.description.levels)
         mean, spread = (
             torch.tensor(normalisation.get(key, usual), device=self.device)[:, None, None]
@@ -52,18 +53,25 @@ class Pretrained(Encoder):
 
     def levels(self, images: Tensor, blocks: Sequence[int]) -> dict[int, Tensor]:
         """Return the maps ``[b, C, h, w]`` of stages, of images in [-1, 1]."""
-        maps = self.network(((images + 1) / 2 - self._mean) / self._spread).feature_maps
+        seen = ((images + 1) / 2 - self._mean) / self._spread
+        if self.description.fixed:
+            _, *stages = self.network(seen, output_hidden_states=True).reshaped_hidden_states
+            maps = [stage.movedim(-1, 1) for stage in stages]
+        else:
+            maps = self.network(seen).feature_maps
         found = dict(zip(self._stages, maps, strict=True))
         return {block: found[block] for block in blocks}
 
 
-def _load(path: Path, stages: Sequence[int]) -> torch.nn.Module:
+def _load(path: Path, stages: Sequence[int], whole: bool) -> torch.nn.Module:
     try:
         with library.transformers("encoders") as transformers:
             config = transformers.AutoConfig.from_pretrained(str(path), local_files_only=True)
-            config.out_features = [f"stage{stage}" for stage in stages]
+            kinds = transformers.models.auto.modeling_auto
+            kind = (kinds.MODEL_MAPPING if whole else kinds.MODEL_FOR_BACKBONE_MAPPING)[type(config)]
+            if not whole:
+                config.out_features = [f"stage{stage}" for stage in stages]
             options = {"config": config, "dtype": torch.float32, "local_files_only": True, "output_loading_info": True}
-            kind = transformers.models.auto.modeling_auto.MODEL_FOR_BACKBONE_MAPPING[type(config)]
             network, report = kind.from_pretrained(str(path), **options)
     except UserError:
         raise

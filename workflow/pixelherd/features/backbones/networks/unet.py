@@ -21,6 +21,7 @@ from pixelherd.features.backbones.backbone import Backbone
 from pixelherd.features.backbones.networks.library import reason_of
 from pixelherd.features.backbones.sources.pipeline import AUTOENCODERS, Pipeline
 from pixelherd.features.perturbations import Perturbation
+from pixelherd.features.windows import Windows
 
 WEIGHTS = re.compile(r"diffusion_pytorch_model(\.(?P<variant>\w+))?(-\d+-of-\d+)?\.(safetensors|bin)")
 """Names of files of weights in a diffusers folder."""
@@ -81,10 +82,22 @@ class UNet(Backbone):
         perturbation: Tensor | Perturbation | None,
         timesteps: Sequence[int],
         blocks: Sequence[int],
+        windows: Windows,
     ) -> dict[int, Tensor]:
         """Return activations of blocks for ``sqrt(abar_t) x + sqrt(1 - abar_t) eps`` (Ho et al. 2020, eq. 4)."""
-        if not isinstance(perturbation, Tensor):
+        if not isinstance(perturbation, Tensor) or self.description.noise is None:
             raise ValueError(f"backbone {self.path} has a noise schedule: give noise, a tensor")
+        noise, stride = perturbation, self.description.noise[1]
+
+        def compute(rows: slice, columns: slice) -> dict[int, Tensor]:
+            part = [slice(each.start // stride, each.stop // stride) for each in (rows, columns)]
+            return self._maps(images[..., rows, columns], noise[..., part[0], part[1]], timesteps, blocks)
+
+        return self.blended(windows, (images.shape[-2], images.shape[-1]), blocks, compute)
+
+    def _maps(
+        self, images: Tensor, noise: Tensor, timesteps: Sequence[int], blocks: Sequence[int]
+    ) -> dict[int, Tensor]:
         steps = torch.tensor(timesteps, device=self.device)
         # allocated outside of inference mode, so that the maps may take part in training
         shapes = self.description.shapes((images.shape[-2], images.shape[-1]), blocks)
@@ -92,7 +105,7 @@ class UNet(Backbone):
             block: torch.empty(len(images), len(steps), *shape, device=self.device) for block, shape in shapes.items()
         }
         seen = images if self._autoencoder is None else self._autoencoder.latents(images, self.autocast)
-        noise = perturbation.to(self.device, torch.float32).expand_as(seen)
+        noise = noise.to(self.device, torch.float32).expand_as(seen)
         for image, step in self._batches(len(images), len(steps)):
             abar = self.alphas_cumprod[steps[step], None, None, None]
             diffused = abar.sqrt() * seen[image] + (1 - abar).sqrt() * noise[image]

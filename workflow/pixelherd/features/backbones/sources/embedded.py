@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pixelherd.errors import UserError
 from pixelherd.features.backbones.description import Description, Level
-from pixelherd.features.backbones.networks.lite2 import STAGES, STEM_STRIDE
+from pixelherd.features.backbones.networks.shapes import STAGES, STEM_KERNEL, STEM_STRIDE
 from pixelherd.features.backbones.sources.source import Autocast, Source, Stored
 from pixelherd.storage.files import digest_of
 
@@ -54,10 +54,12 @@ class Embedded(Source, Stored):
 
     def describe(self, where: str = "EfficientNet-Lite2") -> Description:
         """Return what EfficientNet-Lite2 takes and gives: the output of each of its blocks."""
-        levels, stride = [], STEM_STRIDE
+        levels, stride, reach = list[Level](), STEM_STRIDE, STEM_KERNEL // 2
         for stage in STAGES:
-            stride *= stage.stride
-            levels += [Level(stage.channels, stride)] * stage.repeats
+            for number in range(stage.repeats):
+                reach += stage.kernel // 2 * stride
+                stride *= stage.stride if number == 0 else 1
+                levels.append(Level(stage.channels, stride, reach + stride))
         return Description(where, dict(enumerate(levels)), stride, licence=LICENCE)
 
     def digests(self) -> dict[str, str]:

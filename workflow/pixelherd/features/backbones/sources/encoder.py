@@ -30,8 +30,11 @@ FILES = CONFIG, PREPROCESSOR, "model.safetensors", "model.safetensors.index.json
 OF_TOKENS = "beit", "dinov2", "dinov2_with_registers", "dinov3_vit"
 """Families whose layers all give maps of one size, a position for each patch."""
 
-PYRAMIDS = "convnext", "convnextv2", "dinov3_convnext", "pvt_v2", "resnet"
+PYRAMIDS = "convnext", "convnextv2", "dinov3_convnext", "hiera", "pvt_v2", "resnet", "swin"
 """Families whose stages halve the image, from a quarter of it on."""
+
+DOUBLING = "hiera", "swin"
+"""Pyramids that say how many channels the first stage has; each stage has twice as many as the one before."""
 
 FIRST_STRIDE = 4
 
@@ -167,5 +170,13 @@ def describe(config: Mapping[str, Any], where: str | Path, licence: str | None =
     if family not in PYRAMIDS:
         known = ", ".join(sorted((*OF_TOKENS, *PYRAMIDS)))
         raise UserError(f"{where} is an encoder of the family {family}", remedy=f"pixelherd knows {known}")
-    levels = {n + 1: Level(each, FIRST_STRIDE * 2**n) for n, each in enumerate(config["hidden_sizes"])}
-    return Description(where, levels, levels[len(levels)].stride, licence=licence)
+    if family in DOUBLING:
+        channels = [config["embed_dim"] * 2**stage for stage in range(len(config["depths"]))]
+    else:
+        channels = config["hidden_sizes"]
+    levels = {n + 1: Level(each, FIRST_STRIDE * 2**n) for n, each in enumerate(channels)}
+    multiple, fixed = levels[len(levels)].stride, None
+    if family == "hiera":  # has positions for images of one size alone
+        height, width = config["image_size"]
+        fixed = height, width
+    return Description(where, levels, multiple, licence=licence, fixed=fixed)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from pixelherd.features.backbones.description import Description, Level
+from pixelherd.features.backbones.networks.shapes import RESPONSES, TRUNCATE
 from pixelherd.features.backbones.sources.source import Autocast, Source, Stored
 from pixelherd.storage.files import hash_of
 
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
     import torch
 
     from pixelherd.features.backbones.backbone import Backbone
-
-RESPONSES = 7
-"""Responses of filters to each colour channel at a scale."""
 
 
 class Filters(Source, Stored):
@@ -47,7 +45,11 @@ class Filters(Source, Stored):
         """Return a block for each scale, as fine as the image; the last one has the position too."""
         channels = [3 * RESPONSES] * len(self.filters)
         channels[-1] += 2 * self.position
-        return Description(where, {number: Level(each, 1) for number, each in enumerate(channels)})
+        reaches = [2 * int(TRUNCATE * scale + 0.5) for scale in self.filters]  # of two Gaussians, one behind the other
+        levels = {
+            number: Level(each, 1, reach) for number, (each, reach) in enumerate(zip(channels, reaches, strict=True))
+        }
+        return Description(where, levels)
 
     def digests(self) -> dict[str, str]:
         """Return the digest of the settings, which are all that there is."""

@@ -1,7 +1,4 @@
-"""The blocks of EfficientNet-Lite2: EfficientNet-Lite0 with 1.1 times the channels and 1.2 times the blocks.
-
-Imports no torch, since planning reads it.
-"""
+"""The shapes of the networks that are written out here, which planning reads: imports no torch."""
 
 from typing import NamedTuple
 
@@ -18,9 +15,10 @@ class Stage(NamedTuple):
 
 STEM = 32
 
-STEM_STRIDE = 2
+STEM_KERNEL, STEM_STRIDE = 3, 2
 
 STAGES = (
+    # EfficientNet-Lite2: EfficientNet-Lite0 with 1.1 times the channels and 1.2 times the blocks
     Stage(16, 1, 3, 1, 1),
     Stage(24, 3, 3, 2, 6),
     Stage(48, 3, 5, 2, 6),
@@ -29,3 +27,9 @@ STAGES = (
     Stage(208, 5, 5, 2, 6),
     Stage(352, 1, 3, 1, 6),
 )
+
+RESPONSES = 7
+"""Responses of filters to each colour channel at a scale."""
+
+TRUNCATE = 3.0
+"""Radius of the filters in standard deviations."""
