@@ -22,7 +22,7 @@ import yaml
 from places import REPOSITORY, read_study, work_of
 from tabulate import tabulate
 
-from pixelherd.features.backbones.adm.architecture import PRESETS
+from pixelherd.features.backbones.diffusion.architecture import PRESETS
 from pixelherd.pipeline.accounts.costs import read
 from pixelherd.storage.stores import read_manifest
 from pixelherd.study.plan import readable

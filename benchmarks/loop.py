@@ -127,7 +127,7 @@ class Case:
         self.listing = stages.lists(study)
         self.draws = study.features[run.features].draws
         self.size = self.dataset.size
-        self.backbone = manifest.open_manifest(work.backbone(run.features))
+        self.backbone = manifest.open_manifest(work.backbone(run.features))[0]
         self.train, self.test = range(options.train), range(options.test)
         truth = self.dataset.train.labels[: options.train].reshape(options.train, -1)
         flat = np.array([int(np.flatnonzero(labels != 255)[0]) for labels in truth])

@@ -123,7 +123,7 @@ def cache(tmp_path_factory, settings) -> Cache:
 
     for name in ("train", "test"):
         split = getattr(dataset, name)
-        computed = maps.ComputedMaps(network, split.images, options)
+        computed = maps.ComputedMaps([network], split.images, options)
         write = partial(extract.write_features, split=split, computed=computed, size=dataset.size)
         fill(name, len(split), partial(write, training=name == "train"))
     maps_of = maps.StoredMaps(root / "train" / "index.json")
@@ -140,7 +140,7 @@ def cache(tmp_path_factory, settings) -> Cache:
             folder,
             images,
             listed,
-            maps.ComputedMaps(network, dataset.train.images, options),
+            maps.ComputedMaps([network], dataset.train.images, options),
             2,
             dataset.size,
         ),

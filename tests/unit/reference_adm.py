@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from pixelherd.features.backbones.adm.architecture import Architecture
+from pixelherd.features.backbones.diffusion.architecture import Architecture
 
 
 def norm(channels: int) -> nn.GroupNorm:

@@ -18,8 +18,8 @@ import pixelherd
 from pixelherd.datasets.readers.demo import CLASSES
 from pixelherd.datasets.settings import DemoSettings
 from pixelherd.errors import UserError
-from pixelherd.features.backbones.adm.architecture import Architecture
 from pixelherd.features.backbones.backbone import Backbone
+from pixelherd.features.backbones.diffusion.architecture import Architecture
 from pixelherd.heads.network import MlpHead, save
 from pixelherd.storage.files import write_json
 from unit.places import REPOSITORY
@@ -66,7 +66,7 @@ def test_signatures_stay(name):
 
 
 def test_what_users_rely_on_besides():
-    assert written(Backbone.maps) == "self, images, perturbation, *, timesteps=(), blocks"
+    assert written(Backbone.maps) == "self, images, perturbation, *, timesteps=(), blocks, window=None"
     assert {"indices", "coverage", "credited"} == set(pixelherd.Herding.__dataclass_fields__)
 
 

@@ -173,7 +173,7 @@ def test_the_page_on_studies_lists_every_kind_of_dataset():
 
 
 def test_the_page_on_backbones_names_published_networks():
-    from pixelherd.features.backbones.adm.architecture import PRESETS
+    from pixelherd.features.backbones.diffusion.architecture import PRESETS
 
     (line,) = re.findall(r"^\*\*Checkpoints\.\*\* (.*)$", prose(REPOSITORY / "docs/backbones.md"), re.MULTILINE)
     assert names(line) == list(PRESETS)

@@ -85,8 +85,8 @@ def test_cropped_datasets_predict_the_whole_image(run, cache):
     settings, classes = stages.maps(cache.study, "demo", "ddpm"), cache.classes
     size = {"root": "absent", "size": [32, 32], "resize": [32, 64]}
     cropped = read_dataset({"kind": "cityscapes", **size})
-    backbone = cache.study.features["ddpm"].backbone
-    wide = Predictor.of(run / "round-0" / "head.safetensors", backbone, settings, classes, cropped, device="cpu")
+    backbone = cache.study.features["ddpm"].backbone.stored()
+    wide = Predictor.of(run / "round-0" / "head.safetensors", [backbone], settings, classes, cropped, device="cpu")
     assert wide.settings.image_size == (32, 64)
     assert wide(np.zeros((50, 100, 3), np.uint8)).shape == (50, 100)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from conftest import Workspace
-from pixelherd.features.backbones.adm.architecture import Architecture
+from pixelherd.features.backbones.diffusion.architecture import Architecture
 
 TINY = {
     "image_size": 32,

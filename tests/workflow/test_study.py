@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from safetensors.torch import load_file
 
 from conftest import ADDRESS, REPOSITORY, Workspace
 
@@ -390,6 +391,32 @@ def test_evaluation_at_the_original_resolution_redoes_no_features(finished, tmp_
     assert not rules(ran) & {"prepare", "extract", "herd", "perturb", "gather"}
     name = f"runs/{EDALD}/metrics.csv"
     assert study.results()[name] == before[name], "these images are prepared in the size of their files"
+
+
+@pytest.mark.slow
+def test_features_by_windows_and_features_that_join_others(finished, tmp_path):
+    study = finished.copy(tmp_path / "copy")
+    shared = {"draws": 2, "context": 40}
+    seen = {"image_size": [64, 96], "window": {"size": [64, 64]}}  # two windows
+    study.settings["features"] |= {
+        "photo": {"backbone": {"embedded": "efficientnet_lite2"}, **seen, **shared},
+        "both": {"backbone": ["ddpm", "photo"], **shared},
+    }
+    study.settings["methods"] = {"edald": None}
+    study.snakemake()
+    costs = pd.read_csv(study.folder / "results" / "costs" / "costs.csv").set_index("stage")
+    assert costs["forwards"].equals(costs["planned_forwards"])
+    images, steps, windows = 10, 2, 2
+    assert costs.loc["extract", "forwards"] == images * (steps + windows + steps + windows)
+    run = "street/{}/edald/budget-4/seed-0"
+    weights = {
+        name: load_file(study.folder / "results/runs" / run.format(name) / "round-1/head.safetensors")["first.weight"]
+        for name in ("ddpm", "photo", "both")
+    }
+    assert weights["both"].shape[1] == weights["ddpm"].shape[1] + weights["photo"].shape[1]
+    study.settings["predict"] = {"images": "data/test/images", "run": run.format("both")}
+    assert "4 of 4 images predicted" in study.snakemake("predict").stdout
+    assert "Nothing to be done" in study.snakemake().stderr
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pixelherd.features.backbones.adm.convert import convert_adm
+    from pixelherd.features.backbones.diffusion.convert import convert_adm
     from pixelherd.features.backbones.provide import load_backbone
     from pixelherd.features.interpolation import vectors
     from pixelherd.heads.dense import predict
@@ -40,7 +40,7 @@ _PLACES = {
     "Herding": "pixelherd.selection.coverage.herding",
     "Predictor": "pixelherd.prediction",
     "confusion": "pixelherd.heads.metrics",
-    "convert_adm": "pixelherd.features.backbones.adm.convert",
+    "convert_adm": "pixelherd.features.backbones.diffusion.convert",
     "load_backbone": "pixelherd.features.backbones.provide",
     "max_herding": "pixelherd.selection.coverage.herding",
     "miou": "pixelherd.heads.metrics",

@@ -28,7 +28,7 @@ from pixelherd.datasets.settings import DatasetSettings, read_dataset
 from pixelherd.errors import UserError
 from pixelherd.features.backbones import manifest
 from pixelherd.features.backbones.sources.kinds import kind_of, read_source
-from pixelherd.features.maps import compute
+from pixelherd.features.maps import compute_joined
 from pixelherd.features.settings import MapSettings
 from pixelherd.heads import dense
 from pixelherd.heads.network import Head
@@ -54,14 +54,14 @@ class Predictor:
 
     Attributes:
         head: the head.
-        backbone: the frozen network.
+        backbones: the frozen network, or those that features join.
         settings: what the maps depend on, with the size that the network is given as ``image_size``.
         classes: in the order of their labels.
         digest: what identifies head, network and settings.
     """
 
     head: Head
-    backbone: "Backbone"
+    backbones: "Sequence[Backbone]"
     settings: MapSettings
     classes: Sequence[ClassInfo]
     digest: str
@@ -96,15 +96,20 @@ class Predictor:
         if round_number is not None and not 0 <= round_number <= last:
             raise UserError(f"{run} has no round {round_number}", remedy=f"choose from 0 to {last}")
         settings, source = seal["settings"], seal["settings"]["backbone"]
-        known = read_source(source).stored() if kind_of(source) else None
-        network = manifest.stored_at(source, backbone) if backbone else known
-        if network is None:
+        parts = source.get(manifest.PARTS, [source])
+        if backbone and len(parts) == 1:
+            networks = [manifest.stored_at(source, backbone)]
+        else:
+            found = [read_source(part).stored() if kind_of(part) else None for part in parts]
+            networks = [each for each in found if each]
+        if len(networks) < len(parts):
             raise UserError(
-                f"{run} used a backbone that its study made", remedy="give its folder in the cache as `backbone`"
+                f"{run} used a backbone that its study made",
+                remedy="predict by the study" if len(parts) > 1 else "give its folder in the cache as `backbone`",
             )
         return cls.of(
             run / f"round-{last if round_number is None else round_number}" / HEAD,
-            network,
+            networks,
             MapSettings(**{**settings["features"], "maps": "recompute"}),  # a seal does not tell whether maps were kept
             [ClassInfo(each["name"], tuple(each["colour"])) for each in seal["classes"]],
             read_dataset(settings["dataset"]),
@@ -116,7 +121,7 @@ class Predictor:
     def of(
         cls,
         head: Path | str,
-        backbone: "Path | str | Stored",
+        backbones: "Sequence[Stored]",
         settings: MapSettings,
         classes: Sequence[ClassInfo],
         dataset: DatasetSettings,
@@ -128,7 +133,7 @@ class Predictor:
 
         Args:
             head: file of the head.
-            backbone: diffusers folder, or a backbone that is stored.
+            backbones: that of the features, or those that they join.
             settings: what the maps that the head was trained on depend on.
             classes: in the order of their labels.
             dataset: that the head was trained on. Where it crops images, new ones are not cropped, but resized as
@@ -141,22 +146,19 @@ class Predictor:
         """
         where = resolve(device)
         full = getattr(dataset, "resize", None) or dataset.size
-        height, width = (
-            round(side * whole / part)
-            for side, whole, part in zip(settings.image_size, full, dataset.size, strict=True)
-        )
-        settings = settings.model_copy(update={"image_size": (height, width)})
-        what = {"image_size", "noise_seed", "timesteps", "blocks", "window"}
+        settings = settings.resized(full, dataset.size)
+        what = {"image_size", "noise_seed", "timesteps", "blocks", "window", "parts"}
         used = settings.model_dump(mode="json", include=what, exclude_none=True)
-        backbone = manifest.stored(backbone)
-        found = manifest.manifest(backbone)
+        found = {"files": manifest.files_of(map(manifest.manifest, backbones))}
         if network not in (None, manifest.identity(found)):
+            places = ", ".join(str(each.place) for each in backbones)
             raise UserError(
-                f"backbone {backbone.place} is another network than the one that the run was made with",
+                f"backbone {places} is another network than the one that the run was made with",
                 remedy="put back the files of then, or delete the run's run.json and run the study again",
             )
         digest = digest_of_text(json.dumps([digest_of(Path(head)), found["files"], used], sort_keys=True))
-        return cls(load_head(head).to(where), manifest.load(backbone, device=where), settings, classes, digest)
+        loaded = [manifest.load(each, device=where) for each in backbones]
+        return cls(load_head(head).to(where), loaded, settings, classes, digest)
 
     def probabilities(self, image: "Path | str | Image.Image | np.ndarray") -> torch.Tensor:
         """Probability of each class at every pixel: ``[C, H, W]`` float32, at the image's own size.
@@ -174,7 +176,7 @@ class Predictor:
         image = image.convert("RGB")
         height, width = self.settings.image_size
         small = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
-        maps = compute(self.backbone, small, self.settings)
+        maps = compute_joined(self.backbones, small, self.settings)
         return torch.softmax(dense.predict(maps, [self.head], (image.height, image.width))[0], 0)
 
     def __call__(self, image: "Path | str | Image.Image | np.ndarray") -> np.ndarray:

@@ -7,22 +7,21 @@ from pixelherd.pipeline.job import job
 with job(snakemake) as meter:
     from tqdm import tqdm
 
-    from pixelherd.compute.devices import resolve
     from pixelherd.datasets.dataset import Dataset
-    from pixelherd.features.backbones.manifest import identity, open_manifest
+    from pixelherd.features.backbones.manifest import identity
     from pixelherd.features.extract import write_features
-    from pixelherd.features.maps import ComputedMaps
+    from pixelherd.features.maps import open_computed
     from pixelherd.features.settings import MapSettings
     from pixelherd.storage.records import read_record
     from pixelherd.storage.shards import images_of
     from pixelherd.storage.stores import writing
 
     dataset = Dataset.open(Path(snakemake.input.dataset).parent)
-    backbone = open_manifest(snakemake.input.backbone, device=resolve(snakemake.params.device))
     images = images_of(snakemake.wildcards.shard)
     facts = {"images": len(images), "network": identity(read_record(snakemake.input.backbone))}
     split = getattr(dataset, snakemake.wildcards.split)
-    computed = ComputedMaps(backbone, split.images, MapSettings(**snakemake.params.settings))
+    settings = MapSettings(**snakemake.params.settings)
+    computed = open_computed(snakemake.input.backbone, split.images, settings, snakemake.params.device)
     with (
         writing(Path(snakemake.output[0]).parent, facts) as folder,
         tqdm(total=len(images), desc="extract", unit="image", disable=None) as bar,

@@ -7,23 +7,20 @@ from pixelherd.pipeline.job import job
 with job(snakemake) as meter:
     from tqdm import tqdm
 
-    from pixelherd.compute.devices import resolve
     from pixelherd.datasets.dataset import Dataset
-    from pixelherd.features.backbones.manifest import open_manifest
     from pixelherd.features.extract import store_draws
-    from pixelherd.features.maps import ComputedMaps
+    from pixelherd.features.maps import open_computed
     from pixelherd.features.settings import MapSettings
     from pixelherd.storage.shards import images_of
     from pixelherd.storage.stores import writing
 
     params = snakemake.params
     dataset = Dataset.open(Path(snakemake.input.dataset).parent)
-    backbone = open_manifest(snakemake.input.backbone, device=resolve(params.device))
-    images = images_of(snakemake.wildcards.shard)
+    images, settings = images_of(snakemake.wildcards.shard), MapSettings(**params.settings)
     with (
         writing(Path(snakemake.output[0]).parent, {"images": len(images), "draws": params.draws}) as folder,
         tqdm(total=len(images), desc="extract draws", unit="image", disable=None) as bar,
     ):
-        perturbed = ComputedMaps(backbone, dataset.train.images, MapSettings(**params.settings))
+        perturbed = open_computed(snakemake.input.backbone, dataset.train.images, settings, params.device)
         store_draws(folder, images, perturbed, params.draws, dataset.size, progress=bar.update)
-    meter.forwards = backbone.forwards
+    meter.forwards = perturbed.forwards

@@ -10,8 +10,7 @@ with job(snakemake) as meter:
     from pixelherd.compute.devices import resolve
     from pixelherd.datasets.dataset import Dataset
     from pixelherd.datasets.pixels import LABEL_COLUMNS, read_pixels
-    from pixelherd.features.backbones.manifest import open_manifest
-    from pixelherd.features.maps import ComputedMaps, StoredDraws, StoredMaps
+    from pixelherd.features.maps import StoredDraws, StoredMaps, open_computed
     from pixelherd.features.settings import MapSettings
     from pixelherd.heads import network
     from pixelherd.selection.settings import Round, SelectionSettings
@@ -27,8 +26,7 @@ with job(snakemake) as meter:
     loaded = {name: network.load_any(files[name]).to(device) for name in ("head", "sampled_head") if files.get(name)}
     computed = None
     if files.get("backbone"):
-        backbone = open_manifest(files.backbone, device=device)
-        computed = ComputedMaps(backbone, train.images, MapSettings(**params.features))
+        computed = open_computed(files.backbone, train.images, MapSettings(**params.features), params.device)
     perturbed = StoredDraws(files.draw_maps) if files.get("draw_maps") else computed if settings.draws else None
     maps_of = StoredMaps(files.maps) if files.get("maps") else computed
     sources = Sources(maps_of, loaded.get("head"), perturbed, loaded.get("sampled_head"))

@@ -17,6 +17,7 @@ from pixelherd.features.maps import (
     StoredDraws,
     StoredMaps,
     compute,
+    compute_joined,
     network_input,
     network_of,
     open_draws,
@@ -79,7 +80,7 @@ def test_norms_of_training_images_lie_beside_their_maps(cache, backbone, tmp_pat
     maps_of = StoredMaps(cache.train)
     for image in range(len(cache.dataset.train)):
         assert torch.equal(maps_of.norms(image), interpolation.norms(maps_of(image), (32, 32)))
-    assert ComputedMaps(backbone, cache.dataset.train.images, cache.features).norms(0) is None
+    assert ComputedMaps([backbone], cache.dataset.train.images, cache.features).norms(0) is None
 
 
 def test_context_vectors_are_those_of_the_context_pixels(cache):
@@ -127,7 +128,7 @@ def test_draws_at_listed_pixels(cache, backbone, size):
 
 
 def test_stored_draws_are_those_that_the_network_makes(cache, backbone, tmp_path):
-    computed = ComputedMaps(backbone, cache.dataset.train.images, cache.features)
+    computed = ComputedMaps([backbone], cache.dataset.train.images, cache.features)
     with writing(tmp_path / "00002-00004", {"images": 3, "draws": 2}) as folder:
         store_draws(folder, range(2, 5), computed, 2, (32, 32))
     stored = open_draws(str(tmp_path / "00002-00004" / "manifest.json"), None, None, cache.features, "cpu")
@@ -145,7 +146,7 @@ def test_images_without_candidates_have_draws_of_zeros(cache, backbone, tmp_path
         pixels.flush()
     lists = Shards.open(tmp_path / "00000-00001" / "manifest.json")
     with writing(tmp_path / "draws" / "00000-00001", {}) as folder:
-        perturbed = ComputedMaps(backbone, cache.dataset.train.images, cache.features)
+        perturbed = ComputedMaps([backbone], cache.dataset.train.images, cache.features)
         write_draws(folder, range(2), lists, perturbed, 2, (32, 32))
     draws = Shards.open(tmp_path / "draws" / "00000-00001" / "manifest.json").all("draws")
     assert draws.shape == (2, 3, 2, 48)
@@ -155,7 +156,7 @@ def test_images_without_candidates_have_draws_of_zeros(cache, backbone, tmp_path
 
 def test_shards_and_recomputation_do_not_change_context(cache, backbone, tmp_path):
     options, split = cache.features.model_copy(update={"maps": "recompute"}), cache.dataset.train
-    computed, bars = ComputedMaps(backbone, split.images, options), []
+    computed, bars = ComputedMaps([backbone], split.images, options), []
     with writing(tmp_path / "00003-00004", {}) as folder:
         shard = folder, range(3, 5), split, computed, (32, 32)
         write_features(*shard, training=True, progress=lambda: bars.append(1))
@@ -189,6 +190,46 @@ def test_maps_know_the_network_that_they_are_of(cache, backbone, tmp_path):
         open_maps(None, None, None, cache.features, "cpu")
 
 
+@pytest.fixture
+def joined(cache, backbone):
+    """Settings of a diffusion model and of an encoder, and both together; their networks."""
+    photo = MapSettings(
+        timesteps=[], blocks=[3, 20], noise_seed=0, context=5, maps="keep", image_size=(45, 70), threads=1,
+        perturbation=PerturbationSettings(kind="noise"),
+    )  # fmt: skip
+    parts = [cache.features, photo]
+    both = photo.model_copy(update={"blocks": [], "perturbation": None, "parts": parts})
+    return both, [backbone, manifest.load(Embedded(embedded="efficientnet_lite2"))]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_joined_maps_are_those_of_all_parts_each_of_which_counts_alike(joined, number):
+    settings, networks = joined
+    image = np.random.default_rng(0).integers(0, 256, (45, 70, 3), dtype=np.uint8)
+    maps = compute_joined(networks, image, settings, number)
+    single = [compute(*each, number) for each in zip(networks, [image] * 2, settings.parts, strict=True)]
+    assert list(maps) == [0, 1, 2, 3] and maps.covered == {2: (11.25, 17.5), 3: (45 / 32, 70 / 32)}
+    assert [len(values) for values in maps.values()] == [2, 2, 1, 1], "timesteps of each"
+    pixels = np.arange(45 * 70)
+    found, lengths = vectors_at(maps, pixels, (45, 70)), []
+    first = sum(values.shape[0] * values.shape[1] for values in single[0].values())
+    for part, its in zip(single, (found[:, :first], found[:, first:]), strict=True):
+        own = vectors_at(part, pixels, (45, 70))
+        torch.testing.assert_close(torch.nn.functional.normalize(its, dim=1), own, rtol=0.01, atol=2e-3)
+        lengths.append(its.square().sum(dim=1).mean())
+    assert lengths[0] == pytest.approx(0.5, abs=0.15) and sum(lengths) == pytest.approx(1)
+
+
+def test_joined_maps_count_the_networks_work_and_need_one_network_each(joined, cache):
+    settings, networks = joined
+    computed = ComputedMaps(networks, cache.dataset.train.images, settings)
+    before = computed.forwards
+    computed(0)
+    assert computed.forwards - before == 2 + 1
+    with pytest.raises(ValueError, match="zip"):
+        compute_joined(networks[:1], cache.dataset.train.images[0], settings)
+
+
 def test_stored_maps_of_padded_images_know_how_far_the_image_goes(tmp_path):
     """What is stored of an encoder's maps gives the vectors and lengths that they give themselves."""
     encoder, size = manifest.load(Embedded(embedded="efficientnet_lite2")), (45, 70)
@@ -197,7 +238,7 @@ def test_stored_maps_of_padded_images_know_how_far_the_image_goes(tmp_path):
         timesteps=[], blocks=[3, 20], noise_seed=0, context=5, maps="keep", image_size=size, threads=1,
         perturbation=PerturbationSettings(kind="shift"),
     )  # fmt: skip
-    computed = ComputedMaps(encoder, images, options)
+    computed = ComputedMaps([encoder], images, options)
     with writing(tmp_path / "00000-00001", {"images": 2, "draws": 1}) as folder:
         store_draws(folder, range(2), computed, 1, size)
     stored = StoredDraws(tmp_path / "00000-00001" / "manifest.json")

@@ -62,7 +62,7 @@ def test_confusions_of_several_heads(cache):
 def test_images_evaluated_side_by_side_count_the_same(cache, backbone_folder):
     heads, truth = [cache.head(seed) for seed in range(2)], cache.dataset.test.labels
     classes = len(cache.classes)
-    computed = ComputedMaps(manifest.load(backbone_folder), cache.dataset.test.images, cache.features)
+    computed = ComputedMaps([manifest.load(backbone_folder)], cache.dataset.test.images, cache.features)
     progress = []
     found = [
         evaluation.tally(heads, range(3), maps_of, truth, classes, workers=workers, progress=lambda: progress.append(1))

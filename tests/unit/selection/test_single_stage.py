@@ -33,7 +33,7 @@ def stored_draws(cache, network, tmp_path_factory):
     """Draws 1 and 2 of all training images as ``draw_maps: keep`` stores them, one shard."""
     shard = tmp_path_factory.mktemp("draw_maps") / "00000-00005"
     with writing(shard, {"images": 6, "draws": 2}) as folder:
-        computed = ComputedMaps(network, cache.dataset.train.images, cache.features)
+        computed = ComputedMaps([network], cache.dataset.train.images, cache.features)
         store_draws(folder, range(6), computed, 2, SIZE)
     return StoredDraws(shard / "manifest.json")
 
@@ -45,7 +45,7 @@ def dropout_head(cache):
 
 
 def ranked(cache, network, score, images=range(6), budget=20, draws=None, **options):
-    computed = ComputedMaps(network, cache.dataset.train.images, cache.features)
+    computed = ComputedMaps([network], cache.dataset.train.images, cache.features)
     sources = Sources(
         computed if draws else StoredMaps(cache.train),
         cache.head(),
@@ -170,7 +170,7 @@ def test_labelled_pixels_have_vectors_wherever_they_lie(cache, network, tmp_path
     vectors = labelled_vectors(cache.dataset, tmp_path / "labels.csv", stored)
     for row, (image, flat) in enumerate(zip(pixels.images, pixels.flat, strict=True)):
         assert np.array_equal(vectors[row], vectors_at(stored(image), [flat], SIZE)[0].half().numpy())
-    computed = ComputedMaps(network, cache.dataset.train.images, cache.features)
+    computed = ComputedMaps([network], cache.dataset.train.images, cache.features)
     before = network.forwards
     assert np.array_equal(labelled_vectors(cache.dataset, tmp_path / "labels.csv", computed), vectors)
     assert network.forwards - before == 3 * 2, "an image's maps are made once"

@@ -7,6 +7,7 @@ Beside the maps of training images lie the lengths of their pixels' vectors, a 2
 look at every pixel under every draw in every round, and would spend a fifth of it on the same lengths.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -76,6 +77,43 @@ def compute(backbone: "Backbone", image: np.ndarray, settings: "MapSettings", nu
     return ImageMaps(found, backbone.description.covered(size, blocks))
 
 
+def compute_joined(
+    backbones: "Sequence[Backbone]", image: np.ndarray, settings: "MapSettings", number: int = BASE_DRAW
+) -> ImageMaps:
+    """Native maps of one image by the backbone that features have, or by those of all that they join.
+
+    Maps of each that is joined are divided by the root mean square of its vectors' lengths in the image, so that each
+    counts alike, whatever the range of its activations and however many they are.
+
+    Args:
+        backbones: one for each of ``settings.each``.
+        image: ``[H, W, 3]`` uint8.
+        settings: what the maps depend on.
+        number: as for :func:`compute`.
+
+    Returns:
+        As :func:`compute`; blocks of joined maps are numbered anew, in order.
+
+    Raises:
+        UserError: as :func:`compute`.
+        ValueError: there are more or fewer backbones than settings.
+    """
+    pairs = zip(backbones, settings.each, strict=True)
+    found = [compute(backbone, image, part, number) for backbone, part in pairs]
+    if len(found) == 1:
+        return found[0]
+    blocks = [(part, block, _length(part)) for part in found for block in part]
+    joined = {number: part[block].float() / length for number, (part, block, length) in enumerate(blocks)}
+    covered = {n: part.covered[block] for n, (part, block, _) in enumerate(blocks) if block in part.covered}
+    return ImageMaps(joined, covered).each(lambda values: values.half())
+
+
+def _length(maps: ImageMaps) -> torch.Tensor:
+    """The root mean square of the lengths of an image's vectors, by its native positions."""
+    squares = [values.float().square().sum(dim=(0, 1)).mean() for values in maps.values()]
+    return torch.stack(squares).sum().sqrt().clamp(min=interpolation.EPS)
+
+
 def perturbation_of(
     description: "Description", settings: "MapSettings", number: int
 ) -> torch.Tensor | Perturbation | None:
@@ -143,24 +181,24 @@ class ComputedMaps:
     """Maps of a split's images under any noise draw, made anew by the backbone at every call; threads take turns.
 
     Args:
-        backbone: the frozen network.
+        backbones: the frozen network, or those of features that join others.
         images: ``[N, H, W, 3]`` uint8, indexed by position.
         settings: what the maps depend on.
     """
 
-    def __init__(self, backbone: "Backbone", images: Any, settings: "MapSettings"):
-        self._backbone, self._images, self.settings = backbone, images, settings
+    def __init__(self, backbones: "Sequence[Backbone]", images: Any, settings: "MapSettings"):
+        self._backbones, self._images, self.settings = backbones, images, settings
         self._turn = Lock()
 
     @property
     def forwards(self) -> int:
         """Network evaluations so far."""
-        return self._backbone.forwards
+        return sum(each.forwards for each in self._backbones)
 
     def __call__(self, image: int, number: int = BASE_DRAW) -> ImageMaps:
         """Return the maps of an image under draw ``number``, 0 being the base draw."""
         with self._turn:
-            return compute(self._backbone, self._images[image], self.settings, number)
+            return compute_joined(self._backbones, self._images[image], self.settings, number)
 
     def norms(self, image: int, number: int = BASE_DRAW) -> None:
         """Nothing: they are computed with the maps they belong to."""
@@ -212,6 +250,14 @@ def network_of(stored: str | None, backbone: str | None) -> str | None:
 def _computed(backbone: str | None, images: Any, settings: "MapSettings", device: str) -> ComputedMaps:
     if backbone is None:
         raise ValueError("maps that are not stored need a backbone")
+    return open_computed(backbone, images, settings, device)
+
+
+def open_computed(backbone: str, images: Any, settings: "MapSettings", device: str) -> ComputedMaps:
+    """Maps of a split's images under any draw, by the backbone of a manifest.
+
+    Args: as of :func:`open_maps`.
+    """
     return ComputedMaps(open_manifest(backbone, device=resolve(device)), images, settings)
 
 

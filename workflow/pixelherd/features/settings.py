@@ -22,6 +22,7 @@ class MapSettings(Settings):
         maps: whether native maps are stored.
         image_size: (height, width) that the network sees.
         threads: numerical threads, since sums differ with them.
+        parts: of features that join others, what the maps of each depend on; they have no timesteps and blocks then.
     """
 
     timesteps: list[NonNegativeInt]
@@ -33,6 +34,20 @@ class MapSettings(Settings):
     threads: PositiveInt
     perturbation: PerturbationSettings | None = None
     window: WindowSettings | None = None
+    parts: "list[MapSettings] | None" = None
+
+    @property
+    def each(self) -> "list[MapSettings]":
+        """Return what the maps of each part depend on, of features that join none of themselves."""
+        return self.parts or [self]
+
+    def resized(self, full: tuple[int, int], size: tuple[int, int]) -> "MapSettings":
+        """Return settings for images of ``full`` (H, W), of which those that these were for, of ``size``, are parts."""
+        height, width = (
+            round(side * whole / part) for side, whole, part in zip(self.image_size, full, size, strict=True)
+        )
+        parts = [part.resized(full, size) for part in self.parts] if self.parts else None
+        return self.model_copy(update={"image_size": (height, width), "parts": parts})
 
     def identity(self) -> dict[str, Any]:
         """Return what maps depend on, as JSON; what a network does not use is absent."""

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from pixelherd.datasets.originals import Digests, Original, Originals
+from pixelherd.features.backbones.sources.source import Source
 from pixelherd.storage.files import hash_of
 from pixelherd.storage.shards import images_of, ranges
 from pixelherd.study import stages
@@ -93,6 +94,10 @@ class Addresses:
     def backbone(self, features: str) -> str:
         """Return the address of a backbone."""
         source, made = self._study.features[features].backbone, stages.backbone(self._study, features)
+        if isinstance(source, list):
+            return address(
+                name=features, parts=[self.backbone(part) for part in source], source=self._source("backbone")
+            )
         trained = self.pretrained(source.pretrain) if isinstance(source, Pretrained) else None
         files, code = self._files().get(features), self._source("backbone")
         return address(name=features, of=made, files=files, trained=trained, source=code)
@@ -183,7 +188,7 @@ def files_of_backbones(study: Study, digests: Digests) -> dict[str, dict[str, st
     """
     found = {}
     for name, settings in study.features.items():
-        watched = [] if isinstance(settings.backbone, Pretrained) else settings.backbone.watched()
+        watched = settings.backbone.watched() if isinstance(settings.backbone, Source) else []
         paths = [path for each in watched for path in digests.below(each)]
         known = digests.of(paths, f"the backbone of {name}")
         found[name] = {f"{path.parent.name}/{path.name}": digest for path, digest in known.items()}

@@ -153,6 +153,14 @@ def _check_features(study: "Study", name: str, features: FeatureSettings) -> Non
             raise ValueError(f"features.{name}.datasets: unknown dataset {dataset!r}{nearest(dataset, study.datasets)}")
     if isinstance(features.backbone, Pretrained) and features.backbone.pretrain not in study.pretraining:
         raise ValueError(f"features.{name}.backbone: `pretraining` has no entry {features.backbone.pretrain!r}")
+    for name_of_part in features.parts:
+        part, where = study.features.get(name_of_part), f"features.{name}.backbone"
+        if part is None:
+            raise ValueError(f"{where}: unknown features {name_of_part!r}{nearest(name_of_part, study.features)}")
+        if part.parts:
+            raise ValueError(f"{where}: {name_of_part} joins others itself; name those")
+    if len(set(features.parts)) < len(features.parts):
+        raise ValueError(f"features.{name}.backbone: an entry appears twice")
     for key in ("blocks", "timesteps"):
         if len(set(getattr(features, key))) < len(getattr(features, key)):
             raise ValueError(f"features.{name}.{key}: an entry appears twice")

@@ -14,8 +14,8 @@ from pixelherd.datasets.originals import Digests, Originals, counts, look, remem
 from pixelherd.datasets.prepare import classes_of
 from pixelherd.errors import UserError, say
 from pixelherd.features.backbones.description import Description
+from pixelherd.features.backbones.diffusion.pipeline import Pipeline
 from pixelherd.features.backbones.settings import TRAINING_TIMESTEPS
-from pixelherd.features.backbones.sources.pipeline import Pipeline
 from pixelherd.features.backbones.sources.source import Source
 from pixelherd.selection.coverage import NEIGHBOURS
 from pixelherd.selection.settings import pixels_a_round
@@ -128,7 +128,8 @@ def items(study: Study, images: Images, runs: Collection[Run] | None = None) -> 
         found.append(Item("prepare", 1, 0, total * height * width * 4, used))
         if study.evaluates_originals(dataset) and images[dataset]["test"]:
             found.append(Item("original_labels", 1, 0, 0, used))  # compressed, of a size that the files decide
-    for features in dict.fromkeys(run.features for run in runs):
+    named = dict.fromkeys(run.features for run in runs)
+    for features in dict.fromkeys([*named, *(part for name in named for part in study.features[name].parts)]):
         backbone = study.features[features].backbone
         stored = backbone.bytes_made() if isinstance(backbone, Source) else 0
         found.append(Item("backbone", 1, 0, stored, tuple(study.methods)))
@@ -284,8 +285,11 @@ def description_of(study: Study, features: str) -> Description:
 
     Raises:
         UserError: the backbone is missing, or of a kind that nobody knows.
+        ValueError: the features join others, each of which has a backbone of its own.
     """
     backbone = study.features[features].backbone
+    if isinstance(backbone, list):
+        raise ValueError(f"features.{features} join others")
     if isinstance(backbone, Pretrained):
         trained = study.pretraining[backbone.pretrain]
         network = {"block_out_channels": trained.channels, "layers_per_block": trained.layers_per_block}
@@ -303,6 +307,8 @@ def forwards_of(study: Study, dataset: str, features: str) -> int:
         UserError: as :func:`description_of`, or the backbone sees no windows of this size.
     """
     settings = study.features[features]
+    if settings.parts:
+        return sum(forwards_of(study, dataset, part) for part in settings.parts)
     windows = description_of(study, features).windows(study.network_size(dataset, features), settings.window)
     return settings.steps * len(windows)
 
@@ -314,6 +320,9 @@ def geometry_of(study: Study, dataset: str, features: str) -> tuple[int, int]:
         UserError: as :func:`description_of`, or the backbone lacks a block.
     """
     settings = study.features[features]
+    if settings.parts:
+        sizes, dimensions = zip(*(geometry_of(study, dataset, part) for part in settings.parts), strict=True)
+        return sum(sizes), sum(dimensions)
     maps = description_of(study, features).shapes(study.network_size(dataset, features), settings.blocks).values()
     return (
         sum(channels * height * width for channels, height, width in maps) * settings.steps * FLOAT16,

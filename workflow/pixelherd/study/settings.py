@@ -2,7 +2,8 @@
 
 import difflib
 import reprlib
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
 
 from pydantic import (
     BeforeValidator,
@@ -15,15 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from pixelherd.features.backbones.sources.kinds import (
-    KINDS,
-    Checkpoint,
-    Embedded,
-    Filters,
-    Folder,
-    HubModel,
-    PretrainedEncoder,
-)
+from pixelherd.features.backbones.sources.kinds import KINDS, Folder
 from pixelherd.features.backbones.sources.source import Source
 from pixelherd.features.perturbations import PerturbationSettings
 from pixelherd.features.windows import WindowSettings
@@ -56,7 +49,7 @@ class Pretrained(Settings):
 
 def _origin(backbone: Any) -> str | None:
     """Which of the kinds of backbones is meant, by the key that names it, misspelt or not."""
-    if isinstance(backbone, Source | Pretrained):
+    if isinstance(backbone, Source | Pretrained | list):
         return type(backbone).__name__
     if not isinstance(backbone, dict):
         return "Folder" if isinstance(backbone, str) else type(backbone).__name__
@@ -70,31 +63,37 @@ def _folder(path: Any) -> Any:
     return {"path": path} if isinstance(path, str) else path
 
 
-BackboneSettings = Annotated[
-    Annotated[
-        Folder,
-        BeforeValidator(_folder, json_schema_input_type=PathText),
-        PlainSerializer(lambda folder: folder.path, return_type=str),
-        Tag("Folder"),
+def _members() -> Iterator[Any]:
+    """Every kind of backbone, as a member of a union; a folder is written as its path."""
+    for kind in KINDS.values():
+        if kind is Folder:
+            written = PlainSerializer(lambda folder: folder.path, return_type=str)
+            read = BeforeValidator(_folder, json_schema_input_type=PathText)
+            yield Annotated[Folder, read, written, Tag("Folder")]
+        else:
+            yield Annotated[kind, Tag(kind.__name__)]
+    yield Annotated[Pretrained, Tag("Pretrained")]
+    yield Annotated[list[Name], Field(min_length=2, max_length=8), Tag("list")]
+
+
+if TYPE_CHECKING:
+    BackboneSettings = Source | Pretrained | list[str]
+else:
+    BackboneSettings = Annotated[
+        Union[tuple(_members())],  # noqa: UP007
+        Discriminator(
+            _origin,
+            custom_error_type="backbone",
+            custom_error_message="give a diffusers folder, or a mapping with "
+            f"{', '.join(f'`{key}`' for key, kind in KINDS.items() if kind is not Folder)} or `pretrain`, "
+            "or a list of other features",
+        ),
     ]
-    | Annotated[Checkpoint, Tag("Checkpoint")]
-    | Annotated[HubModel, Tag("HubModel")]
-    | Annotated[Embedded, Tag("Embedded")]
-    | Annotated[Filters, Tag("Filters")]
-    | Annotated[PretrainedEncoder, Tag("PretrainedEncoder")]
-    | Annotated[Pretrained, Tag("Pretrained")],
-    Discriminator(
-        _origin,
-        custom_error_type="backbone",
-        custom_error_message="give a diffusers folder, or a mapping with `embedded`, `encoder`, `filters`, "
-        "`checkpoint`, `diffusers` or `pretrain`",
-    ),
-]
 
 
 def _has_schedule(entry: dict[str, Any]) -> bool:
     backbone = entry.get("backbone")
-    return backbone.scheduled if isinstance(backbone, Source) else True
+    return backbone.scheduled if isinstance(backbone, Source) else not isinstance(backbone, list)
 
 
 def _timesteps(entry: dict[str, Any]) -> list[int]:
@@ -107,7 +106,7 @@ def _blocks(entry: dict[str, Any]) -> list[int]:
 
 
 def _perturbation(entry: dict[str, Any]) -> PerturbationSettings | None:
-    return None if _has_schedule(entry) else PerturbationSettings()
+    return None if _has_schedule(entry) or isinstance(entry.get("backbone"), list) else PerturbationSettings()
 
 
 class FeatureSettings(Settings):
@@ -117,8 +116,8 @@ class FeatureSettings(Settings):
         description="`{embedded: efficientnet_lite2}` for the encoder of photographs that comes with pixelherd; "
         "`{encoder: ID or FOLDER}` for one of the transformers library; `{filters: [SCALE, …]}` for filters without "
         "weights; a folder with a diffusers `unet` and `scheduler`; `{checkpoint: FILE, architecture: …}` for a "
-        "checkpoint of guided-diffusion; `{diffusers: ID}` for a model of the Hugging Face hub; or `{pretrain: NAME}` "
-        "for one this study trains."
+        "checkpoint of guided-diffusion; `{diffusers: ID}` for a model of the Hugging Face hub; `{pretrain: NAME}` "
+        "for one this study trains; or a list of other features, `[NAME, NAME, …]`, for the vectors of all of them."
     )
     timesteps: list[Whole] = Field(
         default_factory=_timesteps,
@@ -171,6 +170,11 @@ class FeatureSettings(Settings):
 
     @model_validator(mode="after")
     def _fits_the_backbone(self) -> Self:
+        if isinstance(self.backbone, list):
+            own = ("timesteps", "blocks", "perturbation", "window", "image_size")
+            if given := [name for name in own if getattr(self, name)]:
+                raise ValueError(f"{', '.join(given)}: features that join others take these from them; leave them out")
+            return self
         if not self.blocks:
             raise ValueError("`blocks` is required: the numbers of the blocks that are read")
         if _has_schedule({"backbone": self.backbone}):
@@ -181,6 +185,11 @@ class FeatureSettings(Settings):
         elif self.timesteps:
             raise ValueError("timesteps: this backbone has no noise schedule; leave them out")
         return self
+
+    @property
+    def parts(self) -> list[str]:
+        """Return the names of the features that these join; none where they have a backbone of their own."""
+        return self.backbone if isinstance(self.backbone, list) else []
 
     @property
     def steps(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pixelherd.datasets.prepare import classes_of
 from pixelherd.datasets.settings import FolderSettings
+from pixelherd.features.backbones.manifest import PARTS
 from pixelherd.features.backbones.settings import PretrainingSettings
 from pixelherd.features.settings import MapSettings
 from pixelherd.heads.settings import TrainingSettings
@@ -38,9 +39,15 @@ def class_keys(study: Study, dataset: str) -> list[str]:
 
 def maps(study: Study, dataset: str, features: str) -> MapSettings:
     """Return what native maps and context vectors depend on."""
-    entry = study.features[features]
-    shared = {name: getattr(entry, name) for name in MapSettings.model_fields if name not in ("image_size", "threads")}
-    return MapSettings(**shared, image_size=study.network_size(dataset, features), threads=study.threads)
+    entry, own = study.features[features], {"image_size", "threads", "parts"}
+    shared = {name: getattr(entry, name) for name in MapSettings.model_fields if name not in own}
+    found = MapSettings(**shared, image_size=study.network_size(dataset, features), threads=study.threads)
+    if not entry.parts:
+        return found
+    kept = {"context": entry.context, "maps": entry.maps}  # the same for all: what is kept are the maps of all together
+    return found.model_copy(
+        update={"parts": [maps(study, dataset, part).model_copy(update=kept) for part in entry.parts]}
+    )
 
 
 def pretraining(study: Study, name: str) -> PretrainingSettings:
@@ -108,6 +115,8 @@ def training(study: Study, run: Run) -> TrainingSettings:
 def backbone(study: Study, features: str) -> dict[str, Any]:
     """Return where the backbone comes from, as far as results depend on it."""
     source = study.features[features].backbone
+    if isinstance(source, list):
+        return {PARTS: [backbone(study, part) for part in source]}
     if isinstance(source, Pretrained):
         return {"pretrain": study.pretraining[source.pretrain].model_dump(mode="json")}
     return source.identity()
@@ -116,7 +125,7 @@ def backbone(study: Study, features: str) -> dict[str, Any]:
 def backbone_request(study: Study, features: str) -> dict[str, Any]:
     """Return :func:`backbone`, with what it takes to fetch the backbone and to check what came."""
     source = study.features[features].backbone
-    if isinstance(source, Pretrained):
+    if isinstance(source, Pretrained | list):
         return backbone(study, features)
     return source.model_dump(mode="json", exclude_none=True)
 

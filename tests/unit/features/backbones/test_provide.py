@@ -14,13 +14,13 @@ from safetensors.torch import load_file, save_file
 
 from pixelherd.errors import UserError
 from pixelherd.features.backbones import manifest
-from pixelherd.features.backbones.adm.architecture import Architecture
+from pixelherd.features.backbones.diffusion.architecture import Architecture
 from pixelherd.features.backbones.provide import provide
 from pixelherd.features.backbones.sources.kinds import Checkpoint, Folder
 from pixelherd.storage.records import write_record
 from pixelherd.study import plan, stages
 from pixelherd.study.study import Study
-from unit.features.backbones.adm.test_convert import SMALL, half
+from unit.features.backbones.diffusion.test_convert import SMALL, half
 from unit.networks import NETWORKS, build, save, save_latent_model, save_text_model
 from unit.reference_adm import reference
 from unit.storage.serving import serving
@@ -53,13 +53,13 @@ def test_a_checkpoint_becomes_a_backbone(checkpoint, tmp_path):
     assert made["source"] == {"checkpoint": str(path), "sha256": digest, "architecture": options}
     assert sorted(os.listdir(tmp_path / "made")) == ["scheduler", "unet"]
     write_record(tmp_path / "made.json", made)
-    backbone = manifest.open_manifest(tmp_path / "made.json")
+    backbone = manifest.open_manifest(tmp_path / "made.json")[0]
     assert backbone.description.shapes((16, 16), [0, 3]) == {0: (64, 8, 8), 3: (32, 16, 16)}
     again = provide(source(path), tmp_path / "again")
     assert again["files"] == made["files"], "the same bytes every time"
     shutil.rmtree(tmp_path / "made")
     with pytest.raises(UserError, match=r"made was deleted; delete .*made.json too and run again"):
-        manifest.open_manifest(tmp_path / "made.json")
+        manifest.open_manifest(tmp_path / "made.json")[0]
 
 
 @pytest.mark.hostile("checkpoints and backbones")

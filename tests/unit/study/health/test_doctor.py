@@ -13,7 +13,8 @@ from PIL import Image
 from pixelherd.datasets.originals import Digests, look, remember
 from pixelherd.datasets.prepare import prepare
 from pixelherd.errors import UserError
-from pixelherd.features.backbones.adm.architecture import Architecture
+from pixelherd.features.backbones.diffusion.architecture import Architecture
+from pixelherd.study import plan
 from pixelherd.study.health import doctor
 from pixelherd.study.health.inspection import SAMPLED
 from pixelherd.study.study import Study
@@ -61,6 +62,7 @@ def test_a_study_that_is_well(content):
         ("datasets.mine", "labels"): "ok",
         ("features.ddpm", "backbone"): "ok",
         ("features.ddpm", "timesteps"): "ok",
+        ("features.ddpm", "time on mine"): "note",
         ("features.ddpm", "blocks"): "ok",
         ("budgets", "3"): "ok",
         ("cache", "disk"): "ok",
@@ -71,6 +73,12 @@ def test_a_study_that_is_well(content):
     assert checks["datasets.mine", "labels"].detail.startswith("in range; 2 classes")
     assert checks["datasets.mine", "labels"].detail.endswith("33.4% of its pixels ignored (value 255: 33.4%)")
     assert "4 blocks" in checks["features.ddpm", "backbone"].detail
+    study = Study.read(content)
+    forwards = sum(item.forwards for item in plan.items(study, {"mine": {"train": 6, "test": 3}}))
+    assert (
+        f"s an evaluation of the network here, on cpu; {forwards} of them"
+        in checks["features.ddpm", "time on mine"].detail
+    )
     assert "D = 48" in checks["features.ddpm", "blocks"].detail
     assert checks["budgets", "3"].detail == "3 pixels a round for mine's 6 training images"
     doctor.verdict(list(checks.values()))

@@ -3,7 +3,7 @@
 Importing this module is cheap; torch and diffusers are imported when a network is loaded.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import torch
 
     from pixelherd.features.backbones.backbone import Backbone
+
+
+PARTS = "parts"
+"""Key of what backbones are joined of."""
 
 
 def load(
@@ -75,6 +79,23 @@ def manifest(source: Path | str | Source | Stored) -> dict:
     return {"path": str(found.place), "files": {name: {"sha256": digest} for name, digest in files.items()}}
 
 
+def joined(paths: Sequence[Path | str]) -> dict:
+    """Return what identifies backbones whose maps are joined.
+
+    Args:
+        paths: where the :func:`manifest` of each was written.
+    """
+    return {PARTS: [str(path) for path in paths], "files": files_of(map(read_record, paths))}
+
+
+def files_of(recorded: Iterable[dict]) -> dict:
+    """Return the files of :func:`manifest` of one backbone, or of several that are joined."""
+    found = [each["files"] for each in recorded]
+    if len(found) == 1:
+        return found[0]
+    return {f"{number}/{name}": facts for number, files in enumerate(found) for name, facts in files.items()}
+
+
 def identity(recorded: dict) -> str:
     """Return the SHA-256 of what identifies the network of a :func:`manifest`, wherever it lies."""
     return hash_of(recorded["files"])
@@ -90,25 +111,29 @@ def stored_at(settings: Mapping[str, Any], path: Path | str) -> Stored:
     return read_source(settings).made(Path(path)) if kind_of(settings) else DiffusersFolder(Path(path))
 
 
-def stored_in(path: Path | str) -> Stored:
-    """Return the backbone that a :func:`manifest` was written for, with what was prepared beside it.
+def stored_in(path: Path | str) -> list[Stored]:
+    """Return the backbone that a :func:`manifest` was written for, or those that :func:`joined` was.
+
+    With them comes what was prepared beside the manifest.
 
     Raises:
         UserError: its files are others by now, or gone.
     """
     recorded = read_record(path)
+    if PARTS in recorded:
+        return [found for part in recorded[PARTS] for found in stored_in(part)]
     check(recorded, path)
     found = stored_at(recorded.get("settings", {}), recorded["path"])
-    return found.prepared(Path(path).with_suffix(""))
+    return [found.prepared(Path(path).with_suffix(""))]
 
 
-def open_manifest(path: Path | str, *, device: "torch.device | str" = "cpu") -> "Backbone":
-    """Load the backbone that a :func:`manifest` was written for.
+def open_manifest(path: Path | str, *, device: "torch.device | str" = "cpu") -> "list[Backbone]":
+    """Load the backbone that a :func:`manifest` was written for, or all that :func:`joined` was.
 
     Raises:
         UserError: as :func:`load`, or the folder holds other files by now.
     """
-    return load(stored_in(path), device=device)
+    return [load(found, device=device) for found in stored_in(path)]
 
 
 def check(recorded: dict, path: Path | str) -> None:

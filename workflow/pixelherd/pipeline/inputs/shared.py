@@ -21,8 +21,10 @@ def pretraining(work: Work, name: str) -> str:
 
 
 def backbone(work: Work, features: str) -> str | list[str]:
-    """Return the manifest of the backbone that this study trains, where it trains one."""
+    """Return the manifest of the backbone that this study trains, or those that others are joined of."""
     source = work.study.features[features].backbone
+    if isinstance(source, list):
+        return [work.backbone(part) for part in source]
     return work.pretrained(source.pretrain) if isinstance(source, Pretrained) else []
 
 

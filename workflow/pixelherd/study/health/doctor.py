@@ -4,19 +4,26 @@ Nothing is prepared, downloaded or written.
 """
 
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pixelherd.errors import UserError
 from pixelherd.features.backbones.sources.folder import DiffusersFolder
 from pixelherd.features.backbones.sources.source import Stored
 from pixelherd.selection.settings import pixels_a_round
 from pixelherd.storage.stores import DATA
-from pixelherd.study import checks, plan
+from pixelherd.study import checks, plan, stages
 from pixelherd.study.health.inspection import Check, Status, check_dataset, mistake
 from pixelherd.study.plan import readable
 from pixelherd.study.settings import Pretrained
 from pixelherd.study.study import Study
+
+if TYPE_CHECKING:
+    import torch
+
+    from pixelherd.features.backbones.backbone import Backbone
 
 
 def examine(study: Study) -> list[Check]:
@@ -24,8 +31,9 @@ def examine(study: Study) -> list[Check]:
     checks: list[Check] = []
     for name in study.datasets:
         checks += check_dataset(study, name)
-    for name in study.features:
-        checks += check_backbone(study, name)
+    for name, settings in study.features.items():
+        if not settings.parts:  # those that they join have rows of their own
+            checks += check_backbone(study, name)
     for dataset, features in study.pairs():
         checks.append(check_maps(study, dataset, features))
     checks += [*check_budgets(study), check_disk(study), check_device(study.device)]
@@ -33,15 +41,18 @@ def examine(study: Study) -> list[Check]:
 
 
 def check_backbone(study: Study, name: str) -> list[Check]:
-    """Checkpoint readable and of its architecture; timesteps of its noise schedule."""
+    """Backbone readable and of its architecture; timesteps of its noise schedule; what it takes here."""
     subject, settings = f"features.{name}", study.features[name]
     checks: list[Check] = []
     try:
-        checks.append(_backbone(study, name))
+        found, network = _backbone(study, name)
+        checks.append(found)
         description = plan.description_of(study, name)
         description.check_timesteps(settings.timesteps)
         if description.timesteps is not None:
             checks.append(Check(subject, "timesteps", "ok", ", ".join(map(str, settings.timesteps))))
+        if network:
+            checks += [check_time(study, dataset, name, network) for dataset, each in study.pairs() if each == name]
     except UserError as error:
         checks.append(mistake(subject, "timesteps" if checks else "backbone", error))
     return checks
@@ -54,9 +65,43 @@ def check_maps(study: Study, dataset: str, features: str) -> Check:
         size, dimension = plan.geometry_of(study, dataset, features)
     except UserError as error:
         return mistake(subject, "blocks", error)
-    blocks = ", ".join(map(str, study.features[features].blocks))
+    settings = study.features[features]
+    blocks = " and ".join(settings.parts) or ", ".join(map(str, settings.blocks))
     detail = f"{blocks} of {dataset} at {width}x{height}: D = {dimension:,}, {readable(size)} of maps an image"
     return Check(subject, "blocks", "ok", detail)
+
+
+def check_time(study: Study, dataset: str, features: str, network: "Backbone") -> Check:
+    """Seconds that a network evaluation takes here, by one timed image, and how many the study asks for at most.
+
+    Raises:
+        UserError: the network does not have what the features name, or sees no windows of their size.
+    """
+    import numpy as np
+
+    from pixelherd.features.maps import compute
+
+    whole = stages.maps(study, dataset, features)
+    settings = whole.model_copy(update={"timesteps": whole.timesteps[:1]})
+    image = np.zeros((*study.datasets[dataset].size, 3), np.uint8)
+    compute(network, image, settings)  # the first one takes longer
+    before, start = network.forwards, time.perf_counter()
+    compute(network, image, settings)
+    seconds = (time.perf_counter() - start) / (network.forwards - before)
+    detail = f"{seconds:.2g} s an evaluation of the network here, on {network.device}"
+    try:
+        runs = [run for run in study.runs() if (run.dataset, run.features) == (dataset, features)]
+        forwards = sum(item.forwards for item in plan.items(study, plan.images_of(study, [dataset]), runs))
+    except UserError:  # told among the dataset's files
+        return Check(f"features.{features}", f"time on {dataset}", "note", detail)
+    total = f"; {forwards:,} of them at most: {_duration(seconds * forwards)}"
+    return Check(f"features.{features}", f"time on {dataset}", "note", detail + total)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 6000 else f"{seconds / 3600:.1f} hours"
 
 
 def check_budgets(study: Study) -> Iterator[Check]:
@@ -127,28 +172,38 @@ def verdict(checks: Sequence[Check]) -> None:
         )
 
 
-def _backbone(study: Study, name: str) -> Check:
-    """Read the backbone as its job will, without converting or downloading anything."""
+def _backbone(study: Study, name: str) -> "tuple[Check, Backbone | None]":
+    """Read the backbone as its job will, without converting or downloading anything; with it, if it is there."""
     subject, backbone = f"features.{name}", study.features[name].backbone
+    assert not isinstance(backbone, list)
     stored: Stored
     if isinstance(backbone, Pretrained):
         made = [path.with_name(DATA) for path in plan.stored(study.paths.pretrained, name=backbone.pretrain)]
         if not made:
-            return Check(subject, "backbone", "note", f"this study trains {backbone.pretrain} first")
+            return Check(subject, "backbone", "note", f"this study trains {backbone.pretrain} first"), None
         stored = DiffusersFolder(made[-1])
     else:
         kept = plan.kept_backbone(study, name)
         found = backbone.stored() or (backbone.made(kept) if kept else None)
         if found is None:
             told = backbone.examine()
-            return Check(subject, "backbone", "ok" if told.sound else "note", told.found)
+            return Check(subject, "backbone", "ok" if told.sound else "note", told.found), None
         stored = found
-    network = stored.load("cpu", None, None)
+    network = stored.load(_device(study), None, None)
     module = getattr(network, "network", None)
     parameters = sum(each.numel() for each in module.parameters()) if module else 0
     licence = f", licence {network.description.licence}" if network.description.licence else ""
     detail = f"{network.path}: {parameters:,} parameters, {network.blocks} blocks{licence}"
-    return Check(subject, "backbone", "ok", detail)
+    return Check(subject, "backbone", "ok", detail), network
+
+
+def _device(study: Study) -> "torch.device | str":
+    from pixelherd.compute.devices import resolve
+
+    try:
+        return resolve(study.device)
+    except UserError:  # told as the device
+        return "cpu"
 
 
 def _stores(study: Study) -> Iterator[Path]:

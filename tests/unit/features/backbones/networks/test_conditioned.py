@@ -10,11 +10,11 @@ from safetensors.torch import load_file
 import pixelherd
 from pixelherd.errors import UserError
 from pixelherd.features.backbones import manifest
+from pixelherd.features.backbones.diffusion.pipeline import read_folder
 from pixelherd.features.backbones.networks import prompts
 from pixelherd.features.backbones.provide import provide
 from pixelherd.features.backbones.sources.folder import PROMPT, DiffusersFolder
 from pixelherd.features.backbones.sources.kinds import Folder, HubModel
-from pixelherd.features.backbones.sources.pipeline import read_folder
 from pixelherd.storage.records import write_record
 from unit.networks import NETWORKS, build, save, save_latent_model, save_text_model
 
@@ -131,7 +131,7 @@ def test_a_prompt_is_embedded_once(tmp_path, monkeypatch):
     assert torch.equal(kept, prompts.embed(tmp_path / "sd", "houses"))
     write_record(tmp_path / "made.json", {"settings": source.identity(), **recorded})
     monkeypatch.setattr(prompts, "embed", None)
-    opened = manifest.open_manifest(tmp_path / "made.json")
+    opened = manifest.open_manifest(tmp_path / "made.json")[0]
     monkeypatch.undo()
     asked = dict(timesteps=[0], blocks=[2])
     noise = torch.zeros(4, 12, 20)
@@ -139,11 +139,11 @@ def test_a_prompt_is_embedded_once(tmp_path, monkeypatch):
     assert torch.equal(opened.maps(pictures(), noise, **asked)[2], anew.maps(pictures(), noise, **asked)[2])
     (tmp_path / "made" / PROMPT).write_bytes(b"half")
     with pytest.raises(UserError, match=rf"{PROMPT} is damaged .*; delete its folder and run again"):
-        manifest.open_manifest(tmp_path / "made.json")
+        manifest.open_manifest(tmp_path / "made.json")[0]
     vocabulary = tmp_path / "sd" / "tokenizer" / "vocab.json"
     vocabulary.write_text(vocabulary.read_text() + " ")
     with pytest.raises(UserError, match=r"changed since features were made"):
-        manifest.open_manifest(tmp_path / "made.json")
+        manifest.open_manifest(tmp_path / "made.json")[0]
 
 
 def test_weights_in_half_precision_alone(tmp_path):

@@ -138,7 +138,7 @@ def test_a_record_opens_what_it_was_written_for(tmp_path):
     for source in (PHOTOGRAPHS, SCALES):
         found = manifest.manifest(source)
         write_record(tmp_path / "backbone.json", {"settings": source.identity(), **found})
-        opened = manifest.open_manifest(tmp_path / "backbone.json")
+        opened = manifest.open_manifest(tmp_path / "backbone.json")[0]
         assert opened.description == manifest.load(source).description
     changed = SCALES.model_copy(update={"filters": [0.7, 1.6, 4.0]})
     assert manifest.identity(manifest.manifest(changed)) != manifest.identity(found)

@@ -173,7 +173,7 @@ def test_encoders_that_are_not_what_they_should_be(folder, tmp_path, monkeypatch
     with pytest.raises(UserError, match=r"there is no encoder data/none/dinov2; give a folder that holds config.json"):
         PretrainedEncoder(encoder="data/none/dinov2").describe("")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(UserError, match=r"cannot get encoder us/absent from the Hugging Face hub or its local cache"):
+    with pytest.raises(UserError, match=r"cannot get model us/absent from the Hugging Face hub or its local cache"):
         PretrainedEncoder(encoder="us/absent").describe("")
-    with pytest.raises(UserError, match=r"cannot get encoder us/absent .*; check id, revision and network"):
+    with pytest.raises(UserError, match=r"cannot get model us/absent .*; check id, revision and network"):
         PretrainedEncoder(encoder="us/absent").make(tmp_path / "made")

@@ -14,7 +14,7 @@ from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
 from pixelherd.errors import UserError
 from pixelherd.features import perturbations as noise
 from pixelherd.features.backbones import manifest
-from pixelherd.features.backbones.sources.pipeline import read_folder
+from pixelherd.features.backbones.diffusion.pipeline import read_folder
 from pixelherd.features.interpolation import NativeMaps, vectors
 from pixelherd.storage.records import write_record
 from unit.networks import NETWORKS, build, save
@@ -199,7 +199,7 @@ def test_draws_are_keyed():
 
 def test_geometry_needs_neither_torch_nor_diffusers(plain):
     code = (
-        "import sys; from pixelherd.features.backbones.sources.pipeline import read_folder\n"
+        "import sys; from pixelherd.features.backbones.diffusion.pipeline import read_folder\n"
         "import pixelherd.features.backbones.settings\n"
         f"read_folder({str(plain)!r}).describe().shapes((16, 16), [0])\n"
         "assert not {'torch', 'diffusers'} & set(sys.modules)"
@@ -355,7 +355,7 @@ def test_a_manifest_tells_which_weights_a_backbone_has(plain, tmp_path):
     assert found["path"] == str(plain) and sorted(found["files"]) == sorted(names)
     path = tmp_path / "manifest.json"
     write_record(path, found)
-    opened = manifest.open_manifest(path)
+    opened = manifest.open_manifest(path)[0]
     asked = dict(timesteps=[50], blocks=[0])
     maps = [each.maps(pictures(1), noise.draw(0, 0, (3, *SIZE)), **asked)[0] for each in (opened, manifest.load(plain))]
     assert torch.equal(*maps)
@@ -376,6 +376,6 @@ def test_a_backbone_that_changed_is_refused(plain, tmp_path, harm):
     else:
         weights.unlink()
     with pytest.raises(UserError, match=r"changed since features were made; delete .*manifest.json and run again"):
-        manifest.open_manifest(path)
+        manifest.open_manifest(path)[0]
     with pytest.raises(UserError, match="there is no backbone folder"):
         manifest.manifest(tmp_path / "absent")

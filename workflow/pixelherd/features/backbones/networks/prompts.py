@@ -7,8 +7,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pixelherd.errors import UserError
+from pixelherd.features.backbones.diffusion.pipeline import TEXT_ENCODER, TOKENIZER
 from pixelherd.features.backbones.networks import library
-from pixelherd.features.backbones.sources.pipeline import TEXT_ENCODER, TOKENIZER
 
 KEY = "prompt"
 

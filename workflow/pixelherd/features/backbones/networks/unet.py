@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from pixelherd.compute.memory import return_freed_memory
 from pixelherd.errors import UserError
 from pixelherd.features.backbones.backbone import Backbone
+from pixelherd.features.backbones.diffusion.pipeline import AUTOENCODERS, Pipeline
 from pixelherd.features.backbones.networks.library import reason_of
-from pixelherd.features.backbones.sources.pipeline import AUTOENCODERS, Pipeline
 from pixelherd.features.perturbations import Perturbation
 from pixelherd.features.windows import Windows
 

@@ -6,10 +6,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Discriminator, Field, Tag
 
 from pixelherd.errors import UserError
-from pixelherd.features.backbones.adm.architecture import PRESETS, Architecture
 from pixelherd.features.backbones.description import Description
+from pixelherd.features.backbones.diffusion.architecture import PRESETS, Architecture
+from pixelherd.features.backbones.diffusion.pipeline import Pipeline
 from pixelherd.features.backbones.sources.folder import DiffusersFolder
-from pixelherd.features.backbones.sources.pipeline import Pipeline
 from pixelherd.features.backbones.sources.source import Examined, Source
 from pixelherd.settings import MANY, Count, PathText
 from pixelherd.storage.download import download
@@ -86,7 +86,7 @@ class Checkpoint(Source):
         Raises:
             UserError: they do not fit.
         """
-        from pixelherd.features.backbones.adm import convert
+        from pixelherd.features.backbones.diffusion import convert
 
         path = Path(self.checkpoint)
         if not path.is_file() and self.url:
@@ -134,7 +134,7 @@ class Checkpoint(Source):
         """
         import torch
 
-        from pixelherd.features.backbones.adm import convert
+        from pixelherd.features.backbones.diffusion import convert
 
         path = self.find()
         digest = digest_of(path)

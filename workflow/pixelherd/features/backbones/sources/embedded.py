@@ -9,7 +9,7 @@ from pydantic import Field
 from pixelherd.errors import UserError
 from pixelherd.features.backbones.description import Description, Level
 from pixelherd.features.backbones.networks.shapes import STAGES, STEM_KERNEL, STEM_STRIDE
-from pixelherd.features.backbones.sources.source import Autocast, Source, Stored
+from pixelherd.features.backbones.sources.source import Autocast, BuiltIn
 from pixelherd.storage.files import digest_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ FINEST_STRIDE = 4
 """Of the blocks that are read where a study names none."""
 
 
-class Embedded(Source, Stored):
+class Embedded(BuiltIn):
     """The encoder that comes with the installation."""
 
     embedded: Literal["efficientnet_lite2"] = Field(
@@ -43,14 +43,6 @@ class Embedded(Source, Stored):
         """Return the last block of each stride from 4 on: what each scale of the image ends in."""
         last = {level.stride: block for block, level in self.describe().levels.items()}
         return [block for stride, block in last.items() if stride >= FINEST_STRIDE]
-
-    def stored(self) -> "Embedded":
-        """Return itself: it came with pixelherd."""
-        return self
-
-    def made(self, path: Path) -> "Embedded":
-        """Return itself."""
-        return self
 
     def describe(self, where: str = "EfficientNet-Lite2") -> Description:
         """Return what EfficientNet-Lite2 takes and gives: the output of each of its blocks."""

@@ -74,11 +74,18 @@ class PretrainedEncoder(Source):
             raise UserError(what, remedy=f"give a folder that holds {CONFIG}, or an id of the hub")
         from transformers import PretrainedConfig
 
-        try:
-            config, _ = PretrainedConfig.get_config_dict(self.encoder, revision=self.revision)
-        except (OSError, ValueError) as error:
-            raise self._not_there(error) from None
+        from pixelherd.features.backbones.sources import hub
+
+        config, _ = hub.asked(
+            self.encoder, lambda: PretrainedConfig.get_config_dict(self.encoder, revision=self.revision)
+        )
         return describe(config, self.encoder)
+
+    def offer(self) -> list[str]:
+        """Say what the hub says of the encoder."""
+        from pixelherd.features.backbones.sources import hub
+
+        return hub.offer(self.encoder, self.revision, FILES)
 
     def make(self, folder: Path) -> dict[str, Any]:
         """Copy an encoder of the hub into a folder; downloads what is not cached.
@@ -91,19 +98,14 @@ class PretrainedEncoder(Source):
         """
         from huggingface_hub import snapshot_download
 
-        try:
-            found = snapshot_download(self.encoder, revision=self.revision, allow_patterns=list(FILES))
-        except (OSError, ValueError) as error:
-            raise self._not_there(error) from None
+        from pixelherd.features.backbones.sources import hub
+
+        options: dict[str, Any] = {"revision": self.revision, "allow_patterns": list(FILES)}
+        found = hub.asked(self.encoder, lambda: snapshot_download(self.encoder, **options))
         folder.mkdir(parents=True)
         for path in EncoderFolder(Path(found)).files():
             shutil.copyfile(path, folder / path.name)
         return {"encoder": self.encoder, "commit": Path(found).name}
-
-    def _not_there(self, error: Exception) -> UserError:
-        reason = " ".join(str(error).split())[:200]
-        what = f"cannot get encoder {self.encoder} from the Hugging Face hub or its local cache: {reason}"
-        return UserError(what, remedy="check id, revision and network")
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,12 @@
 """Filters made by hand, without any weights."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from pixelherd.features.backbones.description import Description, Level
 from pixelherd.features.backbones.networks.shapes import RESPONSES, TRUNCATE
-from pixelherd.features.backbones.sources.source import Autocast, Source, Stored
+from pixelherd.features.backbones.sources.source import Autocast, BuiltIn
 from pixelherd.storage.files import hash_of
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from pixelherd.features.backbones.backbone import Backbone
 
 
-class Filters(Source, Stored):
+class Filters(BuiltIn):
     """Filters made by hand, without any weights."""
 
     filters: list[Annotated[float, Field(ge=0.3, le=100)]] = Field(
@@ -24,22 +23,9 @@ class Filters(Source, Stored):
     )
     position: bool = Field(default=False, description="Whether a pixel's row and column count too.")
 
-    @property
-    def place(self) -> str:
-        """Return what stands in messages for where it lies."""
-        return "filters"
-
     def usual_blocks(self) -> list[int]:
         """Return all scales."""
         return list(range(len(self.filters)))
-
-    def stored(self) -> "Filters":
-        """Return itself: there is nothing to make."""
-        return self
-
-    def made(self, path: Path) -> "Filters":
-        """Return itself."""
-        return self
 
     def describe(self, where: str = "filters") -> Description:
         """Return a block for each scale, as fine as the image; the last one has the position too."""

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pixelherd.errors import UserError
 from pixelherd.features.backbones.description import Description
-from pixelherd.features.backbones.sources.pipeline import (
+from pixelherd.features.backbones.diffusion.pipeline import (
     AUTOENCODERS,
     TEXT_ENCODER,
     TOKENIZER,
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 PARTS = ("unet", "scheduler", *AUTOENCODERS, TEXT_ENCODER, TOKENIZER)
 """Folders of what maps depend on."""
+
+KEPT = "safetensors", "json", "txt"
+"""Kinds of files that are downloaded, variants of weights in other precisions left out."""
 
 PROMPT = "prompt.safetensors"
 """The embedding of a prompt."""
@@ -169,6 +172,12 @@ class HubModel(Source):
         found = hub.read(self.diffusers, self.revision)
         found.check_condition(self.condition)
         return found.describe()
+
+    def offer(self) -> list[str]:
+        """Say what the hub says of the model."""
+        from pixelherd.features.backbones.sources import hub
+
+        return hub.offer(self.diffusers, self.revision, [f"{part}/*.{kind}" for part in PARTS for kind in KEPT])
 
     def make(self, folder: Path) -> dict[str, Any]:
         """Copy the parts of a model of the hub into a folder; downloads what is not cached.

@@ -142,6 +142,27 @@ class Source(Settings, ABC):
         """Return the backbone that was made in, or found at, a path."""
 
 
+class BuiltIn(Source, Stored):
+    """A source that is its own backbone: nothing has to be fetched or converted."""
+
+    @property
+    def place(self) -> Path | str:
+        """Return the key of the kind."""
+        return next(iter(type(self).model_fields))
+
+    @abstractmethod
+    def describe(self, where: str = "") -> Description:
+        """Return what it takes and gives."""
+
+    def stored(self) -> "BuiltIn":
+        """Return itself."""
+        return self
+
+    def made(self, path: Path) -> "BuiltIn":
+        """Return itself."""
+        return self
+
+
 def read_configuration(file: Path) -> dict[str, Any]:
     """Read the configuration of a network, or of a part of a pipeline.
 

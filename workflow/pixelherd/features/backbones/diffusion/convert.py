@@ -13,7 +13,7 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from safetensors.torch import load_file
 
 from pixelherd.errors import UserError
-from pixelherd.features.backbones.adm.architecture import Architecture, Layer, recognised
+from pixelherd.features.backbones.diffusion.architecture import Architecture, Layer, recognised
 
 StateDict = Mapping[str, torch.Tensor]
 

@@ -13,12 +13,12 @@ from safetensors.torch import load_file, save_file
 
 from pixelherd.errors import UserError
 from pixelherd.features.backbones import manifest
-from pixelherd.features.backbones.adm import convert as adm
-from pixelherd.features.backbones.adm.architecture import PRESETS, Architecture, recognised
+from pixelherd.features.backbones.diffusion import convert as adm
+from pixelherd.features.backbones.diffusion.architecture import PRESETS, Architecture, recognised
+from pixelherd.features.backbones.diffusion.pipeline import Pipeline, read_folder
 from pixelherd.features.backbones.provide import provide
 from pixelherd.features.backbones.sources.folder import DiffusersFolder
 from pixelherd.features.backbones.sources.kinds import Checkpoint
-from pixelherd.features.backbones.sources.pipeline import Pipeline, read_folder
 from unit.places import SHARED
 from unit.reference_adm import ReferenceADM, reference
 

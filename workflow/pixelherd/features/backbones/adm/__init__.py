@@ -1,1 +1,0 @@
-"""Checkpoints of guided-diffusion (ADM): their architecture, and their conversion."""

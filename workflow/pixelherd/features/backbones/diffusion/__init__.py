@@ -1,0 +1,1 @@
+"""Diffusion models: what their configurations tell, and checkpoints of guided-diffusion, which become such models."""
