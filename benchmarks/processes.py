@@ -197,7 +197,6 @@ def take_apart(study: Study, shard: str, output: str, prepared: str, backbone: s
     )
     from pixelherd.compute import memory
     from pixelherd.features import extract, maps
-    from pixelherd.features.backbones import manifest
     from pixelherd.storage import stores
 
     memory.keep_freed_memory()
@@ -222,7 +221,7 @@ def take_apart(study: Study, shard: str, output: str, prepared: str, backbone: s
 
         setattr(module, name, measured)
 
-    timed(manifest, "open_manifest", "loading the network")
+    timed(maps, "open_manifest", "loading the network")
     timed(maps, "compute", "network")
     timed(extract, "vectors_at", "context vectors")
     timed(stores, "checksum_of", "checksums")

@@ -17,6 +17,7 @@ CALLS = {
         "--study study.yaml --sizes 20 --dimensions 8 --picks 5 --sides pixelherd rescan --out {out}/herding.png",
         "picks the same: True",
     ),
+    "images": ("--size 32 32 --images 1", "images a second"),
     "loop": ("study.yaml --train 2 --test 1 --epochs 1 --out {out}/loop.png", "| ratio"),
 }
 """By benchmark: arguments of its smallest call, and what it prints at the end."""

@@ -1,5 +1,6 @@
 """Every kind of method on the tiny study: what it runs, what it costs, and what its runs share with others'."""
 
+import json
 import shutil
 
 import pandas as pd
@@ -139,3 +140,14 @@ def test_methods_do_not_depend_on_stored_maps_or_images_per_job(methods, tmp_pat
         costs["planned_forwards"][~bounded & (costs.index != "total")]
     )
     assert (costs["forwards"] <= costs["planned_forwards"]).all()
+    stored = {path.parents[2].name for path in (study.folder / "cache").rglob("maps.zarr")}
+    assert "train" not in stored and "test" not in stored, "draws alone are kept"
+
+    again = folder_of(study, "edald") / "run.json"
+    again.unlink()
+    ran = {job.split("/")[0] for job in study.ran("runs")}
+    assert {"test_pass", "evaluate"} <= ran and not ran & {"prepare", "extract", "herd", "pool", "fit"}
+    assert {name: content for name, content in study.results().items() if name.startswith("runs/")} == found
+    passes = (study.folder / "results" / "costs" / "jobs" / "test_pass").rglob("*.json")
+    forwards = [json.loads(path.read_text())["forwards"] for path in passes]
+    assert min(forwards) == 0 < max(forwards), "what a pass found is kept"

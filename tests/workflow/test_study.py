@@ -155,12 +155,12 @@ def test_rounds_and_seeds_are_added_to_results_without_a_cache(finished, tmp_pat
     study = finished.empty(tmp_path / "copied", **more)
     shutil.copytree(finished.folder / "results" / "runs" / EDALD, study.folder / "results" / "runs" / EDALD)
     shuffle_times(study)
-    ran = study.ran(FINAL)
+    ran = study.ran("runs")
     sealed = {f"{EDALD}/round-{number}" for number in range(2)}
     asked = {job for job in ran if job.startswith(("score", "fit"))}
     assert asked and not {job.split("/", 1)[1] for job in asked} & sealed
     at_once = finished.empty(tmp_path / "at-once", **more)
-    at_once.snakemake(FINAL)
+    at_once.snakemake("runs")
     assert study.results() == at_once.results()
 
 
@@ -357,27 +357,6 @@ def test_results_do_not_depend_on_images_per_job_or_leased_gpus(finished, tmp_pa
     assert names == {"00000-00002", "00003-00005", "00003-00003"}
     expected = finished.results()
     assert study.results() == {name: expected[name] for name in expected if name.startswith(f"runs/{EDALD}/")}
-
-
-@pytest.mark.slow
-def test_results_do_not_depend_on_stored_maps(finished, tmp_path):
-    features = {"ddpm": {**finished.settings["features"]["ddpm"], "maps": "recompute"}}
-    study = finished.empty(tmp_path, features=features)
-    study.snakemake()
-    stored = [path.parents[1].name for path in (study.folder / "cache").rglob("maps.zarr")]
-    assert [ADDRESS.sub("", name) for name in stored] == ["pictures"], "only the pictured images' draws are kept"
-    assert study.results() == finished.results()
-    costs = pd.read_csv(study.folder / "results" / "costs" / "costs.csv")
-    assert costs["forwards"].equals(costs["planned_forwards"])
-
-    (study.folder / "results" / "runs" / EDALD / "run.json").unlink()
-    before = study.results()
-    ran = rules(study.ran("runs"))
-    assert {"test_pass", "evaluate"} <= ran and not ran & {"prepare", "extract", "herd", "pool", "fit"}
-    assert study.results() == before | {f"runs/{EDALD}/run.json": study.results()[f"runs/{EDALD}/run.json"]}
-    passes = (study.folder / "results" / "costs" / "jobs" / "test_pass").rglob("*.json")
-    forwards = [json.loads(path.read_text())["forwards"] for path in passes]
-    assert sorted(count > 0 for count in forwards) == [False, True], "what a pass found is kept"
 
 
 @pytest.mark.slow

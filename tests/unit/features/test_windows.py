@@ -162,6 +162,7 @@ def test_small_images_are_seen_at_once():
     ("window", "message"),
     [
         ({"size": [30, 32]}, r"window.size \[30, 32\]: this backbone needs multiples of 8"),
+        ({"size": [8, 32]}, "window.size: windows of 8 pixels cannot overlap here; make them 16"),
         ({"size": [32, 32], "overlap": 32}, "window.overlap 32: windows of 32 pixels may share 24 here at most"),
     ],
 )
@@ -170,5 +171,5 @@ def test_windows_that_are_refused(window, message):
     description = Description("a network", {0: Level(3, 4)}, 8)
     with pytest.raises(UserError, match=message):
         description.windows((100, 100), WindowSettings(**window))
-    with pytest.raises(UserError, match=r"backbone a network sees \[64, 64\] alone; leave out `size`"):
+    with pytest.raises(UserError, match=r"backbone a network sees \[64, 64\] alone; name that size"):
         Description("a network", {0: Level(3, 4)}, 8, fixed=(64, 64)).windows((100, 100), WindowSettings(size=(32, 32)))

@@ -9,6 +9,7 @@ from pixelherd.datasets.originals import Original
 from pixelherd.errors import UserError
 from pixelherd.pipeline.inputs import results, rounds, shared
 from pixelherd.pipeline.inputs.work import Work, one_of
+from pixelherd.study import stages
 from pixelherd.study.run import Run
 from pixelherd.study.study import Study
 
@@ -314,6 +315,47 @@ def test_what_is_shared_is_asked_for_once(work_of):
     again = work_of(**features(work, maps="recompute"))
     assert bare(shared.herd(again, "demo", "ddpm", "00000-00003")).keys() == {"dataset", "backbone"}
     assert bare(shared.perturb(work, "demo", "ddpm", "0", "00000-00003")).keys() == {"dataset", "lists", "backbone"}
+
+
+@pytest.fixture
+def joining(work_of):
+    """Work on joined features alone, whose parts no method uses."""
+
+    def make(**changes):
+        ddpm = work_of().study.content()["features"]["ddpm"]
+        filters = {"backbone": {"filters": [1.0]}, "draws": 2}
+        both = {"backbone": ["ddpm", "filters"], "draws": 2, **changes}
+        named = {"ddpm": {**ddpm, "datasets": ["other"]}, "filters": {**filters, "datasets": ["other"]}, "both": both}
+        datasets = work_of().study.content()["datasets"]
+        more = {"both": {**both, "datasets": ["demo"]}}
+        return work_of(
+            datasets={**datasets, "other": datasets["demo"]},
+            features=named | more,
+            methods={"edald": None},
+            images={**IMAGES, "other": IMAGES["demo"]},
+        )
+
+    return make
+
+
+def test_joined_backbones_read_their_parts_which_belong_to_the_stores(joining):
+    work = joining()
+    names = ["c/backbones/both.json", "c/backbones/ddpm.json", "c/backbones/filters.json"]
+    read = bare(shared.extract(work, "demo", "both"))
+    assert read["backbone"] == names[0] and read["parts"] == names[1:]
+    assert bare(shared.backbone(work, "both")) == names[1:]
+    runs = [run for run in work.pending if run.features == "both"]
+    alone = Work(work.study, {run: range(2) for run in runs}, {}, work.originals, {}, "source of {}".format, dict)
+    assert set(names) <= set(bare(alone.stores().values())), "else `clean` would remove the parts"
+
+
+def test_whether_maps_are_kept_is_no_matter_to_joined_features(joining):
+    found = []
+    for maps in ("keep", "recompute"):
+        study = joining(maps=maps).study
+        run = next(run for run in study.runs() if run.features == "both")
+        found.append((stages.result(study, run), stages.identity(study, run)))
+    assert found[0] == found[1]
 
 
 def test_the_head_that_predicts(work_of, tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from pixelherd.errors import UserError
 from pixelherd.heads.settings import LinearSettings, MlpSettings, TrainingSettings
 from pixelherd.selection.methods import SCORES, SELECTIONS
 from pixelherd.storage.files import hash_of
-from pixelherd.study import stages
+from pixelherd.study import plan, stages
 from pixelherd.study.checks import no_key_twice
 from pixelherd.study.run import Run
 from pixelherd.study.study import Study, schema
@@ -443,6 +443,39 @@ def test_settings_are_finite(content, place, value):
     multipliers["channel_mult"] = list(multipliers["channel_mult"].values())
     with pytest.raises(UserError, match=rf"{place.replace('.', '[.]')}: Input should be (a finite number|greater)"):
         Study.read(content)
+
+
+@pytest.mark.parametrize(
+    ("both", "message"),
+    [
+        ({"backbone": ["ddpm"]}, "features.both.backbone: List should have at least 2 items"),
+        ({"backbone": ["ddpm", "photos"]}, "features.both.backbone: unknown features 'photos' (did you mean 'photo'?)"),
+        ({"backbone": ["ddpm", "ddpm"]}, "features.both.backbone: an entry appears twice"),
+        ({"backbone": ["ddpm", "both"]}, "features.both.backbone: both joins others itself; name those"),
+        ({"backbone": ["ddpm", "photo"], "blocks": [1]}, "blocks: features that join others take these from them"),
+        (
+            {"backbone": ["ddpm", "photo"], "noise_seed": 1},
+            "noise_seed: features that join others take these from them",
+        ),
+    ],
+)
+@pytest.mark.hostile("settings")
+def test_joined_features_that_are_refused(settings, both, message):
+    photo = {"backbone": {"embedded": "efficientnet_lite2"}}
+    with pytest.raises(UserError) as error:
+        Study.read({**settings, "features": {**settings["features"], "photo": photo, "both": both}})
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_joined_features_are_planned_as_the_sum_of_their_parts(settings):
+    photo = {"backbone": {"embedded": "efficientnet_lite2"}, "window": {"size": [64, 64]}, "image_size": [64, 96]}
+    features = {**settings["features"], "photo": photo, "both": {"backbone": ["ddpm", "photo"]}}
+    study = Study.read({**settings, "features": features})
+    for measured in (plan.forwards_of, lambda *of: plan.geometry_of(*of)[0], lambda *of: plan.geometry_of(*of)[1]):
+        parts = [measured(study, "demo", name) for name in ("ddpm", "photo")]
+        assert measured(study, "demo", "both") == sum(parts)
+    assert plan.forwards_of(study, "demo", "photo") == 2, "two windows"
+    assert study.content()["features"]["both"]["backbone"] == ["ddpm", "photo"]
 
 
 def test_every_model_of_settings_refuses_unknown_keys_and_infinite_numbers():

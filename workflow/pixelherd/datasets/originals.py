@@ -71,7 +71,7 @@ class Digests:
         """Return the files of a folder and its subfolders, or a file itself; of what is gone, those that there were."""
         if folder.is_dir():
             return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-        if folder.is_file():
+        if folder.is_file() or str(folder.absolute()) in self._known:
             return [folder]
         return [path for path in map(Path, self._known) if path.is_relative_to(folder.absolute())]
 

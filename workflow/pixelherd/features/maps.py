@@ -102,7 +102,8 @@ def compute_joined(
     found = [compute(backbone, image, part, number) for backbone, part in pairs]
     if len(found) == 1:
         return found[0]
-    blocks = [(part, block, _length(part)) for part in found for block in part]
+    lengths = [_length(part) for part in found]
+    blocks = [(part, block, length) for part, length in zip(found, lengths, strict=True) for block in part]
     joined = {number: part[block].float() / length for number, (part, block, length) in enumerate(blocks)}
     covered = {n: part.covered[block] for n, (part, block, _) in enumerate(blocks) if block in part.covered}
     return ImageMaps(joined, covered).each(lambda values: values.half())

@@ -84,6 +84,10 @@ def _starts(whole: int, side: int, shared: int, multiple: int) -> list[int]:
     step = (side - shared) // multiple * multiple
     if step < multiple:
         most = side - multiple
+        if most < 1:
+            raise UserError(
+                f"window.size: windows of {side} pixels cannot overlap here", remedy=f"make them {2 * multiple}"
+            )
         raise UserError(f"window.overlap {shared}: windows of {side} pixels may share {most} here at most")
     return [*range(0, whole - side, step), whole - side]
 

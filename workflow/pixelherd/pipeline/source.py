@@ -37,6 +37,8 @@ EXEMPT: Mapping[str, str] = {
     "pixelherd.datasets.originals": "which raw files there are; addresses hold their digests and order",
     "pixelherd.pipeline.job": "the frame of a job: threads, log and costs",
     "pixelherd.pipeline.accounts.costs": "what a job cost",
+    "pixelherd.storage.download": "how files come; what came is told by its digest",
+    "pixelherd.features.backbones.sources.hub": "how models come; what came is told by its digests",
     "pixelherd.compute.gpus": "which GPU a job takes",
     "pixelherd.pipeline.seals": "that a run is finished",
     "pixelherd.compute.devices": "where a job computes",

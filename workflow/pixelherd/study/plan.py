@@ -333,8 +333,10 @@ def geometry_of(study: Study, dataset: str, features: str) -> tuple[int, int]:
 def kept_backbone(study: Study, features: str) -> Path | None:
     """Return the folder of the cache in which a converted or fetched backbone of these settings is kept, if any is."""
     for record in stored(study.paths.backbone, features=features):
-        if is_sound(record) and read_record(record).get("settings") == stages.backbone(study, features):
-            return record.with_suffix("")
+        folder = record.with_suffix("")
+        same = is_sound(record) and read_record(record).get("settings") == stages.backbone(study, features)
+        if same and any(folder.glob("*")):
+            return folder
     return None
 
 

@@ -171,7 +171,7 @@ class FeatureSettings(Settings):
     @model_validator(mode="after")
     def _fits_the_backbone(self) -> Self:
         if isinstance(self.backbone, list):
-            own = ("timesteps", "blocks", "perturbation", "window", "image_size")
+            own = ("timesteps", "blocks", "perturbation", "window", "image_size", "noise_seed")
             if given := [name for name in own if getattr(self, name)]:
                 raise ValueError(f"{', '.join(given)}: features that join others take these from them; leave them out")
             return self

@@ -44,7 +44,7 @@ def maps(study: Study, dataset: str, features: str) -> MapSettings:
     found = MapSettings(**shared, image_size=study.network_size(dataset, features), threads=study.threads)
     if not entry.parts:
         return found
-    kept = {"context": entry.context, "maps": entry.maps}  # the same for all: what is kept are the maps of all together
+    kept = {"context": 1, "maps": "recompute"}  # the same for all, and read by nobody: those of the whole count
     return found.model_copy(
         update={"parts": [maps(study, dataset, part).model_copy(update=kept) for part in entry.parts]}
     )

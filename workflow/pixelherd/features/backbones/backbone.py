@@ -22,7 +22,7 @@ class Backbone(ABC):
         device: a torch device.
 
     Attributes:
-        forwards: network evaluations so far; one image at one timestep with one draw counts as one.
+        forwards: network evaluations so far; one image, or window of it, at one timestep with one draw counts as one.
     """
 
     def __init__(self, description: Description, path: Path | str, device: torch.device | str):

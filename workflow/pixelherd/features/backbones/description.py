@@ -75,7 +75,7 @@ class Description:
             if settings is not None and settings.size != self.fixed:
                 raise UserError(
                     f"window.size {list(settings.size)}: backbone {self.where} sees {list(self.fixed)} alone",
-                    remedy="leave out `size`, or `window`",
+                    remedy="name that size, or leave out `window`",
                 )
             settings = settings or WindowSettings(size=self.fixed)
         return windows_of(self.padded(size), settings, self.multiple)

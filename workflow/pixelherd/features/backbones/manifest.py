@@ -11,7 +11,7 @@ from pixelherd.errors import UserError
 from pixelherd.features.backbones.sources.folder import DiffusersFolder
 from pixelherd.features.backbones.sources.kinds import kind_of, read_source
 from pixelherd.features.backbones.sources.source import Autocast, Source, Stored
-from pixelherd.storage.files import hash_of
+from pixelherd.storage.files import digest_of, hash_of
 from pixelherd.storage.records import read_record
 
 if TYPE_CHECKING:
@@ -151,3 +151,7 @@ def check(recorded: dict, path: Path | str) -> None:
         raise UserError(f"backbone {folder} was deleted", remedy=f"delete {path} too and run again")
     if manifest(stored_at(recorded.get("settings", {}), folder))["files"] != recorded["files"]:
         raise UserError(f"backbone {folder} changed since features were made", remedy=f"delete {path} and run again")
+    for name, digest in recorded.get("kept", {}).items():
+        file = Path(path).with_suffix("") / name
+        if file.is_file() and digest_of(file) != digest:
+            raise UserError(f"{file} is damaged", remedy="delete it and run again")

@@ -12,7 +12,7 @@ from pixelherd.errors import UserError
 from pixelherd.features.backbones.manifest import load, manifest
 from pixelherd.features.backbones.sources.kinds import read_source
 from pixelherd.features.backbones.sources.source import Autocast, Source
-from pixelherd.storage.files import write_json
+from pixelherd.storage.files import digest_of, write_json
 
 if TYPE_CHECKING:
     import torch
@@ -91,8 +91,8 @@ def provide(source: Source, folder: Path | str) -> dict[str, Any]:
         folder: what is made lies here.
 
     Returns:
-        Its :func:`pixelherd.features.backbones.manifest.manifest`, and, where it was made, its ``source``: where it
-        came from.
+        Its :func:`pixelherd.features.backbones.manifest.manifest`; where it was made, its ``source``: where it came
+        from; and where something was computed, as ``kept`` the digests of these files in the folder.
 
     Raises:
         UserError: the source is missing, damaged, of another kind or architecture than it should be.
@@ -104,6 +104,8 @@ def provide(source: Source, folder: Path | str) -> dict[str, Any]:
             facts = {"source": source.make(folder)}
             found = source.made(folder)
         found = found.prepared(folder)
+        if kept := found.kept_files():
+            facts["kept"] = {path.name: digest_of(path) for path in kept}
     except Exception as error:
         if "No space left on device" in str(error):  # safetensors raises its own kind
             raise OSError(errno.ENOSPC, "No space left on device", str(folder)) from None

@@ -41,7 +41,7 @@ def shards_of_passes(work: Work, dataset: str, features: str, group: str) -> lis
 def test_pass(work: Work, dataset: str, features: str, group: str) -> Files:
     """Return what a pass over a shard of test images reads: one file of heads, or edges were shards times heads."""
     where = {"dataset": dataset, "features": features, "group": group}
-    files: Files = {"dataset": work.dataset(dataset), "backbone": work.backbone(features)}
+    files: Files = {"dataset": work.dataset(dataset), **work.network(features)}
     if work.study.evaluates_originals(dataset):
         files["original_labels"] = work.original_labels(dataset)
     return files | {"heads": work.paths.pass_heads.format(**where)}
@@ -145,7 +145,7 @@ def predict(work: Work) -> Files:
     if mistake(work):
         return {}
     run, number = predicting(work)
-    return {"head": work.paths.of_round(work.paths.head, run, number), "backbone": work.backbone(run.features)}
+    return {"head": work.paths.of_round(work.paths.head, run, number), **work.network(run.features)}
 
 
 def sealed_backbone(work: Work) -> str | None:

@@ -47,7 +47,7 @@ def rank(work: Work, run: Run, number: int, shard: str) -> Files:
     if draws and kept:
         needed["draw_maps"] = same_images(work, work.draw_maps(run.dataset, run.features), shard)
     if not work.keeps_maps(run.features) or (draws and not kept):
-        needed["backbone"] = work.backbone(run.features)
+        needed |= work.network(run.features)
     return needed
 
 

@@ -12,7 +12,7 @@ def native_maps(work: Work, dataset: str, features: str, split: str) -> Files:
     """Return what native maps of a whole split need: the stored maps, or the backbone."""
     if work.keeps_maps(features):
         return {"maps": work.maps_index(dataset, features, split)}
-    return {"backbone": work.backbone(features)}
+    return work.network(features)
 
 
 def pretraining(work: Work, name: str) -> str:
@@ -30,7 +30,7 @@ def backbone(work: Work, features: str) -> str | list[str]:
 
 def extract(work: Work, dataset: str, features: str) -> Files:
     """Return what maps are made of."""
-    return {"dataset": work.dataset(dataset), "backbone": work.backbone(features)}
+    return {"dataset": work.dataset(dataset), **work.network(features)}
 
 
 def herd(work: Work, dataset: str, features: str, shard: str) -> Files:
@@ -49,7 +49,7 @@ def perturb(work: Work, dataset: str, features: str, key: str, shard: str) -> Fi
     files: Files = {"dataset": work.dataset(dataset), "lists": lists}
     if work.kept_draws[dataset, features]:
         return files | {"draw_maps": same_images(work, work.draw_maps(dataset, features), shard)}
-    return files | {"backbone": work.backbone(features)}
+    return files | work.network(features)
 
 
 def same_images(work: Work, shards: list[str], shard: str) -> str:

@@ -86,6 +86,11 @@ class Stores:
         """Return the manifest of a backbone."""
         return self.paths.backbone.format(features=features, address=self.addresses.backbone(features))
 
+    def network(self, features: str) -> "Files":
+        """Return what a job that loads a backbone reads: its manifest, and those of all that it joins."""
+        parts = [self.backbone(part) for part in self.study.features[features].parts]
+        return {"backbone": self.backbone(features), **({"parts": parts} if parts else {})}
+
     def maps(self, dataset: str, features: str, split: str) -> list[str]:
         """Return the shards of a split's maps."""
         names = self.addresses.shards("maps", dataset, features, split)
@@ -166,7 +171,8 @@ class Stores:
         """Return the manifests of all stores that pending runs may read, by their addresses."""
         found: list[str] = []
         for dataset, features in dict.fromkeys((run.dataset, run.features) for run in self.pending):
-            found += [self.dataset(dataset), self.original_labels(dataset), self.backbone(features)]
+            parts = [self.backbone(part) for part in self.study.features[features].parts]
+            found += [self.dataset(dataset), self.original_labels(dataset), self.backbone(features), *parts]
             for split in self.splits(dataset):
                 found += [*self.maps(dataset, features, split), self.maps_index(dataset, features, split)]
             found += self.draw_maps(dataset, features) if self.kept_draws[dataset, features] else []

@@ -31,28 +31,32 @@ def examine(study: Study) -> list[Check]:
     checks: list[Check] = []
     for name in study.datasets:
         checks += check_dataset(study, name)
+    networks: dict[str, Backbone] = {}
     for name, settings in study.features.items():
         if not settings.parts:  # those that they join have rows of their own
-            checks += check_backbone(study, name)
+            checks += check_backbone(study, name, networks)
     for dataset, features in study.pairs():
         checks.append(check_maps(study, dataset, features))
+        if checks[-1].status == "ok":
+            parts = [part for part in study.features[features].parts or [features] if part in networks]
+            checks += [check_time(study, dataset, part, networks[part]) for part in parts]
     checks += [*check_budgets(study), check_disk(study), check_device(study.device)]
     return list({(each.subject, each.status, each.detail): each for each in reversed(checks)}.values())[::-1]
 
 
-def check_backbone(study: Study, name: str) -> list[Check]:
-    """Backbone readable and of its architecture; timesteps of its noise schedule; what it takes here."""
+def check_backbone(study: Study, name: str, networks: "dict[str, Backbone]") -> list[Check]:
+    """Backbone readable and of its architecture, timesteps of its noise schedule; adds it to those that are loaded."""
     subject, settings = f"features.{name}", study.features[name]
     checks: list[Check] = []
     try:
         found, network = _backbone(study, name)
         checks.append(found)
+        if network:
+            networks[name] = network
         description = plan.description_of(study, name)
         description.check_timesteps(settings.timesteps)
         if description.timesteps is not None:
             checks.append(Check(subject, "timesteps", "ok", ", ".join(map(str, settings.timesteps))))
-        if network:
-            checks += [check_time(study, dataset, name, network) for dataset, each in study.pairs() if each == name]
     except UserError as error:
         checks.append(mistake(subject, "timesteps" if checks else "backbone", error))
     return checks
@@ -63,6 +67,7 @@ def check_maps(study: Study, dataset: str, features: str) -> Check:
     subject, (height, width) = f"features.{features}", study.network_size(dataset, features)
     try:
         size, dimension = plan.geometry_of(study, dataset, features)
+        plan.forwards_of(study, dataset, features)
     except UserError as error:
         return mistake(subject, "blocks", error)
     settings = study.features[features]
@@ -72,11 +77,7 @@ def check_maps(study: Study, dataset: str, features: str) -> Check:
 
 
 def check_time(study: Study, dataset: str, features: str, network: "Backbone") -> Check:
-    """Seconds that a network evaluation takes here, by one timed image, and how many the study asks for at most.
-
-    Raises:
-        UserError: the network does not have what the features name, or sees no windows of their size.
-    """
+    """Seconds that a network evaluation takes here, by one timed image, and how many the study asks for at most."""
     import numpy as np
 
     from pixelherd.features.maps import compute
@@ -84,9 +85,13 @@ def check_time(study: Study, dataset: str, features: str, network: "Backbone") -
     whole = stages.maps(study, dataset, features)
     settings = whole.model_copy(update={"timesteps": whole.timesteps[:1]})
     image = np.zeros((*study.datasets[dataset].size, 3), np.uint8)
-    compute(network, image, settings)  # the first one takes longer
-    before, start = network.forwards, time.perf_counter()
-    compute(network, image, settings)
+    try:
+        compute(network, image, settings)  # the first one takes longer
+        before, start = network.forwards, time.perf_counter()
+        compute(network, image, settings)
+    except (UserError, RuntimeError, MemoryError) as error:
+        what = " ".join(str(error).split())[:200]
+        return Check(f"features.{features}", f"time on {dataset}", "note", f"an image could not be timed here: {what}")
     seconds = (time.perf_counter() - start) / (network.forwards - before)
     detail = f"{seconds:.2g} s an evaluation of the network here, on {network.device}"
     try:
@@ -94,7 +99,7 @@ def check_time(study: Study, dataset: str, features: str, network: "Backbone") -
         forwards = sum(item.forwards for item in plan.items(study, plan.images_of(study, [dataset]), runs))
     except UserError:  # told among the dataset's files
         return Check(f"features.{features}", f"time on {dataset}", "note", detail)
-    total = f"; {forwards:,} of them at most: {_duration(seconds * forwards)}"
+    total = f"; {forwards:,} of them at most: {_duration(seconds * forwards)}" if runs else ""
     return Check(f"features.{features}", f"time on {dataset}", "note", detail + total)
 
 
@@ -183,13 +188,13 @@ def _backbone(study: Study, name: str) -> "tuple[Check, Backbone | None]":
             return Check(subject, "backbone", "note", f"this study trains {backbone.pretrain} first"), None
         stored = DiffusersFolder(made[-1])
     else:
-        kept = plan.kept_backbone(study, name)
-        found = backbone.stored() or (backbone.made(kept) if kept else None)
+        kept, changes = plan.kept_backbone(study, name), any(path.is_file() for path in backbone.watched())
+        found = backbone.stored() or (backbone.made(kept).prepared(kept) if kept and not changes else None)
         if found is None:
             told = backbone.examine()
             return Check(subject, "backbone", "ok" if told.sound else "note", told.found), None
         stored = found
-    network = stored.load(_device(study), None, None)
+    network = stored.load(_device(study), None, "float16")
     module = getattr(network, "network", None)
     parameters = sum(each.numel() for each in module.parameters()) if module else 0
     licence = f", licence {network.description.licence}" if network.description.licence else ""

@@ -127,7 +127,7 @@ def test_a_prompt_is_embedded_once(tmp_path, monkeypatch):
     source = HubModel(diffusers=str(tmp_path / "sd"), condition="houses")
     recorded = provide(source, tmp_path / "made")
     assert sorted(path.name for path in (tmp_path / "made").iterdir()) == [PROMPT]
-    kept = load_file(tmp_path / "made" / PROMPT)["prompt"]
+    kept = load_file(tmp_path / "made" / PROMPT)["prompt"].clone()
     assert torch.equal(kept, prompts.embed(tmp_path / "sd", "houses"))
     write_record(tmp_path / "made.json", {"settings": source.identity(), **recorded})
     monkeypatch.setattr(prompts, "embed", None)
@@ -138,12 +138,16 @@ def test_a_prompt_is_embedded_once(tmp_path, monkeypatch):
     anew = pixelherd.load_backbone({"diffusers": str(tmp_path / "sd"), "condition": "houses"})
     assert torch.equal(opened.maps(pictures(), noise, **asked)[2], anew.maps(pictures(), noise, **asked)[2])
     (tmp_path / "made" / PROMPT).write_bytes(b"half")
-    with pytest.raises(UserError, match=rf"{PROMPT} is damaged .*; delete its folder and run again"):
-        manifest.open_manifest(tmp_path / "made.json")[0]
+    with pytest.raises(UserError, match=rf"{PROMPT} is damaged; delete it and run again"):
+        manifest.open_manifest(tmp_path / "made.json")
+    (tmp_path / "made" / PROMPT).unlink()
+    (again,) = manifest.open_manifest(tmp_path / "made.json")
+    assert torch.equal(again.maps(pictures(), noise, **asked)[2], anew.maps(pictures(), noise, **asked)[2])
+    assert torch.equal(load_file(tmp_path / "made" / PROMPT)["prompt"], kept)
     vocabulary = tmp_path / "sd" / "tokenizer" / "vocab.json"
     vocabulary.write_text(vocabulary.read_text() + " ")
     with pytest.raises(UserError, match=r"changed since features were made"):
-        manifest.open_manifest(tmp_path / "made.json")[0]
+        manifest.open_manifest(tmp_path / "made.json")
 
 
 def test_weights_in_half_precision_alone(tmp_path):
@@ -186,6 +190,14 @@ def test_models_of_other_kinds(tmp_path, part, change, message):
     with pytest.raises(UserError, match=message) as error:
         read_folder(tmp_path / "sd")
     assert "\n" not in str(error.value)
+
+
+def test_noise_of_another_shape_is_refused(tmp_path):
+    save_text_model(tmp_path / "sd")
+    backbone = manifest.load(tmp_path / "sd")
+    for shape in ((3, 24, 40), (4, 24, 40), (4, 12, 10)):
+        with pytest.raises(ValueError, match=r"noise of shape .* where the images need \[4, 12, 20\]"):
+            backbone.maps(pictures(), torch.zeros(shape), timesteps=[0], blocks=[0])
 
 
 @pytest.mark.parametrize("part", ["text_encoder", "tokenizer", "vae", "unet"])

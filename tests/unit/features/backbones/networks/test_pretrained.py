@@ -150,6 +150,26 @@ def test_images_are_seen_as_the_preprocessor_says(folder):
     torch.testing.assert_close(seen[0], pictures(1, (32, 32)))
 
 
+@pytest.mark.slow
+def test_hiera_as_it_is_published_after_self_supervision(tmp_path):
+    """Such a checkpoint has no pooler, which nothing reads."""
+    config = transformers.HieraConfig(**FAMILIES["hiera"][1])
+    model = transformers.HieraForPreTraining(config).eval()
+    model.save_pretrained(tmp_path / "mae")
+    backbone = manifest.load(PretrainedEncoder(encoder=str(tmp_path / "mae")))
+    weights = backbone.network.embeddings.patch_embeddings.projection.weight
+    assert torch.equal(weights, model.hiera.embeddings.patch_embeddings.projection.weight)
+
+
+@pytest.mark.parametrize("change", [{"hidden_sizes": None}, {"hidden_sizes": 3}, {"model_type": "swin"}])
+@pytest.mark.hostile("checkpoints and backbones")
+def test_configurations_that_do_not_tell_the_maps_are_one_line(folder, change):
+    config = folder / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | change))
+    with pytest.raises(UserError, match=r"the configuration of .* lacks what tells its maps"):
+        PretrainedEncoder(encoder=str(folder)).stored().describe()
+
+
 @pytest.mark.hostile("checkpoints and backbones")
 def test_encoders_that_are_not_what_they_should_be(folder, tmp_path, monkeypatch):
     def message(path=folder, **options) -> str:

@@ -276,6 +276,9 @@ def test_folders_that_are_incomplete(plain, tmp_path):
     scheduler.write_text(json.dumps({"_class_name": "EDMEulerScheduler", "num_train_timesteps": 1000}))
     with pytest.raises(UserError, match="defines no betas"):
         manifest.load(plain)
+    scheduler.write_text("{}")
+    with pytest.raises(UserError, match="defines no betas"):
+        read_folder(plain)
     scheduler.write_text("{")
     with pytest.raises(UserError, match="not valid JSON"):
         manifest.load(plain)

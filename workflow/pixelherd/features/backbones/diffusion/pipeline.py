@@ -121,7 +121,8 @@ class Pipeline:
             of = "RGB" if self.autoencoder is None else f"the {seen} channels of its autoencoder"
             raise UserError(f"{where} describes a network of {unet['in_channels']} input channels rather than {of}")
         betas = {"num_train_timesteps", "beta_schedule"}
-        if self.scheduler and not self.scheduler.get("trained_betas") and not betas <= self.scheduler.keys():
+        scheduler = self.scheduler
+        if scheduler is not None and not scheduler.get("trained_betas") and not betas <= scheduler.keys():
             raise UserError(
                 f"backbone {self.where}: scheduler/scheduler_config.json defines no betas",
                 remedy="put the scheduler that the network was trained with (such as DDPMScheduler) there",

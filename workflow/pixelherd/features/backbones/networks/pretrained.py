@@ -16,7 +16,8 @@ MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's channels in [0, 1]: what encoders are trained with unless they say so."""
 
 
-NORMS = "hidden_states_norms."
+UNREAD = "hidden_states_norms.", "pooler."
+"""Tensors that a checkpoint may lack: norms of the library's own, and what nothing here reads."""
 
 
 class Pretrained(Encoder):
@@ -78,9 +79,8 @@ def _load(path: Path, stages: Sequence[int], whole: bool) -> torch.nn.Module:
     except Exception as error:  # transformers, safetensors and torch each raise their own kinds
         what = f"cannot load the encoder in {path}: {library.reason_of(error)}"
         raise UserError(what, remedy="fetch it again") from None
-    # checkpoints of whole models lack the norms that backbones have behind stages, which begin without weights of their
-    # own; whatever else is missing would be random
-    if missing := sorted(key for key in report["missing_keys"] if not key.startswith(NORMS)):
+    # norms that backbones have behind stages begin without weights of their own; whatever else is missing is random
+    if missing := sorted(key for key in report["missing_keys"] if not key.startswith(UNREAD)):
         raise UserError(
             f"the weights in {path} are of another network than its config.json: {len(missing)} tensors are missing, "
             f"such as {missing[0]}",

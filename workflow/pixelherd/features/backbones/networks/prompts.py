@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from pixelherd.errors import UserError
 from pixelherd.features.backbones.diffusion.pipeline import TEXT_ENCODER, TOKENIZER
 from pixelherd.features.backbones.networks import library
+from pixelherd.storage.files import write_bytes
 
 KEY = "prompt"
 
@@ -50,9 +51,8 @@ def embed(folder: Path, prompt: str) -> Tensor:
 
 
 def write(path: Path, embedding: Tensor) -> None:
-    """Write an embedding."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({KEY: embedding.contiguous()}, path)
+    """Write an embedding, whole or not at all."""
+    write_bytes(path, save({KEY: embedding.contiguous()}))
 
 
 def read(path: Path) -> Tensor:

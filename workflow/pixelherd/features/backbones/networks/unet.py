@@ -88,6 +88,8 @@ class UNet(Backbone):
         if not isinstance(perturbation, Tensor) or self.description.noise is None:
             raise ValueError(f"backbone {self.path} has a noise schedule: give noise, a tensor")
         noise, stride = perturbation, self.description.noise[1]
+        if noise.shape[-3:] != (expected := self.description.noise_shape((images.shape[-2], images.shape[-1]))):
+            raise ValueError(f"noise of shape {list(noise.shape)}, where the images need {list(expected)}")
 
         def compute(rows: slice, columns: slice) -> dict[int, Tensor]:
             part = [slice(each.start // stride, each.stop // stride) for each in (rows, columns)]

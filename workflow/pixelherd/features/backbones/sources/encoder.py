@@ -165,13 +165,21 @@ def describe(config: Mapping[str, Any], where: str | Path, licence: str | None =
         UserError: nobody knows the shapes of its maps.
     """
     family = config.get("model_type")
+    if family not in (*OF_TOKENS, *PYRAMIDS):
+        known = ", ".join(sorted((*OF_TOKENS, *PYRAMIDS)))
+        raise UserError(f"{where} is an encoder of the family {family}", remedy=f"pixelherd knows {known}")
+    try:
+        return _described(config, family, where, licence)
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"the configuration of {where} lacks what tells its maps, or has it wrong ({error})"
+        raise UserError(what, remedy="fetch it again") from None
+
+
+def _described(config: Mapping[str, Any], family: str, where: str | Path, licence: str | None) -> Description:
     if family in OF_TOKENS:
         layers = range(1, config["num_hidden_layers"] + 1)
         stride = config["patch_size"]
         return Description(where, {n: Level(config["hidden_size"], stride) for n in layers}, stride, licence=licence)
-    if family not in PYRAMIDS:
-        known = ", ".join(sorted((*OF_TOKENS, *PYRAMIDS)))
-        raise UserError(f"{where} is an encoder of the family {family}", remedy=f"pixelherd knows {known}")
     if family in DOUBLING:
         channels = [config["embed_dim"] * 2**stage for stage in range(len(config["depths"]))]
     else:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 PARTS = ("unet", "scheduler", *AUTOENCODERS, TEXT_ENCODER, TOKENIZER)
 """Folders of what maps depend on."""
 
-KEPT = "safetensors", "json", "txt"
-"""Kinds of files that are downloaded, variants of weights in other precisions left out."""
+BESIDE_INDEX = ["config.json", "scheduler_config.json", "diffusion_pytorch_model*"]
+"""Files that older models keep beside their index."""
 
 PROMPT = "prompt.safetensors"
 """The embedding of a prompt."""
@@ -90,6 +90,10 @@ class DiffusersFolder(Stored):
             found._embedding()
         return found
 
+    def kept_files(self) -> list[Path]:
+        """Return the file of the embedding."""
+        return [self.kept] if self.kept and self.kept.is_file() else []
+
     def _embedding(self) -> "torch.Tensor":
         from pixelherd.features.backbones.networks import prompts
 
@@ -126,8 +130,8 @@ class Folder(Source):
 
 
 def _parts_below(folder: Path) -> list[Path]:
-    """The parts that a folder has, and those that every model has."""
-    return [folder / part for part in PARTS if part in PARTS[:2] or (folder / part).is_dir()]
+    """The parts that a folder has, and those that every model has; of one that is gone, all that it may have had."""
+    return [folder / part for part in PARTS if part in PARTS[:2] or not folder.is_dir() or (folder / part).is_dir()]
 
 
 class HubModel(Source):
@@ -158,7 +162,8 @@ class HubModel(Source):
 
     def watched(self) -> list[Path]:
         """Return the parts of the folder that maps depend on, where one is named."""
-        return _parts_below(found.path) if (found := self.stored()) else []
+        folder = located(self.diffusers)
+        return [] if HUB_ID.fullmatch(self.diffusers) and not folder.is_dir() else _parts_below(folder)
 
     def describe(self, where: str) -> Description:
         """Return what a model of the hub takes and gives; fetches no weights.
@@ -177,7 +182,7 @@ class HubModel(Source):
         """Say what the hub says of the model."""
         from pixelherd.features.backbones.sources import hub
 
-        return hub.offer(self.diffusers, self.revision, [f"{part}/*.{kind}" for part in PARTS for kind in KEPT])
+        return hub.offer(self.diffusers, self.revision, [f"{part}/*.*" for part in PARTS] + BESIDE_INDEX)
 
     def make(self, folder: Path) -> dict[str, Any]:
         """Copy the parts of a model of the hub into a folder; downloads what is not cached.

@@ -99,7 +99,9 @@ def offer(name: str, revision: str | None, patterns: Sequence[str]) -> list[str]
     licence = getattr(found.card_data, "license", None)
     files = {each.rfilename: each.size or 0 for each in found.siblings or []}
     kept = [name for name in files if any(fnmatch(name, one) for one in patterns)]
-    sizes = [files[name] for name in kept if not any(variant in name for variant in VARIANTS)]
+    kept = [name for name in kept if not any(variant in name for variant in VARIANTS)]
+    safe = any(name.endswith(".safetensors") for name in kept)
+    sizes = [files[name] for name in kept if not (safe and name.endswith(".bin"))]
     said = [f"licence {licence}"] if licence else []
     return [*said, f"{sum(sizes) / 1e9:.2f} GB to download, unless they are in the hub's cache"]
 

@@ -15,11 +15,11 @@ from pixelherd.features.backbones.sources.source import Source
 from pixelherd.settings import explain
 
 KINDS: dict[str, type[Source]] = {
+    "embedded": Embedded,
+    "encoder": PretrainedEncoder,
+    "filters": Filters,
     "checkpoint": Checkpoint,
     "diffusers": HubModel,
-    "embedded": Embedded,
-    "filters": Filters,
-    "encoder": PretrainedEncoder,
     "path": Folder,
 }
 

@@ -65,6 +65,10 @@ class Stored(ABC):
         """Return this backbone with what every load would compute anew, which a folder keeps, or is to keep."""
         return self
 
+    def kept_files(self) -> list[Path]:
+        """Return the files that :meth:`prepared` keeps."""
+        return []
+
 
 class Examined(NamedTuple):
     """What is known of a source whose backbone is still to be made.
@@ -121,10 +125,12 @@ class Source(Settings, ABC):
         Raises:
             UserError: what it is made of is missing or damaged.
         """
-        name, description = next(iter(self.identity().values())), self.describe("")
-        blocks = f"{len(description.levels)} blocks"
-        licence = f", licence {description.licence}" if description.licence else ""
-        return Examined(False, f"{name}: {blocks}{licence}; weights are read when the study runs")
+        name, blocks = next(iter(self.identity().values())), f"{len(self.describe('').levels)} blocks"
+        return Examined(False, f"{name}: {', '.join([blocks, *self.offer()])}; weights are read when the study runs")
+
+    def offer(self) -> list[str]:
+        """Say under which licence it comes, and what there is to download, as far as that can be asked."""
+        return []
 
     def make(self, folder: Path) -> dict[str, Any]:
         """Fill a folder with the backbone, downloading what is missing.

@@ -1,0 +1,76 @@
+"""How many images a second does each backbone turn into maps here?
+
+Images are random, one at a time as jobs take them; the first one of each backbone is not counted.
+
+    python benchmarks/images.py --size 256 256 --threads 2
+    python benchmarks/images.py --folders data/backbones/camvid-ddpm
+"""
+
+import argparse
+import time
+
+import numpy as np
+import torch
+from places import REPOSITORY
+from tabulate import tabulate
+
+import pixelherd
+from pixelherd.features.backbones.backbone import Backbone
+from pixelherd.features.maps import compute
+from pixelherd.features.settings import MapSettings
+
+BUILT_IN = {"embedded encoder": {"embedded": "efficientnet_lite2"}, "filters": {"filters": [0.7, 1.6, 3.5, 8]}}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, nargs=2, default=[256, 256], help="height and width (default: 256 256)")
+    parser.add_argument("--threads", type=int, default=2, help="numerical threads (default: 2)")
+    parser.add_argument("--images", type=int, default=10, help="images of each backbone (default: 10)")
+    parser.add_argument(
+        "--folders", nargs="*", default=[str(REPOSITORY / "backbones" / "demo")], help="diffusers folders too"
+    )
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    sources = BUILT_IN | {folder: folder for folder in options.folders}
+    rows = [[name, *measured(source, tuple(options.size), options.images)] for name, source in sources.items()]
+    headers = ["backbone", "timesteps", "D", "MB of maps an image", "images a second"]
+    print(f"{options.size[0]}x{options.size[1]}, {options.threads} threads, {options.images} images\n")
+    print(tabulate(rows, headers, "github", floatfmt=("", "", ",.0f", ".1f", ".2f")))
+
+
+def measured(source: dict | str, size: tuple[int, int], images: int) -> list[object]:
+    """Timesteps, D, megabytes of an image's maps and images a second."""
+    backbone = pixelherd.load_backbone(source)
+    diffusion = backbone.description.noise is not None
+    settings = MapSettings(
+        timesteps=[50, 150, 250] if diffusion else [],
+        blocks=blocks_of(backbone, diffusion),
+        noise_seed=0,
+        context=1,
+        maps="recompute",
+        image_size=size,
+        threads=torch.get_num_threads(),
+    )
+    generator = np.random.default_rng(0)
+    pictures = generator.integers(0, 256, (images + 1, *size, 3), dtype=np.uint8)
+    maps = compute(backbone, pictures[0], settings)
+    start = time.perf_counter()
+    for picture in pictures[1:]:
+        compute(backbone, picture, settings)
+    rate = images / (time.perf_counter() - start)
+    bytes_ = sum(values.nbytes for values in maps.values())
+    dimension = sum(values.shape[0] * values.shape[1] for values in maps.values())
+    return [len(settings.timesteps) or "none", dimension, bytes_ / 1e6, rate]
+
+
+def blocks_of(backbone: Backbone, diffusion: bool) -> list[int]:
+    """Every other block of a decoder, as the studies read them; the last of each stride of an encoder."""
+    if diffusion:
+        return list(range(1, backbone.blocks, 2))
+    last = {level.stride: block for block, level in backbone.description.levels.items()}
+    return [block for stride, block in last.items() if stride >= 4] or list(range(backbone.blocks))
+
+
+if __name__ == "__main__":
+    main()
