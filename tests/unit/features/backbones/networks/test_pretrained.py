@@ -153,7 +153,8 @@ def test_images_are_seen_as_the_preprocessor_says(folder):
 @pytest.mark.slow
 def test_hiera_as_it_is_published_after_self_supervision(tmp_path):
     """Such a checkpoint has no pooler, which nothing reads."""
-    config = transformers.HieraConfig(**FAMILIES["hiera"][1])
+    decoder = dict(decoder_hidden_size=8, decoder_depth=1, decoder_num_heads=2)
+    config = transformers.HieraConfig(**FAMILIES["hiera"][1], **decoder)
     model = transformers.HieraForPreTraining(config).eval()
     model.save_pretrained(tmp_path / "mae")
     backbone = manifest.load(PretrainedEncoder(encoder=str(tmp_path / "mae")))
