@@ -104,7 +104,7 @@ def compute_joined(
         return found[0]
     lengths = [_length(part) for part in found]
     blocks = [(part, block, length) for part, length in zip(found, lengths, strict=True) for block in part]
-    joined = {number: part[block].float() / length for number, (part, block, length) in enumerate(blocks)}
+    joined = {n: part[block].float() / length for n, (part, block, length) in enumerate(blocks)}
     covered = {n: part.covered[block] for n, (part, block, _) in enumerate(blocks) if block in part.covered}
     return ImageMaps(joined, covered).each(lambda values: values.half())
 
