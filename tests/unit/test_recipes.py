@@ -16,8 +16,8 @@ PARTS = ("backbones", "benchmarks", "config", "docs", "envs", "profiles", "studi
 """Folders that a copy has; others are caches and results."""
 
 ROOMS = (
-    *("selection", "datasets/test_prepare.py", "features/backbones/sources", "results/pages", "results/tables"),
-    *("study/test_study.py", "pipeline/test_source.py", "test_architecture.py", "test_documentation.py"),
+    *("selection/test_acquisition.py", "features/backbones/sources", "results/tables", "study/test_study.py"),
+    *("pipeline/test_source.py", "test_architecture.py", "test_documentation.py"),
 )
 """Tests of the places that list parts, and of all that holds for each part."""
 

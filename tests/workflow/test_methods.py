@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
+from conftest import ADDRESS
+
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("methods")]  # they look at one study
 
 MORE = {
@@ -121,25 +123,28 @@ def test_a_lost_cache_is_made_again_for_the_rounds_to_come(methods, tmp_path):
     assert all(after[name] == content for name, content in before.items() if "/round-" in name)
 
 
-def test_methods_do_not_depend_on_stored_maps_or_images_per_job(methods, tmp_path):
+def test_methods_do_not_depend_on_stored_maps_images_per_job_or_leased_gpus(methods, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,GPU-pretended")
     finished, _ = methods
     maps = {"maps": "recompute", "draw_maps": "keep"}
     features = {"ddpm": {**finished.settings["features"]["ddpm"], **maps}}
     # those that look at maps in every round, and one that looks at their lists
     methods_of = finished.settings["methods"].items()
-    reading = {name: each for name, each in methods_of if name.endswith("_single") or name == "edald"}
+    reading = {name: each for name, each in methods_of if name in ("edald", "edald_single")}
     study = finished.empty(tmp_path, features=features, images_per_job=3, methods=reading)
     study.snakemake("runs", "results/costs/costs.md")
     expected = finished.results()
     prefixes = tuple(f"runs/street/ddpm/{name}/" for name in reading)
     found = {name: content for name, content in study.results().items() if name.startswith("runs/")}
-    assert len(reading) == 4 and found == {name: expected[name] for name in expected if name.startswith(prefixes)}
+    assert len(reading) == 2 and found == {name: expected[name] for name in expected if name.startswith(prefixes)}
     costs = pd.read_csv(study.folder / "results" / "costs" / "costs.csv").set_index("stage")
     bounded = costs.index == "vectors"
     assert costs["forwards"][~bounded & (costs.index != "total")].equals(
         costs["planned_forwards"][~bounded & (costs.index != "total")]
     )
     assert (costs["forwards"] <= costs["planned_forwards"]).all()
+    shards = (study.folder / "cache" / "features" / "street" / "ddpm").glob("train/*/manifest.json")
+    assert {ADDRESS.sub("", shard.parent.name) for shard in shards} == {"00000-00002", "00003-00005"}
     stored = {path.parents[2].name for path in (study.folder / "cache").rglob("maps.zarr")}
     assert "train" not in stored and "test" not in stored, "draws alone are kept"
 
