@@ -166,7 +166,7 @@ def test_small_images_are_seen_at_once():
         ({"size": [32, 32], "overlap": 32}, "window.overlap 32: windows of 32 pixels may share 24 here at most"),
     ],
 )
-@pytest.mark.hostile("settings")
+@pytest.mark.hostile("settings and paths")
 def test_windows_that_are_refused(window, message):
     description = Description("a network", {0: Level(3, 4)}, 8)
     with pytest.raises(UserError, match=message):

@@ -459,7 +459,7 @@ def test_settings_are_finite(content, place, value):
         ),
     ],
 )
-@pytest.mark.hostile("settings")
+@pytest.mark.hostile("settings and paths")
 def test_joined_features_that_are_refused(settings, both, message):
     photo = {"backbone": {"embedded": "efficientnet_lite2"}}
     with pytest.raises(UserError) as error:
