@@ -158,7 +158,7 @@ class EncoderFolder(Stored):
         return Pretrained(self.path, self.describe(), normalisation, device=device)
 
 
-def describe(config: Mapping[str, Any], where: str | Path, licence: str | None = None) -> Description:
+def describe(config: Mapping[str, Any], where: str | Path) -> Description:
     """Return what an encoder takes and gives, by its ``config.json``; block n is stage n of the library.
 
     Raises:
@@ -169,17 +169,17 @@ def describe(config: Mapping[str, Any], where: str | Path, licence: str | None =
         known = ", ".join(sorted((*OF_TOKENS, *PYRAMIDS)))
         raise UserError(f"{where} is an encoder of the family {family}", remedy=f"pixelherd knows {known}")
     try:
-        return _described(config, family, where, licence)
+        return _described(config, family, where)
     except (KeyError, TypeError, ValueError) as error:
         what = f"the configuration of {where} lacks what tells its maps, or has it wrong ({error})"
         raise UserError(what, remedy="fetch it again") from None
 
 
-def _described(config: Mapping[str, Any], family: str, where: str | Path, licence: str | None) -> Description:
+def _described(config: Mapping[str, Any], family: str, where: str | Path) -> Description:
     if family in OF_TOKENS:
         layers = range(1, config["num_hidden_layers"] + 1)
         stride = config["patch_size"]
-        return Description(where, {n: Level(config["hidden_size"], stride) for n in layers}, stride, licence=licence)
+        return Description(where, {n: Level(config["hidden_size"], stride) for n in layers}, stride)
     if family in DOUBLING:
         channels = [config["embed_dim"] * 2**stage for stage in range(len(config["depths"]))]
     else:
@@ -189,4 +189,4 @@ def _described(config: Mapping[str, Any], family: str, where: str | Path, licenc
     if family == "hiera":  # has positions for images of one size alone
         height, width = config["image_size"]
         fixed = height, width
-    return Description(where, levels, multiple, licence=licence, fixed=fixed)
+    return Description(where, levels, multiple, fixed=fixed)
