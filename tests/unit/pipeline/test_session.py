@@ -197,6 +197,14 @@ class StandIn:
         self._onstart = function
 
 
+@pytest.fixture(autouse=True)
+def served(monkeypatch):
+    """Numbers of threads of the servers that were to be started."""
+    found = []
+    monkeypatch.setattr(session, "start_server", found.append)
+    return found
+
+
 @pytest.fixture
 def session_in(settings, tmp_path):
     """Gives a session of the tiny study in a folder, nothing of which is looked for."""
@@ -218,6 +226,18 @@ def test_the_start_is_part_of_whatever_start_a_workflow_has(workflow):
     workflow.onstart(lambda log: done.append("after"))
     workflow._onstart(None)
     assert done == ["before", "after"] and workflow.scheduler.job_rate_limiter is None
+
+
+def test_a_server_of_jobs_starts_where_jobs_run_on_this_machine(workflow, folder, session_in, served):
+    session_in(folder).before_jobs(workflow, shown)
+    workflow._onstart(None)
+    assert served == [], "a call that only prints needs none"
+    workflow.made.append("a file")
+    workflow._onstart(None)
+    assert served == [1]
+    workflow.local_exec = False
+    workflow._onstart(None)
+    assert served == [1], "a cluster's jobs are its own"
 
 
 def test_the_sessions_of_all_modules_are_part_of_the_start(workflow, folder, session_in):

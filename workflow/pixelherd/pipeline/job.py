@@ -11,10 +11,32 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pixelherd.compute import gpus, memory
+from pixelherd.compute import forkserver, gpus, memory
 from pixelherd.pipeline import seals
 
+FORKSERVER = "PIXELHERD_FORKSERVER"
+"""Begins the environment variable that holds the address of a server whose libraries use a number of threads."""
+
+MODULES = (
+    "snakemake.iocontainers",
+    "pixelherd.heads.evaluation",
+    "pixelherd.heads.linear",
+    "pixelherd.heads.posterior",
+    "pixelherd.selection.choose",
+    "pixelherd.selection.labelled",
+    "pixelherd.selection.single_stage",
+    "scipy.optimize",
+)
+"""What the jobs of rounds import, and with it the libraries that all jobs compute with."""
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def start_server(threads: int) -> None:
+    """Start the server of which jobs with a number of threads are forked, and tell them where it is."""
+    variables = dict.fromkeys(THREAD_VARIABLES, str(threads))
+    if address := forkserver.start(MODULES, variables):
+        os.environ[f"{FORKSERVER}_{threads}"] = address
 
 
 @contextmanager
@@ -40,11 +62,17 @@ def job(snakemake: Any) -> Iterator[Any]:
 
     Import numerical libraries inside the body only: the number of threads, a setting of the study since sums differ
     with it, is fixed here before they start, and so is the GPU of a job that asked for one. A :class:`UserError`
-    becomes one line and exit status 1.
+    becomes one line and exit status 1. A job that computes is run by a fork of the Snakemake's server where there is
+    one, which has the libraries ready.
     """
+    threads = snakemake.params.get("threads")  # of a job that computes
+    forked = os.environ.pop(forkserver.FORKED, None) is not None
+    if threads and not forked:
+        status = forkserver.run_forked(os.environ.get(f"{FORKSERVER}_{threads}", ""))
+        if status is not None:
+            sys.exit(status)
     memory.keep_freed_memory()
-    threads = str(snakemake.params.get("threads", 1))
-    os.environ |= dict.fromkeys(THREAD_VARIABLES, threads)
+    os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads or 1))
     from pixelherd.errors import UserError
     from pixelherd.pipeline.accounts.costs import Meter
 

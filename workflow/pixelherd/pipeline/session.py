@@ -23,6 +23,7 @@ from pixelherd.datasets.originals import Digests
 from pixelherd.errors import UserError, say
 from pixelherd.pipeline import marks, seals, source, upkeep
 from pixelherd.pipeline.inputs.work import Work
+from pixelherd.pipeline.job import start_server
 from pixelherd.storage.clock import of_the_future
 from pixelherd.storage.files import hash_of, write_json
 from pixelherd.storage.locks import lock_at, take
@@ -42,8 +43,8 @@ PATIENCE_SECONDS = 300
 class Session:
     """A Snakemake's hold on its working folder, and what it found to do.
 
-    Snakemake's own locks are files, which a killed Snakemake leaves behind. This one is the kernel's and goes with the
-    process that holds it; so whoever gets it knows that locks which lie there are a dead one's.
+    Snakemake's own locks are files, which a killed Snakemake leaves behind. This one is the kernel's and goes with its
+    process: whoever gets it knows that locks which lie there are a dead one's.
 
     Attributes:
         work: what the study has still to do.
@@ -77,7 +78,7 @@ class Session:
             main: whether this process was called by the user, and is not a job.
 
         Raises:
-            UserError: the study has a mistake, or the data that it needs is missing.
+            UserError: the study has a mistake, or its data is missing.
         """
         session, study = cls(scripts=scripts), Study.read(dict(config))
         if main:
@@ -118,7 +119,7 @@ class Session:
         return replace(work, again={run: number for run, number in again.items() if number is not None})
 
     def leave(self) -> None:
-        """Take back the marks of a call that made nothing: it may only have looked what other settings would do."""
+        """Take back the marks of a call that made nothing: it may only have looked."""
         if not self._started:
             self._unmark()
 
@@ -143,9 +144,8 @@ class Session:
             say("the last Snakemake in this folder was killed; its locks are removed, what it finished is kept")
 
     def tell(self) -> None:
-        """Write what jobs have to know, where the environment that they inherit says; a dry run tells as well."""
-        variable = variable_of(self.work.study)
-        path = self._told / f"{variable}-{os.getpid()}.json"
+        """Write what jobs have to know; a dry run tells as well."""
+        path = self._told / f"{(variable := variable_of(self.work.study))}-{os.getpid()}.json"
         try:
             write_json(path, self.work.told())
         except OSError:
@@ -159,9 +159,10 @@ class Session:
         Raises:
             UserError: the job does not see what its Snakemake wrote.
         """
-        variable = variable_of(study)
-        path = os.environ.get(variable) or self._last().get("told", {}).get(variable)  # a cluster's jobs may lack it
-        if path is None:
+        name = variable_of(study)
+        if (
+            path := os.environ.get(name) or self._last().get("told", {}).get(name)
+        ) is None:  # a cluster's jobs may lack it
             return None
         try:
             return json.loads(Path(path).read_text())
@@ -199,14 +200,14 @@ class Session:
         def composed(own: Callable[[Any], object]) -> Callable[[Any], object]:
             def start(log: Any) -> None:
                 jobs = list(workflow.dag.needrun_jobs())
-                files = [Path(file) for job in jobs for file in job.output]
-                files += [Path(self.work.study.cache) for job in jobs if job.rule.name.endswith("clean")]
+                cache = [Path(self.work.study.cache) for job in jobs if job.rule.name.endswith("clean")]
+                files = [Path(file) for job in jobs for file in job.output] + cache
                 if files:  # what only prints may run beside another
                     shown(self.start, files, getattr(workflow.scheduler._executor, "run_uuid", None))
-                # Snakemake 9 looks at all waiting jobs again a second after each look, and every job that ends adds
-                # such a series to those that go on: after 500 jobs that takes half a processor. Without its limit of
-                # 100 starts a second, which only a cluster needs, it looks when a job has ended.
+                    if workflow.local_exec:
+                        start_server(self.work.study.threads)
                 if workflow.local_exec:
+                    # after 500 jobs its limit of starts, which only a cluster needs, takes half a processor
                     workflow.scheduler.job_rate_limiter = None
                 own(log)
 

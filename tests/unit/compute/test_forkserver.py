@@ -1,0 +1,168 @@
+"""Jobs that are forked of a process that has their libraries ready."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pixelherd.storage.files import hash_of
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks of numerical libraries are safe on Linux alone")
+
+PARENT = """
+import sys
+from pixelherd.compute import forkserver
+print(forkserver.start(["decimal"], {"TOLD_TO_SERVER": "1"}), flush=True)
+sys.stdin.read()
+"""
+
+JOB = """
+import json, os, sys
+from pixelherd.compute import forkserver
+forked = os.environ.pop(forkserver.FORKED, None) is not None
+if not forked and (status := forkserver.run_forked(sys.argv[1])) is not None:
+    sys.exit(status)
+ready = "decimal" in sys.modules
+"""
+
+TELL = """
+print(json.dumps({"forked": forked, "ready": ready, "pid": os.getpid(), "folder": os.getcwd(), "argv": sys.argv,
+                  "own": os.environ.get("TOLD_TO_JOB"), "server's": os.environ.get("TOLD_TO_SERVER")}), flush=True)
+"""
+
+Job = Callable[..., subprocess.Popen]
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError("nothing came of it in ten seconds")
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def parent() -> Iterator[subprocess.Popen]:
+    command = [sys.executable, "-c", PARENT]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def address(parent: subprocess.Popen) -> str:
+    found = parent.stdout.readline().strip()
+    wait_for(lambda: os.path.exists(found))
+    return found
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    """Starts a job that tells where it runs and then does what is given."""
+
+    def start(address: str, does: str = "") -> subprocess.Popen:
+        script = tmp_path / f"{hash_of(does)[:8]}.py"
+        if not script.exists():
+            script.write_text(JOB + TELL + does)
+        return subprocess.Popen(
+            [sys.executable, str(script), address, "more"],
+            cwd=tmp_path,
+            env=os.environ | {"TOLD_TO_JOB": "2"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+def told(process: subprocess.Popen) -> dict:
+    return json.loads(process.stdout.readline())
+
+
+def test_a_job_runs_in_a_fork_as_it_would_by_itself(job: Job, address: str, tmp_path: Path) -> None:
+    process = job(address, "print('bad news', file=sys.stderr); sys.exit(3)")
+    found = told(process)
+    assert found["forked"] and found["ready"] and found["pid"] != process.pid
+    assert found["folder"] == str(tmp_path) and found["argv"][1:] == [address, "more"]
+    assert found["own"] == "2" and found["server's"] is None, "a job has its own environment"
+    assert process.communicate()[1] == "bad news\n" and process.returncode == 3
+
+
+def test_a_traceback_is_seen_and_the_job_fails(job: Job, address: str) -> None:
+    process = job(address, "raise ValueError('seven')")
+    assert "ValueError: seven" in process.communicate()[1] and process.returncode == 1
+
+
+def test_a_fork_that_is_killed_fails_its_job(job: Job, address: str) -> None:
+    process = job(address, "import time; time.sleep(60)")
+    os.kill(told(process)["pid"], signal.SIGKILL)
+    assert process.wait(10) == 128 + signal.SIGKILL
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_job_that_is_killed_takes_its_fork_with_it(job: Job, address: str, how: signal.Signals) -> None:
+    process = job(address, "import time; time.sleep(60)")
+    fork = told(process)["pid"]
+    process.send_signal(how)
+    process.wait(10)
+    wait_for(lambda: not alive(fork))
+    assert told(job(address))["forked"], "the server serves on"
+
+
+def test_many_jobs_at_a_time_each_end_as_they_did(job: Job, address: str) -> None:
+    processes = [job(address, "import time; time.sleep(0.2); sys.exit(7)") for _ in range(8)]
+    assert len({told(process)["pid"] for process in processes}) == 8
+    assert {process.wait(20) for process in processes} == {7}
+
+
+def test_a_job_runs_by_itself_where_no_server_is(job: Job, tmp_path: Path) -> None:
+    for address in ("", str(tmp_path / "none")):
+        process = job(address)
+        found = told(process)
+        assert not found["forked"] and found["pid"] == process.pid and process.wait(10) == 0
+
+
+def test_a_job_runs_by_itself_when_the_server_dies(job: Job, address: str) -> None:
+    process = job(address, "import time; time.sleep(0.5 if forked else 0)")
+    fork = told(process)["pid"]
+    (server,) = (int(line) for line in subprocess.getoutput(f"ps -o ppid= -p {fork}").split())
+    os.kill(server, signal.SIGKILL)
+    found = told(process)
+    assert not found["forked"] and process.wait(10) == 0
+    assert not alive(fork), "the fork had ended before the job began once more"
+
+
+def test_the_server_ends_with_its_parent_once_its_forks_have_ended(
+    job: Job, address: str, parent: subprocess.Popen
+) -> None:
+    process = job(address, "import time; time.sleep(0.5); sys.exit(5)")
+    told(process)
+    parent.kill()
+    assert process.wait(10) == 5
+    wait_for(lambda: not os.path.exists(os.path.dirname(address)))
+
+
+def test_what_is_no_request_is_not_answered(job: Job, address: str) -> None:
+    import socket
+
+    for content in (b"", b"\0\0\0\5hello", b"\0\0\0\2{}", b"\0\0\0\x14" + b'{"executable":"x"}  '):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(address)
+            connection.sendall(content)
+            connection.shutdown(socket.SHUT_WR)
+            assert connection.recv(4) == b""
+    assert told(job(address))["forked"]
