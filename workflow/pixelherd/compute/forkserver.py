@@ -105,13 +105,13 @@ def serve(address: str, modules: Sequence[str]) -> None:
                     ready.unregister(sys.stdin)
                     ready.unregister(listener)
                 elif key.fileobj is not job:
-                    fork = forks.pop(job)
-                    fork.join()
-                    ready.unregister(fork.sentinel)
+                    ended = forks.pop(job)
+                    ended.join()
+                    ready.unregister(ended.sentinel)
                     with suppress(KeyError):
                         ready.unregister(job)
                     with job, suppress(OSError):
-                        job.sendall((fork.exitcode or 0).to_bytes(4, signed=True))
+                        job.sendall((ended.exitcode or 0).to_bytes(4, signed=True))
                 elif job in forks:  # it sends nothing after its request, so it is gone
                     ready.unregister(job)
                     forks[job].kill()
