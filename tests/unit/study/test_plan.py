@@ -97,7 +97,7 @@ def test_a_pool_is_limited_by_the_candidates_of_an_image(content):
 @pytest.mark.parametrize("per_seed", [True, False])
 @pytest.mark.parametrize("more", [{}, {"budgets": [3, 4, 5], "rounds": 9}, {"images_per_job": 1}])
 def test_forwards_of_two_stage_methods(content, seeds, per_seed, more):
-    content |= {"seeds": seeds, "pictures": 0, **more}
+    content |= {"methods": {"power_dald": None}, "seeds": seeds, "pictures": 0, **more}  # random with shared lists too
     content["candidates"]["per_seed"] = per_seed
     train, test = 100, 30
     draws = len(seeds) if per_seed else 1

@@ -1001,3 +1001,30 @@ def test_the_backbone_that_a_study_trains(content):
     edited = Study.read(content)
     assert stages.backbone(study, "ddpm")["pretrain"]["steps"] == 3
     assert all(stages.identity(study, run) != stages.identity(edited, run) for run in study.runs())
+
+
+@pytest.mark.parametrize(
+    ("methods", "more", "told"),
+    [
+        ({"edald": None}, {"candidates": {"per_seed": False}}, "methods.edald.seeds: candidates are the same for all"),
+        ({"coverage": None}, {"candidates": {"pixels": "all"}}, r"write `seeds: \[3\]`"),
+        ({"k_center": {"candidates": {"pixels": "all"}}}, {}, "methods.k_center.seeds"),
+        ({"three": {"score": "margin", "stages": 1}}, {"candidates": {"per_seed": False}}, "methods.three.seeds"),
+    ],
+)
+def test_seeds_that_would_repeat_one_run_are_refused(settings, methods, more, told):
+    study = settings | {"methods": methods, "seeds": [3, 4]} | more
+    study["candidates"] = settings["candidates"] | more.get("candidates", {})
+    with pytest.raises(UserError, match=told):
+        Study.read(study)
+    one = {name: (method or {}) | {"seeds": [3]} for name, method in methods.items()}
+    assert len(Study.read(study | {"methods": one}).runs()) == 1
+
+
+@pytest.mark.parametrize("score", ["random", "typiclust", "bald", "power_dald"])
+def test_methods_that_are_random_by_themselves_keep_their_seeds(settings, score):
+    candidates = settings["candidates"] | {"per_seed": False}
+    study = Study.read(settings | {"methods": {score: None}, "seeds": [3, 4], "candidates": candidates})
+    assert len(study.runs()) == 2
+    paper = {"methods": {"edald": None}, "head": {"kind": "mlp"}, "seeds": [3, 4], "candidates": candidates}
+    assert len(Study.read(settings | paper).runs()) == 2, "the network's weights begin at random"

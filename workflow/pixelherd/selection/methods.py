@@ -42,11 +42,13 @@ class Selection:
         name: what a study calls it.
         needs_lists: chooses among the images' lists.
         needs_head: takes the predictions of the head of the round before.
+        needs_generator: is (partly) random.
     """
 
     name: str
     needs_lists: bool = False
     needs_head: bool = False
+    needs_generator: bool = False
 
 
 SELECTIONS: dict[str, Selection] = {
@@ -55,8 +57,8 @@ SELECTIONS: dict[str, Selection] = {
         Selection("coverage", needs_lists=True),
         Selection("uherding", needs_lists=True, needs_head=True),
         Selection("k_center", needs_lists=True),
-        Selection("typiclust", needs_lists=True),
-        Selection("random"),
+        Selection("typiclust", needs_lists=True, needs_generator=True),
+        Selection("random", needs_generator=True),
         Selection("full"),
     )
 }

@@ -115,6 +115,11 @@ def _check_method(study: "Study", name: str) -> None:
         raise ValueError(f"methods.{name}: the fully labelled reference is called `full`; rename the method")
     if score in SELECTIONS and method.stages == 1:
         raise ValueError(f"methods.{name}.stages: {score} is no score that could rank every pixel")
+    if score != "full" and not study.depends_on_seed(name) and len(seeds := method.seeds or study.seeds) > 1:
+        raise ValueError(
+            f"methods.{name}.seeds: candidates are the same for all seeds, and nothing else about {score} is random, so "
+            f"all {len(seeds)} runs would be one; write `seeds: [{seeds[0]}]`"
+        )
     for key, reads in _readers(study, name).items():
         if not reads and key in method.model_fields_set:
             raise ValueError(f"methods.{name}.{key}: {score} does not use it here; delete the line")

@@ -157,6 +157,14 @@ class Study(Settings):
         """Whether the method's score compares samples of a head: by dropout, or from the posterior of its weights."""
         return self.is_scored(method) and SCORES[self.score(method)].needs_samples
 
+    def depends_on_seed(self, method: str) -> bool:
+        """Whether anything about the method's runs is random: its candidates, its choice, or how its heads begin."""
+        registered = SCORES.get(self.score(method)) or SELECTIONS[self.score(method)]
+        candidates = self.candidates_of(method)
+        lists = self.needs_lists(method) and candidates.per_seed and candidates.pixels != "all"
+        chance = registered.needs_generator or self.needs_samples(method)
+        return lists or chance or self.head_of(method).kind == "mlp"
+
     def head_of(self, method: str) -> LinearSettings | MlpSettings:
         """The settings of the method's heads."""
         head, epochs = self.methods[method].head or self.head, self.methods[method].epochs
