@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks of numeri
 PARENT = """
 import sys
 from pixelherd.compute import forkserver
-print(forkserver.start(["decimal"], {"TOLD_TO_SERVER": "1"}), flush=True)
+print(forkserver.start(["decimal"], {"TOLD_TO_SERVER": "1"}, later=["fractions", "colorsys"]), flush=True)
 sys.stdin.read()
 """
 
@@ -28,7 +28,7 @@ from pixelherd.compute import forkserver
 forked = os.environ.pop(forkserver.FORKED, None) is not None
 if not forked and (status := forkserver.run_forked(sys.argv[1])) is not None:
     sys.exit(status)
-ready = "decimal" in sys.modules
+ready = [name for name in ("decimal", "colorsys") if name in sys.modules]
 """
 
 TELL = """
@@ -96,10 +96,11 @@ def told(process: subprocess.Popen) -> dict:
 def test_a_job_runs_in_a_fork_as_it_would_by_itself(job: Job, address: str, tmp_path: Path) -> None:
     process = job(address, "print('bad news', file=sys.stderr); sys.exit(3)")
     found = told(process)
-    assert found["forked"] and found["ready"] and found["pid"] != process.pid
+    assert found["forked"] and found["ready"] == ["decimal"] and found["pid"] != process.pid
     assert found["folder"] == str(tmp_path) and found["argv"][1:] == [address, "more"]
     assert found["own"] == "2" and found["server's"] is None, "a job has its own environment"
     assert process.communicate()[1] == "bad news\n" and process.returncode == 3
+    assert told(job(address))["ready"] == ["decimal", "colorsys"], "what comes later is there for the second job"
 
 
 def test_a_traceback_is_seen_and_the_job_fails(job: Job, address: str) -> None:

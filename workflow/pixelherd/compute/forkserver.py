@@ -30,11 +30,12 @@ LARGEST_REQUEST = 2**20
 """Bytes of a request, most of which is the environment."""
 
 
-def start(modules: Sequence[str], environment: dict[str, str]) -> str | None:
+def start(modules: Sequence[str], environment: dict[str, str], *, later: Sequence[str] = ()) -> str | None:
     """Start a server that lives as long as this process; returns the address of its socket.
 
     Args:
         modules: what it imports when it is first asked.
+        later: what it imports when the first job has begun.
         environment: its variables, beside those of this process.
 
     Returns:
@@ -44,7 +45,8 @@ def start(modules: Sequence[str], environment: dict[str, str]) -> str | None:
         return None
     address = str(Path(tempfile.mkdtemp(prefix="pixelherd-")) / "jobs")  # paths of sockets have 107 bytes at most
     watched, _ = os.pipe()  # closed at its other end when this process ends, however it ends
-    subprocess.Popen([sys.executable, "-m", __name__, address, *modules], stdin=watched, env=os.environ | environment)
+    command = [sys.executable, "-m", __name__, address, ",".join(modules), ",".join(later)]
+    subprocess.Popen(command, stdin=watched, env=os.environ | environment)
     os.close(watched)
     return address
 
@@ -74,7 +76,7 @@ def run_forked(address: str) -> int | None:
     return status if status >= 0 else 128 - status
 
 
-def serve(address: str, modules: Sequence[str]) -> None:
+def serve(address: str, modules: str, later: str) -> None:
     """Fork at each request until standard input ends, and then wait for the forks that are left."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a person ends Snakemake, which closes standard input
     forks: dict[socket.socket, BaseProcess] = {}
@@ -89,8 +91,7 @@ def serve(address: str, modules: Sequence[str]) -> None:
                 if key.fileobj is listener:
                     connection, _ = listener.accept()
                     if request := _request(connection):
-                        for module in modules:
-                            import_module(module)
+                        _import(modules)
                         others = [listener, *forks]
                         fork = multiprocessing.get_context("fork").Process(target=_run, args=(request, others))
                         fork.start()
@@ -99,6 +100,7 @@ def serve(address: str, modules: Sequence[str]) -> None:
                         ready.register(fork.sentinel, selectors.EVENT_READ, connection)
                         for each in request["terminal"]:
                             os.close(each)
+                        _import(later)
                     else:
                         connection.close()
                 elif key.fileobj is sys.stdin:
@@ -118,6 +120,11 @@ def serve(address: str, modules: Sequence[str]) -> None:
     with suppress(OSError):
         os.unlink(address)
         os.rmdir(os.path.dirname(address))
+
+
+def _import(modules: str) -> None:
+    for module in filter(None, modules.split(",")):
+        import_module(module)
 
 
 def _request(connection: socket.socket) -> dict[str, Any] | None:
@@ -152,4 +159,4 @@ def _run(request: dict[str, Any], others: Sequence[socket.socket]) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], sys.argv[2:])
+    serve(*sys.argv[1:])

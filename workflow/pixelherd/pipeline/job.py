@@ -4,7 +4,7 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,16 @@ MODULES = (
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-def start_server(threads: int) -> None:
-    """Start the server of which jobs with a number of threads are forked, and tell them where it is."""
+def start_server(threads: int, stages: Collection[str]) -> None:
+    """Start the server of which jobs with a number of threads are forked, and tell them where it is.
+
+    Args:
+        threads: of their libraries.
+        stages: the names of their rules, or of those of a workflow that uses this one.
+    """
     variables = dict.fromkeys(THREAD_VARIABLES, str(threads))
-    if address := forkserver.start(MODULES, variables):
+    sees = any(stage.endswith(("extract", "perturb", "picture")) for stage in stages)
+    if address := forkserver.start(MODULES, variables, later=["pixelherd.features.backbones.networks.unet"] * sees):
         os.environ[f"{FORKSERVER}_{threads}"] = address
 
 

@@ -205,7 +205,7 @@ class Session:
                 if files:  # what only prints may run beside another
                     shown(self.start, files, getattr(workflow.scheduler._executor, "run_uuid", None))
                     if workflow.local_exec:
-                        start_server(self.work.study.threads)
+                        start_server(self.work.study.threads, {job.rule.name for job in jobs})
                 if workflow.local_exec:
                     # after 500 jobs its limit of starts, which only a cluster needs, takes half a processor
                     workflow.scheduler.job_rate_limiter = None
