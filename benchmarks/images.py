@@ -1,13 +1,17 @@
-"""How many images a second does each backbone turn into maps here?
+"""How many images a second does each backbone turn into maps here, and how much memory does its process take?
 
 Images are random, one at a time as jobs take them; the first one of each backbone is not counted.
 
     python benchmarks/images.py --size 256 256 --threads 2
     python benchmarks/images.py --folders data/backbones/camvid-ddpm
+    python benchmarks/images.py --size 3000 4000 --window 1024 1024 --images 1
 """
 
 import argparse
+import resource
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import torch
@@ -18,6 +22,7 @@ import pixelherd
 from pixelherd.features.backbones.backbone import Backbone
 from pixelherd.features.maps import compute
 from pixelherd.features.settings import MapSettings
+from pixelherd.features.windows import WindowSettings
 
 BUILT_IN = {"embedded encoder": {"embedded": "efficientnet_lite2"}, "filters": {"filters": [0.7, 1.6, 3.5, 8]}}
 
@@ -30,18 +35,20 @@ def main() -> None:
     parser.add_argument(
         "--folders", nargs="*", default=[str(REPOSITORY / "backbones" / "demo")], help="diffusers folders too"
     )
+    parser.add_argument("--window", type=int, nargs=2, help="height and width of the windows that networks see")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
     sources = BUILT_IN | {folder: folder for folder in options.folders}
-    rows = [[name, *measured(source, tuple(options.size), options.images)] for name, source in sources.items()]
-    headers = ["backbone", "timesteps", "D", "MB of maps an image", "images a second"]
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as processes:  # each has its own memory
+        rows = [[name, *processes.submit(measured, source, options).result()] for name, source in sources.items()]
+    headers = ["backbone", "timesteps", "D", "MB of maps an image", "images a second", "GB of memory"]
     print(f"{options.size[0]}x{options.size[1]}, {options.threads} threads, {options.images} images\n")
-    print(tabulate(rows, headers, "github", floatfmt=("", "", ",.0f", ".1f", ".2f")))
+    print(tabulate(rows, headers, "github", floatfmt=("", "", ",.0f", ".1f", ".2f", ".1f")))
 
 
-def measured(source: dict | str, size: tuple[int, int], images: int) -> list[object]:
-    """Timesteps, D, megabytes of an image's maps and images a second."""
-    backbone = pixelherd.load_backbone(source)
+def measured(source: dict | str, options: argparse.Namespace) -> list[object]:
+    """Timesteps, D, megabytes of an image's maps, images a second, and gigabytes of this process at most."""
+    torch.set_num_threads(options.threads)
+    backbone, size, images = pixelherd.load_backbone(source), tuple(options.size), options.images
     diffusion = backbone.description.noise is not None
     settings = MapSettings(
         timesteps=[50, 150, 250] if diffusion else [],
@@ -51,6 +58,7 @@ def measured(source: dict | str, size: tuple[int, int], images: int) -> list[obj
         maps="recompute",
         image_size=size,
         threads=torch.get_num_threads(),
+        window=WindowSettings(size=options.window) if options.window else None,
     )
     generator = np.random.default_rng(0)
     pictures = generator.integers(0, 256, (images + 1, *size, 3), dtype=np.uint8)
@@ -61,7 +69,8 @@ def measured(source: dict | str, size: tuple[int, int], images: int) -> list[obj
     rate = images / (time.perf_counter() - start)
     bytes_ = sum(values.nbytes for values in maps.values())
     dimension = sum(values.shape[0] * values.shape[1] for values in maps.values())
-    return [len(settings.timesteps) or "none", dimension, bytes_ / 1e6, rate]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return [len(settings.timesteps) or "none", dimension, bytes_ / 1e6, rate, peak]
 
 
 def blocks_of(backbone: Backbone, diffusion: bool) -> list[int]:
