@@ -26,6 +26,7 @@ FLOORS = (
     ("results",),
     ("pipeline",),
     ("prediction",),
+    ("__main__",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
@@ -124,13 +125,22 @@ def test_packages_are_empty_or_light():
 
 
 @pytest.mark.parametrize(
-    "module", ["pixelherd.pipeline.session", "pixelherd.study.health.doctor", "pixelherd.results.registry"]
+    "module",
+    [
+        *("pixelherd.pipeline.session", "pixelherd.study.health.doctor", "pixelherd.results.registry"),
+        *("pixelherd.__main__", "snakemake_logger_plugin_pixelherd"),
+    ],
 )
 def test_planning_imports_nothing_heavy(module):
     heavy = {"torch", "diffusers", "pandas", "matplotlib", "sklearn", "scipy"}
     program = f"import sys, {module}; sys.exit(' '.join({heavy!r} & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, f"{module} loads {done.stderr}"
+
+
+def test_the_console_knows_of_the_package_only_what_a_user_is_told():
+    for path in (REPOSITORY / "workflow" / "snakemake_logger_plugin_pixelherd").glob("*.py"):
+        assert set(imports(ast.parse(path.read_text()))) <= {"errors"}, f"{path.name}: each job's Snakemake loads it"
 
 
 def test_ignored_is_spelt_once():

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 EDALD = "street/ddpm/edald/budget-4/seed-0"
 RANDOM = "street/ddpm/random/budget-4/seed-0"
-AGAIN = "what is finished is kept. Mend what the lines above name, then give the same command again"
+AGAIN = "what is finished is kept; mend what is wrong, then give the same command again: "
 
 
 def started_jobs(process: subprocess.Popen, *scripts: str) -> Iterator[tuple[str, psutil.Process]]:

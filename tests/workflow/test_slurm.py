@@ -39,7 +39,7 @@ def test_a_study_gives_the_results_of_a_local_run(cluster, finished, tmp_path):
     # each job sees the runs that were pending at the start, though one may be sealed by now: passes are shared
     features = {"ddpm": {**finished.settings["features"]["ddpm"], "maps": "recompute"}}
     study = finished.empty(tmp_path, features=features)
-    done = study.snakemake(*SLURM)
+    done = study.snakemake(*SLURM, "--printshellcmds")
     assert study.results() == finished.results()
     output = done.stdout + done.stderr
     assert output.count("slurm_logs/group_") == 4, "two runs of two rounds: a submission each"
@@ -62,7 +62,7 @@ def test_a_cancelled_job_is_retried(cluster, finished, tmp_path):
 
 def test_a_job_over_its_memory_is_retried_with_more(cluster, finished, tmp_path):
     study = unsealed(finished, tmp_path)
-    done = study.snakemake("runs", *SLURM, "--set-resources", "evaluate:mem_mb=200*attempt**4")
+    done = study.snakemake("runs", *SLURM, "--set-resources", "evaluate:mem_mb=200*attempt**4", "-p")
     assert "Trying to restart job" in done.stdout + done.stderr
     assert runs_of(study) == runs_of(finished)
 

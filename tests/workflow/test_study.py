@@ -344,7 +344,7 @@ def test_tables_and_report_rebuild_from_the_repository_and_results_alone(finishe
         done = study.snakemake("tables", "report")
         assert study.results() == expected
         assert not (study.folder / "cache").exists()
-        assert "5 of 5 steps" in done.stderr + done.stdout, "tables, figures and report, and the two targets"
+        assert "5 of 5 jobs done" in done.stderr, "tables, figures and report, and the two targets"
 
 
 @pytest.mark.slow

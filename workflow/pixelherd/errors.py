@@ -1,9 +1,12 @@
-"""The error that is shown to a user as one line."""
+"""What a user is told: mistakes as one line each, and lines that whoever shows them may hold back or colour."""
 
 import difflib
+import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TextIO
 
 
 class UserError(Exception):
@@ -50,6 +53,53 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {by_letters[matches[0]]!r}?)" if matches else f" (known: {', '.join(by_letters.values())})"
 
 
+VOICE = logging.getLogger("pixelherd")
+"""What the functions below say. Who shows it in another way takes the place of its handler."""
+PASSING, RESULT, NEWS, MISTAKE = logging.INFO, logging.INFO + 5, logging.WARNING, logging.ERROR
+"""Levels of what is said."""
+RED, YELLOW = 31, 33
+COLOURS = {NEWS: YELLOW, MISTAKE: RED}
+
+
 def say(line: str) -> None:
-    """Print a line to the user, apart from what Snakemake prints."""
-    print(f"pixelherd: {line}", file=sys.stderr)
+    """Tell the user something to know or to do."""
+    VOICE.log(NEWS, line)
+
+
+def mention(line: str) -> None:
+    """Tell the user what goes on, which is of no concern once it is over."""
+    VOICE.log(PASSING, f"{line} ...")
+
+
+def show(text: str) -> None:
+    """Show the user what was asked for."""
+    VOICE.log(RESULT, text)
+
+
+def complain(error: UserError | str) -> None:
+    """Tell the user of a mistake."""
+    VOICE.log(MISTAKE, str(error))
+
+
+def coloured(text: str, colour: int | None, stream: TextIO) -> str:
+    """Colour a text where a terminal shows it, and nobody asked for none (https://no-color.org)."""
+    plain = colour is None or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty()
+    return text if plain else f"\x1b[{colour}m{text}\x1b[0m"
+
+
+class Shown(logging.Handler):
+    """Prints what is said at once: results to standard output, all else as lines to standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        text = record.getMessage()
+        if record.levelno == RESULT:
+            print(text, flush=True)
+        else:
+            print(coloured(f"pixelherd: {text}", COLOURS.get(record.levelno), sys.stderr), file=sys.stderr, flush=True)
+
+
+if not VOICE.handlers:
+    VOICE.addHandler(Shown())
+    VOICE.setLevel(PASSING)
+    VOICE.propagate = False

@@ -2,13 +2,14 @@
 
 import functools
 import inspect
+import os
 import shlex
 import sys
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from pixelherd.errors import UserError
+from pixelherd.errors import UserError, say, show
 from pixelherd.pipeline import source
 from pixelherd.pipeline.inputs import results, rounds, shared
 from pixelherd.pipeline.inputs.work import Work, none_of, one_of
@@ -26,11 +27,11 @@ def in_one_line(function, *arguments, **keywords):
     try:
         return function(*arguments, **keywords)
     except UserError as error:
-        raise WorkflowError(str(error)) from None
+        raise WorkflowError(f"pixelherd: {error}") from None
 
 
 if workflow.modifier.path_modifier.prefix or workflow.modifier.path_modifier.modifies_prefixes:
-    raise WorkflowError("pixelherd takes no `prefix` of a module; set `results` and `cache` in its config instead")
+    raise WorkflowError("pixelherd: `prefix` of a module is not taken; set `results` and `cache` in its config instead")
 
 REPORTING = ("annotate", "stopping", "write_tables", "write_figures", "write_report", "write_costs")
 SCRIPTS = {name: Path(shipped(f"../scripts/{name}.py")) for name in (*source.RUN_STAGES, *REPORTING)}
@@ -42,10 +43,8 @@ if workflow.is_main_process:
     SESSION.before_jobs(workflow, in_one_line)
 WORK, STUDY, PATHS = SESSION.work, SESSION.work.study, SESSION.work.paths
 
-ADVICE = (
-    "pixelherd: what is finished is kept. Mend what the lines above name, then give the same command again:\n"
-    f"  {shlex.join(['snakemake', *sys.argv[1:]])}"
-)
+COMMAND = os.environ.get("PIXELHERD_COMMAND") or shlex.join(["snakemake", *sys.argv[1:]])
+ADVICE = f"what is finished is kept; mend what is wrong, then give the same command again: {COMMAND}"
 TABLES = expand(PATHS.table, table=TABLE_NAMES, kind=("csv", "md", "tex"))
 
 

@@ -31,4 +31,4 @@ installed = installed_version() if workflow.is_main_process else VERSION
 if installed != VERSION:
     found = f"has version {installed}, but this workflow is of {VERSION}" if installed else "is not installed"
     place = normpath(workflow.current_basedir.join("../..").get_path_or_uri(secret_free=True))
-    raise WorkflowError(f"the Python package pixelherd {found}; pip install -e {place}")
+    raise WorkflowError(f"pixelherd: the Python package {found}; pip install -e {place}")

@@ -58,7 +58,7 @@ def test_a_killed_job_gives_its_gpu_back_and_waiting_jobs_say_so(tmp_path):
     holder = start(tmp_path, devices="7", seconds=600)
     assert holder.stdout.readline().startswith("took 7")
     waiting = start(tmp_path, devices="7", seconds=0)
-    assert waiting.stderr.readline() == "pixelherd: all GPUs are taken (7); waiting for one\n"
+    assert waiting.stderr.readline() == "pixelherd: all GPUs are taken (7); waiting for one ...\n"
     assert waiting.poll() is None
     holder.send_signal(signal.SIGKILL)
     holder.wait()

@@ -6,7 +6,6 @@ imported. The lock is advisory and the kernel's, so it is freed when the process
 
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from pixelherd.errors import mention
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -81,6 +82,6 @@ def lease(jobs_per_gpu: int = 1, folder: Path | None = None) -> Iterator[str | N
                 lock.release()
             return
         if not waiting:
-            print(f"pixelherd: all GPUs are taken ({', '.join(found)}); waiting for one", file=sys.stderr, flush=True)
+            mention(f"all GPUs are taken ({', '.join(found)}); waiting for one")
             waiting = True
         time.sleep(POLL_SECONDS)

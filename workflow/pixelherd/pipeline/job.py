@@ -12,6 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from pixelherd.compute import forkserver, gpus, memory
+from pixelherd.errors import UserError, complain, mention
 from pixelherd.pipeline import seals
 
 FORKSERVER = "PIXELHERD_FORKSERVER"
@@ -52,7 +53,7 @@ def only_one(log: Path) -> Iterator[None]:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        print("pixelherd: a killed Snakemake left this job running; waiting for it to end", file=sys.stderr, flush=True)
+        mention("a killed Snakemake left this job running; waiting for it to end")
         lock.acquire(poll_interval=0.5)
     except (OSError, NotImplementedError):
         pass  # a file system without such locks
@@ -79,7 +80,6 @@ def job(snakemake: Any) -> Iterator[Any]:
             sys.exit(status)
     memory.keep_freed_memory()
     os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads or 1))
-    from pixelherd.errors import UserError
     from pixelherd.pipeline.accounts.costs import Meter
 
     log, resources = Path(snakemake.log[0]), snakemake.resources
@@ -95,7 +95,7 @@ def job(snakemake: Any) -> Iterator[Any]:
                 "the disk is full", remedy="free space, or move `cache` in the study, and run the same command again"
             )
         if isinstance(error, UserError):
-            print(f"pixelherd: {error}", file=sys.stderr)
+            complain(error)
             with suppress(OSError):
                 log.write_text(f"{error}\n")
             sys.exit(1)

@@ -44,6 +44,7 @@ EXEMPT: Mapping[str, str] = {
     "pixelherd.pipeline.seals": "that a run is finished",
     "pixelherd.compute.devices": "where a job computes",
     "pixelherd.compute.memory": "how freed memory is kept",
+    "pixelherd.storage.shipped": "where files lie",
     "pixelherd.study.run": "how runs are named",
     "pixelherd.study.paths": "where files lie",
 }

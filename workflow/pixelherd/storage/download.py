@@ -15,7 +15,7 @@ from typing import BinaryIO
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from pixelherd.errors import UserError, say
+from pixelherd.errors import UserError, mention
 from pixelherd.storage.files import write_json
 
 CHUNK = 1 << 20
@@ -227,7 +227,7 @@ def _receive(response: HTTPResponse, file: BinaryIO, name: str, start: int, tota
             progress.update(len(chunk))
             if is_silent and (now := time.monotonic()) - told >= TOLD_EVERY:
                 told = now
-                say(progress_line(name, received, total, (received - start) / (now - began)))
+                mention(progress_line(name, received, total, (received - start) / (now - began)))
     if received != total:
         raise _Broken(f"it broke off after {received} of {total} bytes")
 

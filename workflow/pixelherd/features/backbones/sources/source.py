@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 from pixelherd.errors import UserError
 from pixelherd.features.backbones.description import Description
 from pixelherd.settings import Settings
+from pixelherd.storage.shipped import SHIPPED
 
 if TYPE_CHECKING:
     import torch
@@ -20,12 +21,10 @@ Autocast = Literal["float16", "bfloat16"] | None
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 """An id of a model of the Hugging Face hub."""
 
-REPOSITORY = Path(__file__).parents[5]
-
 
 def located(folder: Path | str) -> Path:
-    """Return a backbone's folder: as it is named, or else the one of this name that ships beside the workflow."""
-    shipped = REPOSITORY / folder
+    """Return a backbone's folder: as it is named, or else the one of this name that comes with the package."""
+    shipped = SHIPPED / folder
     return shipped if not Path(folder).is_dir() and shipped.is_dir() else Path(folder)
 
 
