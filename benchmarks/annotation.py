@@ -114,7 +114,7 @@ def walk(options: argparse.Namespace) -> None:
             start = time.perf_counter()
             done = run(folder, study)
             waits.append(time.perf_counter() - start)
-            lines = [line for line in done.stderr.splitlines() if line.startswith("pixelherd: ") and "open " in line]
+            lines = [line for line in done.stderr.splitlines() if line.startswith("pixelherd: ")]
             print(f"{waits[-1]:6.1f} s  {' '.join(lines) or 'the study is finished'}", flush=True)
             if not lines:
                 break

@@ -73,7 +73,9 @@ def test_a_study_as_a_module_gives_the_same_bytes(outer, finished, settings):
 def test_a_modules_prefix_is_refused_in_one_line(outer):
     done = snakemake(outer('    prefix: "elsewhere"\n'), "-n")
     assert done.returncode == 1
-    assert "pixelherd: `prefix` of a module is not taken; set `results` and `cache` in its config instead" in done.stdout
+    assert (
+        "pixelherd: `prefix` of a module is not taken; set `results` and `cache` in its config instead" in done.stdout
+    )
     assert "Traceback" not in done.stdout
 
 

@@ -7,15 +7,17 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.settings import OutputSettingsLoggerInterface
 
-from pixelherd.errors import NEWS
-from snakemake_logger_plugin_pixelherd.console import MARK, Console
+if TYPE_CHECKING:
+    from snakemake_logger_plugin_pixelherd.console import Console
 
+MARK = "pixelherd: "
+"""Begins every line of pixelherd's own."""
 SNAKEMAKE = logging.getLogger("snakemake.logging")
 FOLLOWS = ("CalledProcessError", "Exiting because a job execution failed", "At least one job did not complete")
 """Of lines that Snakemake writes about a job that failed, besides the event that says so."""
@@ -27,12 +29,21 @@ def is_asked_for(settings: OutputSettingsLoggerInterface) -> bool:
     return any(wanted) or bool(settings.quiet)
 
 
+def open_console() -> "Console | None":
+    """Return a console; None where the package is of another version, as the workflow will tell."""
+    try:
+        from snakemake_logger_plugin_pixelherd.console import Console
+    except ImportError:
+        return None
+    return Console()
+
+
 class LogHandler(LogHandlerBase):
     """Shows a person what Snakemake logs."""
 
     def __post_init__(self) -> None:
         """Take the screen, unless Snakemake keeps it."""
-        self._console = None if is_asked_for(self.common_settings) else Console()
+        self._console = None if is_asked_for(self.common_settings) else open_console()
         self._stats: dict[str, int] = {}
         if self._console:
             SNAKEMAKE.addFilter(self.before)
@@ -113,7 +124,7 @@ class LogHandler(LogHandlerBase):
         elif record.levelno >= logging.ERROR:
             console.texts.append(text)
         elif record.levelno == logging.WARNING:
-            console.hear(NEWS, f"Snakemake warns: {text}")
+            console.hear(record.levelno, f"Snakemake warns: {text}")
         elif text.startswith("Nothing to be done"):
             console.say(text)
 

@@ -12,10 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pixelherd.errors import COLOURS, MISTAKE, NEWS, PASSING, RESULT, VOICE, coloured
+from snakemake_logger_plugin_pixelherd import MARK
 from snakemake_logger_plugin_pixelherd.progress import Progress, duration
 
-MARK = "pixelherd: "
-"""Begins every line of pixelherd's own."""
 LOOKS = 1.0
 """Seconds between two looks at what jobs say."""
 LINES = 10
