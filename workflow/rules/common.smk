@@ -95,3 +95,12 @@ def store(manifest):
 def of_finished(*files):
     """Files that are made of finished runs, if there will be any."""
     return lambda wildcards: results.of_finished_runs(WORK, *files)
+
+
+def show_what_was_made(dag):
+    """Show the final table and say where the report lies, if this call made them."""
+    made = {job.rule.name for job in dag.needrun_jobs(exclude_finished=False)}
+    if "write_tables" in made:
+        show(Path(PATHS.table.format(table="final", kind="md")).read_text())
+    if "write_report" in made:
+        show(f"The report: {Path(PATHS.report).absolute()}")

@@ -5,15 +5,6 @@ REPORT_PARTS = {
 COMPARED = {"rounds": STUDY.rounds, "methods": list(STUDY.methods), "statistics": stages.statistics(STUDY)}
 
 
-def show_what_was_made(dag):
-    """Show the final table and say where the report lies, if this call made them."""
-    made = {job.rule.name for job in dag.needrun_jobs(exclude_finished=False)}
-    if "write_tables" in made:
-        show(Path(PATHS.table.format(table="final", kind="md")).read_text())
-    if "write_report" in made:
-        show(f"The report: {Path(PATHS.report).absolute()}")
-
-
 rule plan:
     log:
         "logs/plan.log",

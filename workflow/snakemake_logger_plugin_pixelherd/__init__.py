@@ -22,6 +22,9 @@ SNAKEMAKE = logging.getLogger("snakemake.logging")
 FOLLOWS = ("CalledProcessError", "Exiting because a job execution failed", "At least one job did not complete")
 """Of lines that Snakemake writes about a job that failed, besides the event that says so."""
 
+ALWAYS = ("Assuming unrestricted shared filesystem usage", "Building DAG of jobs")
+"""Begin lines that Snakemake writes before it runs anything or answers."""
+
 
 def is_asked_for(settings: OutputSettingsLoggerInterface) -> bool:
     """Whether a user asks for Snakemake's own output."""
@@ -93,6 +96,8 @@ class LogHandler(LogHandlerBase):
             return
         values, console = record.__dict__, self._console
         match values.get("event"):
+            case LogEvent.WORKFLOW_STARTED:
+                console.answers = None
             case LogEvent.JOB_INFO:
                 console.advance(lambda progress: progress.start(values["jobid"], values["rule_name"]))
             case LogEvent.JOB_FINISHED:
@@ -127,6 +132,8 @@ class LogHandler(LogHandlerBase):
             console.hear(record.levelno, f"Snakemake warns: {text}")
         elif text.startswith("Nothing to be done"):
             console.say(text)
+        elif console.answers is not None and not text.startswith(ALWAYS):
+            console.answers.append(text)
 
     def _fail(self, jobs: Iterable[Mapping[str, Any]], logs: Iterable[str] = ()) -> None:
         """Keep why a job failed, or those of a group that did; whoever was killed could not say."""

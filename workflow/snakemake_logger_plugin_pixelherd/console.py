@@ -51,6 +51,7 @@ class Console:
         self._log: Path | None = None
         self._read = 0  # bytes of the log
         self.results: list[str] = []
+        self.answers: list[str] | None = []  # of Snakemake to flags such as --unlock, which run no workflow
         self.news: list[str] = []
         self.texts: list[str] = []  # Snakemake's own mistakes
         self.mistakes: dict[int | str, str] = {}  # by job, or by themselves
@@ -123,6 +124,8 @@ class Console:
                 self._summarise()
             if self.results:
                 print("", *self.results, sep="\n", flush=True)
+            for text in self.answers or ():
+                self._print(text)
             self._conclude()
             self._screen.close()
 

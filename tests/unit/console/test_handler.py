@@ -16,6 +16,10 @@ from pixelherd import errors
 from unit.places import REPOSITORY
 
 LOGGER = logging.getLogger("snakemake.logging")
+HEADER = (
+    *("datetime", "workflow_id", "platform", "host", "user", "snakemake_version", "python_version", "cmd", "cwd"),
+    *("snakefile_main", "basedir", "rundir", "configfiles", "config_md5"),
+)
 
 
 class Call:
@@ -215,6 +219,17 @@ def test_mistakes_of_snakemake_are_told_as_they_are(call, capfd):
     run.ends()
     lines = lines_of(capfd)
     assert lines == ["pixelherd: Snakemake warns: a file is odd", "MissingRuleException:", "No rule to produce x"]
+
+
+def test_a_call_that_runs_no_workflow_is_answered(call, capfd):
+    for started, lines in ((False, ["Unlocked working directory."]), (True, [])):
+        run = call()
+        run.log(None, "Assuming unrestricted shared filesystem usage.")
+        run.log(None, "Unlocked working directory.")
+        if started:
+            run.log(LogEvent.WORKFLOW_STARTED, "Workflow has started!", **dict.fromkeys(HEADER))
+        run.ends()
+        assert lines_of(capfd) == lines
 
 
 def test_a_target_that_answers_has_the_screen_to_itself(call, capfd):
