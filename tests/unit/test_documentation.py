@@ -119,6 +119,14 @@ def test_commands_of_python_exist(page):
 
 
 @each_page
+def test_commands_of_pixelherd_exist(page):
+    from pixelherd.__main__ import COMMANDS
+
+    asked = {arguments[0] for name, *arguments in commands(page) if name == "pixelherd"}
+    assert {each for each in asked if not each.startswith("--")} <= COMMANDS.keys()
+
+
+@each_page
 def test_commands_of_snakemake_exist(page):
     """Targets are rules or files, and study files and profiles are there."""
     for name, *arguments in commands(page):

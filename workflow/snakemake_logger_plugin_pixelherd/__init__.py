@@ -142,6 +142,7 @@ class LogHandler(LogHandlerBase):
             return
         jobs = list(jobs)
         said = {each["jobid"]: line for each in jobs if (line := last_words(each["rule_name"], each["log"]))}
+        console.explained |= set(said.values())
         console.advance(lambda progress: progress.fail(each["jobid"] for each in jobs))
         names = ", ".join(each["rule_name"] for each in jobs)
         see = ", ".join([*logs, *(each for job in jobs for each in job["log"])])

@@ -55,6 +55,7 @@ class Console:
         self.news: list[str] = []
         self.texts: list[str] = []  # Snakemake's own mistakes
         self.mistakes: dict[int | str, str] = {}  # by job, or by themselves
+        self.explained: set[str] = set()  # what failed jobs said, even if they did not fail again
         self._handlers, VOICE.handlers = VOICE.handlers, [Voice(self.hear)]
 
     @property
@@ -139,7 +140,7 @@ class Console:
         mistakes = dict.fromkeys(self.mistakes.values())
         if self.has_screen:
             for text in dict.fromkeys(self.news):
-                if text not in mistakes:
+                if text not in self.explained:
                     self._print(MARK + text, NEWS)
         for text in dict.fromkeys(self.texts):
             self._print(text, MISTAKE)

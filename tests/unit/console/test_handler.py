@@ -172,6 +172,7 @@ def test_a_job_that_is_tried_again_with_success_is_no_mistake(call, capfd):
     run = call()
     run.plans(fit=1, all=1)
     run.starts(1, "fit")
+    os.write(2, b"pixelherd: the disk is full\n")
     run.fails(1, "fit", "the disk is full\n")
     run.starts(1, "fit")
     run.finishes(1, 1, 2)
