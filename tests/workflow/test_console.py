@@ -77,6 +77,11 @@ def test_flags_bring_back_what_snakemake_writes(finished, tmp_path, flags):
     assert (study.results_folder / "tables" / "final.md").read_text() in done.stdout
 
 
+def test_a_quiet_call_prints_no_table(finished, tmp_path):
+    study = without_tables(finished, tmp_path / "study")
+    assert study.snakemake("tables", "--quiet").stdout == ""
+
+
 def test_a_dry_run_lists_jobs(finished, tmp_path):
     study = without_tables(finished, tmp_path / "study")
     listed = study.snakemake("-n")

@@ -140,7 +140,7 @@ class Console:
         mistakes = dict.fromkeys(self.mistakes.values())
         if self.has_screen:
             for text in dict.fromkeys(self.news):
-                if text not in self.explained:
+                if text not in self.explained and text not in mistakes:
                     self._print(MARK + text, NEWS)
         for text in dict.fromkeys(self.texts):
             self._print(text, MISTAKE)

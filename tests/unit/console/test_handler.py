@@ -208,9 +208,15 @@ def place_of(run: Call) -> Path:
 def test_mistakes_in_the_study_are_told_without_what_snakemake_writes_around_them(call, capfd):
     run = call()
     text = 'WorkflowError in file "x.smk", line 3:\npixelherd: study: budgets: wrong; mend it\n  File "x.smk", line 3'
-    run.log(LogEvent.ERROR, text, logging.ERROR)
-    run.ends()
-    assert lines_of(capfd) == ["pixelherd: study: budgets: wrong; mend it"]
+    for begun in (False, True):
+        if begun:
+            run = call()
+            run.plans(fit=2)
+        run.log(LogEvent.ERROR, text, logging.ERROR)
+        run.ends()
+        lines = lines_of(capfd)
+        assert lines[-1] == "pixelherd: study: budgets: wrong; mend it"
+        assert len(lines) == (3 if begun else 1), "the line in Snakemake's log is the same one"
 
 
 def test_mistakes_of_snakemake_are_told_as_they_are(call, capfd):
