@@ -79,13 +79,13 @@ class LogHandler(LogHandlerBase):
     def before(self, record: logging.LogRecord) -> bool:
         """Take the screen before the first job starts: Snakemake's thread logs here, while `emit` comes later.
 
-        A call of one rule that answers, such as `plan` or `predict`, leaves the screen to it.
+        Local rules such as `plan` print what a user asks for: a call of them alone leaves the screen to them.
         """
         event = getattr(record, "event", None)
         if event == LogEvent.RUN_INFO:
             self._stats = getattr(record, "stats", {})
-        alone = self._stats.get("total", 0) == 1 and (event != LogEvent.JOB_INFO or getattr(record, "local", False))
-        if self._console and not self._console.has_screen and self._stats and not alone:
+        starts = event == LogEvent.JOB_INFO and not getattr(record, "local", False)
+        if starts and self._console and not self._console.has_screen:
             files = (each.baseFilename for each in SNAKEMAKE.handlers if isinstance(each, logging.FileHandler))
             self._console.begin(self._stats, next(files, None))
         return True

@@ -5,10 +5,10 @@ What jobs and Snakemake write to standard error goes to Snakemake's log meanwhil
 
 import logging
 import os
-import shutil
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from pixelherd.errors import COLOURS, MISTAKE, NEWS, PASSING, RESULT, VOICE, coloured
@@ -21,6 +21,8 @@ LINES = 10
 """Lines of progress where no terminal shows them: one each tenth of the jobs."""
 REMINDER_SECONDS = 600
 """After which there is one more."""
+REWRITE = "\r\x1b[K"
+"""Has a terminal write over its last line."""
 
 
 class Voice(logging.Handler):
@@ -39,7 +41,7 @@ class Console:
     """What a person sees of a call. Snakemake's threads and a thread of its own use it."""
 
     def __init__(self) -> None:
-        self._screen = os.fdopen(os.dup(2), "w", errors="backslashreplace", buffering=1)
+        self._screen = os.fdopen(os.dup(2), "w")
         self._live = self._screen.isatty() and os.environ.get("TERM") != "dumb"
         self._folder, self._place = Path.cwd(), Path("logs")
         self._lock = threading.RLock()
@@ -101,7 +103,10 @@ class Console:
         """Change the progress, and show it."""
         with self._lock:
             if self._progress:
+                done = self._progress.done
                 change(self._progress)
+                if done < self._progress.done:
+                    self._passing = ""
                 self._draw()
 
     def say(self, line: str) -> None:
@@ -179,9 +184,8 @@ class Console:
         progress = self.progress
         if self._live:
             line = "  ".join(filter(None, (str(progress), self._passing)))
-            columns = shutil.get_terminal_size().columns
-            self._screen.write(f"\r\x1b[K{line[: columns - 1]}")
-            self._screen.flush()
+            columns = os.get_terminal_size(self._screen.fileno()).columns or 80
+            self._write(f"{REWRITE}{line[: columns - 1]}")
         else:
             tenths = LINES * progress.done // progress.total
             if tenths > self._told[0] or progress.elapsed - self._told[1] > REMINDER_SECONDS:
@@ -191,7 +195,9 @@ class Console:
 
     def _print(self, line: str, level: int = 0) -> None:
         """Print a line in place of the progress."""
-        if self._live and self.has_screen:
-            self._screen.write("\r\x1b[K")
-        self._screen.write(coloured(line, COLOURS.get(level), self._screen) + "\n")
-        self._screen.flush()
+        start = REWRITE if self._live and self.has_screen else ""
+        self._write(f"{start}{coloured(line, COLOURS.get(level), self._screen)}\n")
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError):  # nobody reads any more
+            os.write(self._screen.fileno(), text.encode(self._screen.encoding, "backslashreplace"))

@@ -52,6 +52,8 @@ class Call:
         self.log(LogEvent.PROGRESS, done=done, total=total)
 
     def fails(self, job: int, rule: str, said: str | None) -> None:
+        """Start a job that fails; ``said`` is what it leaves in its log."""
+        self.starts(job, rule, local=rule == "plan")
         path = self.folder / f"{rule}.log"
         path.unlink(missing_ok=True)
         if said is not None:
@@ -143,7 +145,6 @@ def test_news_from_before_the_jobs_is_said_at_once_and_again_at_the_end(call, ca
 def test_a_mistake_is_the_last_line(call, capfd):
     run = call()
     run.plans(prepare=2, extract=1)
-    run.starts(1, "prepare")
     run.fails(1, "prepare", "dataset a has no images; set `root`\n")
     run.log(LogEvent.ERROR, "RuleException:\nCalledProcessError in file x, line 2:\nCommand ...", logging.ERROR)
     run.log(None, "Exiting because a job execution failed. Look above for error messages", logging.ERROR)
@@ -190,6 +191,7 @@ def test_of_a_group_those_are_told_that_could_say_something(call, capfd):
     group = [
         run.failure(job, rule, run.folder / f"{rule}.log", True) for job, rule in enumerate(("pool", "score", "fit"), 1)
     ]
+    run.starts(1, "pool")
     run.log(LogEvent.GROUP_ERROR, "Error in group", logging.ERROR, aux_logs=["slurm.log"], job_error_info=group)
     for each in group:
         run.log(LogEvent.JOB_ERROR, "", logging.ERROR, **each)
@@ -212,6 +214,7 @@ def test_mistakes_in_the_study_are_told_without_what_snakemake_writes_around_the
         if begun:
             run = call()
             run.plans(fit=2)
+            run.starts(1, "fit")
         run.log(LogEvent.ERROR, text, logging.ERROR)
         run.ends()
         lines = lines_of(capfd)
@@ -241,7 +244,7 @@ def test_a_call_that_runs_no_workflow_is_answered(call, capfd):
 
 def test_a_target_that_answers_has_the_screen_to_itself(call, capfd):
     run = call()
-    run.plans(plan=1)
+    run.plans(plan=1, doctor=1)
     run.starts(0, "plan", local=True)
     print("a bar", file=sys.stderr)
     run.fails(0, "plan", "no folder\n")  # which the job has printed
@@ -278,6 +281,7 @@ def test_where_no_log_can_be_written_progress_is_shown_all_the_same(tmp_path, ca
         tmp_path,
     )
     run.plans(fit=2)
+    run.starts(1, "fit")
     os.write(2, b"a job\n")
     run.finishes(1, 1, 2)
     run.manager.stop()
