@@ -117,7 +117,7 @@ def _check_method(study: "Study", name: str) -> None:
         raise ValueError(f"methods.{name}.stages: {score} is no score that could rank every pixel")
     if score != "full" and not study.depends_on_seed(name) and len(seeds := method.seeds or study.seeds) > 1:
         raise ValueError(
-            f"methods.{name}.seeds: candidates are the same for all seeds, and nothing else about {score} is random, so "
+            f"methods.{name}.seeds: candidates are the same for all seeds, and nothing else about {score} is random: "
             f"all {len(seeds)} runs would be one; write `seeds: [{seeds[0]}]`"
         )
     for key, reads in _readers(study, name).items():
