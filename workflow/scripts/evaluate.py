@@ -32,9 +32,9 @@ with job(snakemake) as meter:
     evaluation.write_metrics(made.metrics, counts, evaluation.labelled_pixels(labels, files.heads), classes)
     perturbed = (Path(files.pictures).parent, *params.draws) if files.get("pictures") else None
     groups = thumbnails.pictured_groups(dataset, maps, labels, params.pictures)
-    thumbnails.write_thumbnails(Path(made.thumbnails), heads[-1], groups, dataset.size, perturbed, params.weight)
-    network = network_of(files.get("train_maps"), files.get("train_backbone"))
+    found = thumbnails.contradicted(dataset, dict(files.items()), len(classes), params.result_settings["training"])
+    thumbnails.write_thumbnails(Path(made.thumbnails), heads[-1], groups, dataset.size, perturbed, params.weight, found)
+    run, network = Run.parse(snakemake.wildcards.run), network_of(files.get("train_maps"), files.get("train_backbone"))
     facts = dataset.facts(classes) | {"address": params.address, "backbone_sha256": network}
-    run = Run.parse(snakemake.wildcards.run)
     seals.seal(Path(made.seal).parent, run, params.result_settings, len(heads), facts, params.runs_source)
     meter.forwards = sum(source.forwards for source in maps.values())

@@ -422,3 +422,11 @@ def test_runs_that_wait_for_a_person_share_no_pass(work_of):
     waits = work_of(waiting={edald: 1}, **changes)
     assert results.heads_evaluated_together(waits, "demo", "ddpm") == results.heads(waits, full)
     assert results.passes(waits, full) != results.passes(work, full)
+
+
+def test_a_persons_answers_are_compared_with_each_other(work_of):
+    work = work_of(oracle="csv", methods={"edald": None, "random": None})
+    assert {"context", "union"} <= results.evaluate(work, run_of(work, "edald")).keys()
+    assert "context" in results.evaluate(work, run_of(work, "random"))
+    masks = work_of()
+    assert "context" not in results.evaluate(masks, run_of(masks, "edald"))

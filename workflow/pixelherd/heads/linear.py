@@ -255,11 +255,35 @@ def minimise(design: Design, counted: Tensor, start: Tensor | None = None, log: 
     return torch.from_numpy(found.x).view(shape)
 
 
+def held_out(design: Design, images: np.ndarray, parameters: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield labelled pixels as fits see them that know neither their images nor the images near these.
+
+    A class that has labels in such images alone cannot be known then, and its pixels say nothing.
+
+    Args:
+        design: the labelled pixels.
+        images: ``[L]`` the image of each.
+        parameters: where fits start.
+
+    Yields:
+        A part of the pixels as flags ``[L]``, and their logits ``[n, k]``, -inf for classes that the fit does not know.
+    """
+    counts = design.weights > 0
+    labelled = np.unique(images[counts.numpy()])
+    fold_of = torch.from_numpy(FOLDS * np.searchsorted(labelled, images) // len(labelled))
+    for fold in range(1 if len(images) > FOLDED else FOLDS):
+        learnt = counts & (fold_of != fold)
+        known = torch.zeros(design.classes, dtype=torch.bool)
+        known[design.targets[learnt]] = True
+        told = counts & (fold_of == fold) & known[design.targets]
+        if known.sum() < 2 or not told.any():
+            continue
+        fitted = minimise(design, torch.where(learnt, design.weights, 0.0), parameters)
+        yield told, design.logits(fitted)[told].masked_fill(~known, -torch.inf)
+
+
 def temperature_of(design: Design, images: np.ndarray, parameters: Tensor) -> float | None:
     """Return the temperature by which held-out labels are likeliest (Guo et al. 2017), by cross-validation.
-
-    Logits of labelled images come from a fit without them and the images near them. A class that has labels in them
-    alone cannot be known then, and its pixels say nothing.
 
     Args:
         design: the labelled pixels.
@@ -269,21 +293,11 @@ def temperature_of(design: Design, images: np.ndarray, parameters: Tensor) -> fl
     Returns:
         T; None where no fit knows two classes and has a pixel of them held out.
     """
-    counts = design.weights > 0
-    labelled = np.unique(images[counts.numpy()])
-    fold_of = torch.from_numpy(FOLDS * np.searchsorted(labelled, images) // len(labelled))
-    logits, truth = [], []
-    for fold in range(1 if len(images) > FOLDED else FOLDS):
-        learnt = counts & (fold_of != fold)
-        known = torch.zeros(design.classes, dtype=torch.bool)
-        known[design.targets[learnt]] = True
-        held_out = counts & (fold_of == fold) & known[design.targets]
-        if known.sum() < 2 or not held_out.any():
-            continue
-        fitted = minimise(design, torch.where(learnt, design.weights, 0.0), parameters)
-        logits.append(design.logits(fitted)[held_out].masked_fill(~known, -torch.inf))
-        truth.append(design.targets[held_out])
-    return likeliest_temperature(torch.cat(logits), torch.cat(truth)) if truth else None
+    parts = list(held_out(design, images, parameters))
+    if not parts:
+        return None
+    truth = torch.cat([design.targets[told] for told, _ in parts])
+    return likeliest_temperature(torch.cat([logits for _, logits in parts]), truth)
 
 
 def likeliest_temperature(logits: Tensor, truth: Tensor) -> float:

@@ -7,11 +7,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from pixelherd.datasets.pixels import LABEL_COLUMNS, Pixels, write_pixels
 from pixelherd.features import extract, maps
 from pixelherd.features.backbones import manifest
 from pixelherd.features.maps import StoredMaps
 from pixelherd.heads import dense
-from pixelherd.results.figures.thumbnails import edald_map, most_queried, pictured, write_thumbnails
+from pixelherd.results.figures.thumbnails import (
+    CONTRADICTED,
+    contradicted,
+    edald_map,
+    most_queried,
+    pictured,
+    write_thumbnails,
+)
+from pixelherd.storage.shards import Shards
 from pixelherd.storage.stores import writing
 
 SIZE = (32, 32)
@@ -108,3 +117,23 @@ def test_thumbnails(cache, perturbed, tmp_path, count):
         second = [maps.read_stored(perturbed, 2 + number) for number in range(2)]
         expected = edald_map(cache.head(), splits["train"][1](4), second, SIZE, 1.0)
         assert pictured(6, 2) == [1, 4] and np.array_equal(arrays["train_edald"][1], expected)
+
+
+def test_contradicted_answers_are_those_of_the_file(cache, tmp_path):
+    pixels = Shards.open(cache.train).all("context_pixels")[:, :4]
+    images, flat = np.repeat(np.arange(len(pixels)), 4), pixels.ravel()
+    answers = Pixels(images, flat, np.random.default_rng(0).integers(0, 3, len(flat)))
+    write_pixels(tmp_path / "labels.csv", LABEL_COLUMNS, 0, answers, cache.dataset.train.ids, SIZE[1])
+    found = contradicted(cache.dataset, {"labels": [tmp_path / "labels.csv"], "context": cache.train}, 3, {"l2": 0.05})
+    told = int(found["contradicted_told"])
+    assert 0 < len(found["contradicted_ids"]) < told == len(flat), "labels by chance contradict each other"
+    assert len(found["contradicted_images"]) == min(len(found["contradicted_ids"]), CONTRADICTED)
+    ids = cache.dataset.train.ids
+    places = [(ids[image], *divmod(int(pixel), SIZE[1])) for image, pixel in zip(images, flat, strict=True)]
+    given = dict(zip(places, answers.values, strict=True))
+    pixels = found["contradicted_pixels"].tolist()
+    for name, (row, column, label, predicted) in zip(found["contradicted_ids"], pixels, strict=True):
+        assert given[name, row, column] == label != predicted
+    first = ids.index(found["contradicted_ids"][0])
+    assert np.array_equal(found["contradicted_images"][0], cache.dataset.train.images[first])
+    assert contradicted(cache.dataset, {"labels": []}, 3, {}) == {}, "masks answered"

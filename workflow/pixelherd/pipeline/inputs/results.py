@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelherd.errors import UserError
-from pixelherd.pipeline.inputs.rounds import labels_until, made_again, stopping_until
+from pixelherd.pipeline.inputs.rounds import labels_until, made_again, stopping_until, train
 from pixelherd.pipeline.inputs.shared import native_maps
 from pixelherd.pipeline.inputs.stores import Files
 from pixelherd.pipeline.inputs.work import Work
@@ -72,6 +72,10 @@ def evaluate(work: Work, run: Run) -> Files:
         needed |= {f"{split}_{name}": path for name, path in maps.items()}
     if study.needs_draws(run.method) and study.pictures:
         needed["pictures"] = work.pictures(run)
+    if not study.needs_masks(run.method) and not study.trains_densely(run.method):
+        # fits without an image tell which of a person's answers contradict the others
+        vectors = train(work, run, last)
+        needed |= {name: vectors[name] for name in ("context", "union", "vectors") if name in vectors}
     return needed
 
 

@@ -7,13 +7,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from pixelherd.annotation.contradictions import contradictions
 from pixelherd.datasets.classes import IGNORED
 from pixelherd.datasets.dataset import Dataset, Split
-from pixelherd.datasets.pixels import Pixels
+from pixelherd.datasets.pixels import LABEL_COLUMNS, Pixels, read_pixels
 from pixelherd.features.maps import ImageMaps, MapSource, read_stored
 from pixelherd.heads import dense
 from pixelherd.heads.network import Head
+from pixelherd.heads.settings import LinearSettings
 from pixelherd.selection import acquisition
+from pixelherd.selection.labelled import labelled_pixels
+
+CONTRADICTED = 12
+"""Contradicted answers that are pictured, those against which the model is surest."""
 
 
 def pictured(images: int, count: int) -> list[int]:
@@ -62,6 +68,42 @@ def pictured_groups(
     return groups | {"queried": (dataset.train, maps.get("train"), queried)}
 
 
+def contradicted(
+    dataset: Dataset, files: Mapping[str, Any], classes: int, training: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """Find the answers that contradict the model, and the images of the first of them.
+
+    Args:
+        dataset: the prepared dataset.
+        files: ``labels``, the ``labels.csv`` of all rounds, and where their vectors are: ``context``, ``union`` and
+            ``vectors``, as :func:`pixelherd.selection.labelled.labelled_pixels` takes them. Without an index of the
+            context nothing is compared.
+        classes: number of classes.
+        training: settings of the run's heads; of another kind of head than the linear one nothing is taken.
+
+    Returns:
+        ``contradicted_ids [n]``, ``_pixels [n, 4]`` (row, column, label, predicted class), ``_confidence [n]``,
+        ``_images [k, H, W, 3]`` of the first k, and ``_told``, how many answers were compared.
+    """
+    answers, context = files["labels"], files.get("context")
+    if not context:
+        return {}
+    labelled = labelled_pixels(dataset, answers, context, files.get("union"), files.get("vectors", ()))
+    settings = LinearSettings(**{key: training[key] for key in ("l2", "class_balance") if key in training})
+    found = contradictions(labelled, classes, settings)
+    asked = read_pixels(answers, LABEL_COLUMNS, dataset.train.ids, dataset.size[1])
+    flat, images, labels = (each[found.places] for each in (asked.flat, asked.images, asked.values))
+    pixels = np.stack([*np.divmod(flat, dataset.size[1]), labels, found.predicted], axis=1)
+    shown = [dataset.train.images[image] for image in images[:CONTRADICTED]]
+    return {
+        "contradicted_ids": np.array([dataset.train.ids[image] for image in images], dtype=np.str_),
+        "contradicted_pixels": pixels.astype(np.int32),
+        "contradicted_confidence": found.confidence.astype(np.float32),
+        "contradicted_images": _stack(shown, (*dataset.size, 3)),
+        "contradicted_told": np.array(found.told),
+    }
+
+
 def edald_map(
     head: Head, base: ImageMaps, perturbed: Sequence[ImageMaps], size: tuple[int, int], weight: float
 ) -> np.ndarray:
@@ -92,6 +134,7 @@ def write_thumbnails(
     size: tuple[int, int],
     perturbed: tuple[Path, int, int] | None,
     weight: float,
+    others: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Write what the pictures of a run show, as ``thumbnails.npz``.
 
@@ -106,8 +149,9 @@ def write_thumbnails(
         size: (H, W).
         perturbed: folder of the draws stored for the images of group ``train``, how many of each are stored, and M.
         weight: λ of the eDALD map.
+        others: arrays beside these, from :func:`contradicted`.
     """
-    arrays: dict[str, Any] = {}
+    arrays: dict[str, Any] = dict(others or {})
     for name, (split, maps_of, positions) in groups.items():
         maps = [maps_of(position) for position in positions] if maps_of else []
         arrays[f"{name}_ids"] = np.array([split.ids[position] for position in positions], dtype=np.str_)
