@@ -7,7 +7,7 @@ from pixelherd.pipeline.job import job
 with job(snakemake):
     import yaml
 
-    from pixelherd.results.report import make_report
+    from pixelherd.results.report.page import make_report
     from pixelherd.results.settings import TableSettings
     from pixelherd.storage.files import write_text
     from pixelherd.storage.records import write_digests

@@ -61,6 +61,27 @@ def write_run(root: Path, method: str, *, features="ddpm", budget="0.1", seed=0,
     return folder
 
 
+def write_own_run(root: Path) -> Path:
+    """A finished run whose labels a person gave, without test images; two answers contradict the model."""
+    folder = write_run(root, "edald")
+    seal = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(seal | {"images": {"train": 9, "test": 0}, "masks": False}))
+    head, *rows = (folder / "metrics.csv").read_text().splitlines()
+    rows = [",".join([*row.split(",")[:2], *[""] * 6]) for row in rows]
+    (folder / "metrics.csv").write_text("\n".join([head, *rows]) + "\n")
+    arrays = dict(np.load(folder / "thumbnails.npz"))
+    arrays |= {f"test_{part}": arrays[f"test_{part}"][:0] for part in ("ids", "images", "truth", "prediction")}
+    arrays |= {
+        "contradicted_ids": np.array(["a", "b"]),
+        "contradicted_pixels": np.array([[3, 30, 0, 2], [20, 4, 1, 0]], np.int32),
+        "contradicted_confidence": np.array([0.91, 0.6], np.float32),
+        "contradicted_images": arrays["train_images"],
+        "contradicted_told": np.array(14),
+    }
+    np.savez(folder / "thumbnails.npz", **arrays)
+    return folder
+
+
 def write_study(root: Path) -> list[Path]:
     runs = [write_run(root, method, seed=seed) for method in METHODS for seed in (0, 1)]
     return [*runs, write_run(root, "full", budget="all", rounds=1)]

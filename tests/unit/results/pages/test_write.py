@@ -154,8 +154,8 @@ def test_runs_without_test_images_are_listed_and_not_evaluated(study, tmp_path, 
     assert final["labelled_pixels"].tolist() == [30, 30] and final["miou_mean"].isna().all()
     for page in found:
         text = page.markdown() + page.latex()
-        assert "nan" not in text.lower(), page.name
-        assert ("Not evaluated, since without test images: alone." in page.note) == REGISTRY[page.name].is_evaluated
+        assert "nan" not in text.lower() and page.remark in text, page.name
+        assert ("Not evaluated, since without test images: alone." in page.remark) == REGISTRY[page.name].is_evaluated
     for name in [name for name in TABLES[1:] if REGISTRY[name].is_evaluated]:
         assert "alone" not in set(made[name]["dataset"]) and (len(made[name]) > 0) == (others and name != "features"), (
             name

@@ -79,6 +79,7 @@ class Page:
         note: how to read it.
         sections: its text.
         absent: stands for the table where there is none, in the whole study or for one setup.
+        remark: what has to be said before either in this study.
         values: what it was made from, with every digit.
     """
 
@@ -87,6 +88,7 @@ class Page:
     note: str
     sections: tuple[Section, ...]
     absent: str = ""
+    remark: str = ""
     values: "pd.DataFrame" = field(kw_only=True, repr=False)
 
     def csv(self) -> str:
@@ -97,7 +99,8 @@ class Page:
 
     def markdown(self) -> str:
         """Write a heading and a table for each section."""
-        blocks = [f"# {self.title}", markdown_text(self.note if self.sections else self.absent)]
+        note = f"{self.remark} {self.note if self.sections else self.absent}".strip()
+        blocks = [f"# {self.title}", markdown_text(note)]
         for section in self.sections:
             align = ["left"] + ["right"] * (section.table.shape[1] - 1)
             table = section.table.map(markdown_text).rename(columns=markdown_text)
@@ -115,7 +118,7 @@ class Page:
         for section in self.sections:
             style = section.table.style.hide(axis="index").format(latex_text).format_index(latex_text, axis=1)
             heading = f"{self.title}: {section.setup.heading}."
-            caption = " ".join(filter(None, [heading, section.remark, self.note]))
+            caption = " ".join(filter(None, [heading, section.remark, self.remark, self.note]))
             is_long = len(section.table) > LONG
             text = style.to_latex(
                 hrules=True,

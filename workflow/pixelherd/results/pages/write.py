@@ -82,7 +82,7 @@ def with_remarks(page: Page, uneven: set[Setup], untested: Sequence[str]) -> Pag
         page = replace(page, sections=tuple(sections))
     if table.is_evaluated and untested:
         remark = f"Not evaluated, since without test images: {', '.join(untested)}."
-        page = replace(page, note=f"{remark} {page.note}", absent=f"{remark} {page.absent}")
+        page = replace(page, remark=remark)
     return page
 
 

@@ -47,6 +47,7 @@ class FinishedRun:
         rounds: rounds that it has.
         classes: classes of its dataset; a label value is a position among them.
         image_size: (height, width) of its prepared images.
+        train_images: images of the training split.
         test_images: images of the test split.
         has_masks: whether the training images have masks.
     """
@@ -56,6 +57,7 @@ class FinishedRun:
     rounds: int
     classes: tuple[ClassInfo, ...]
     image_size: tuple[int, int]
+    train_images: int
     test_images: int
     has_masks: bool
 
@@ -95,7 +97,8 @@ def read_run(folder: Path | str) -> FinishedRun:
         # what seals did not say once goes without saying: there are test images and masks
         tests, has_masks = images.get("test", 1), facts.get("masks", True)
         _check(Path(folder), facts["files"])
-        return FinishedRun(Path(folder), run, facts["rounds"], classes, (height, width), tests, has_masks)
+        size, trains = (height, width), images["train"]
+        return FinishedRun(Path(folder), run, facts["rounds"], classes, size, trains, tests, has_masks)
     except FileNotFoundError:
         raise UserError(f"{path} is missing, so the run is not finished", remedy="run the study again") from None
     except (ValueError, KeyError, TypeError):
