@@ -309,7 +309,9 @@ def test_a_rule_declares_all_that_its_jobs_write(finished):
 def test_the_report_opens_in_a_browser(finished, problems_of):
     path = finished.folder / "results" / "report.html"
     assert problems_of(path) == []
-    assert path.read_text().count("<img ") == 7, "curves, differences, bars, rounds, scores, two overlays"
+    page = path.read_text()
+    assert page.count('<img class="drawn"') == 4, "differences, bars, rounds, scores"
+    assert page.count('<div class="gallery"') == 2, "a method each"
 
 
 def test_every_round_keeps_how_scores_ranked_its_pool(finished):
