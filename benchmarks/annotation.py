@@ -208,7 +208,8 @@ def scenes(options: argparse.Namespace) -> dict[str, np.ndarray]:
 
 
 def pictures(options: argparse.Namespace) -> None:
-    """The page in its fourth round with the prediction over the image, and masks of images that nobody labelled."""
+    """The page in its fourth round with the prediction over the image, the report, and masks of images that nobody
+    labelled."""
     folder = Path(tempfile.mkdtemp(prefix="pixelherd-"))
     truth = scenes(argparse.Namespace(folder=folder / "photos", first=0, number=40))
     scenes(argparse.Namespace(folder=folder / "more-photos", first=1000, number=4))
@@ -226,7 +227,10 @@ def pictures(options: argparse.Namespace) -> None:
             browser.wait_for_timeout(500)
             browser.screenshot(path=options.folder / "annotation-page.png")
             answer(browser, page.parent, truth)
-    run(folder, folder / "study.yaml")
+        run(folder, folder / "study.yaml")
+        browser.set_viewport_size({"width": 1280, "height": 800})
+        browser.goto((folder / asking.paths.report).as_uri())
+        browser.screenshot(path=options.folder / "own-images-report.png")
     run(folder, folder / "study.yaml", "predict")
     sheet = Image.new("RGB", (4 * 200 - 8, 2 * 200 - 8), "white")
     for column, path in enumerate(sorted((folder / "more-photos").iterdir())):

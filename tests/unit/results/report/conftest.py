@@ -11,7 +11,7 @@ from pixelherd.results.report.page import make_report
 from pixelherd.results.settings import TableSettings
 from pixelherd.storage.stores import writing
 from unit.places import REPOSITORY
-from unit.results.drawn import METHODS, write_own_run, write_study
+from unit.results.drawn import METHODS, write_own_run, write_run, write_study
 
 FILES = REPOSITORY / "workflow" / "report"
 TEMPLATE = (FILES / "report.html.j2").read_text()
@@ -49,13 +49,21 @@ def own(tmp_path_factory) -> str:
     return report(folders, draw(folders, root / "figures"))
 
 
+@pytest.fixture(scope="session")
+def several(study, drawn, tmp_path_factory) -> str:
+    """The report of two setups, of which one lacks figures."""
+    root = tmp_path_factory.mktemp("several")
+    return report([*study, *(write_run(root, method, features="coarse") for method in METHODS)], drawn)
+
+
 @pytest.fixture
-def saved(study, drawn, own, tmp_path) -> Callable[[str], Path]:
-    """Saves one of both reports as a file."""
+def saved(study, drawn, own, several, tmp_path) -> Callable[[str], Path]:
+    """Saves one of the reports as a file."""
+    made = {"study": lambda: report(study, drawn), "own": lambda: own, "several": lambda: several}
 
     def save(kind: str) -> Path:
         path = tmp_path / f"{kind}.html"
-        path.write_text(own if kind == "own" else report(study, drawn))
+        path.write_text(made[kind]())
         return path
 
     return save

@@ -17,7 +17,7 @@ SIZES = {"wide": (1280, 800), "narrow": (390, 844)}
 
 @pytest.fixture
 def opened(browser, watch, saved):
-    """Opens one of both reports at a size; the page must not complain until the test ends."""
+    """Opens one of the reports at a size; the page must not complain until the test ends."""
     pages = []
 
     def open_page(kind="study", size="wide", **options):
@@ -74,6 +74,16 @@ def test_contents_stay_and_fold(opened):
     narrow.click(".menu")
     narrow.click("nav a >> text=Pictures")
     assert not narrow.locator("nav").is_visible() and is_seen(narrow, narrow.locator("h3", has_text="Pictures"))
+
+
+def test_contents_unfold_the_chapter_that_is_read(opened):
+    page = opened("several")
+    parts = lambda: [each for each in page.locator("nav li li a").all() if each.is_visible()]  # noqa: E731
+    assert parts()[0].get_attribute("href").endswith("toy-coarse-0_1")
+    assert page.locator("nav a[aria-current]").inner_text() == "Result"
+    page.click(".verdicts a >> text=ddpm")
+    page.wait_for_selector("nav li.now >> text=toy · ddpm")
+    assert {each.get_attribute("href").partition("-")[2] for each in parts()} == {"toy-ddpm-0_1"}
 
 
 def test_a_table_is_sorted_by_its_heads(opened):
@@ -195,7 +205,7 @@ def test_letters_stand_out(opened, scheme):
     assert min(contrast(page, selector) for selector in (".verdict", ".rest", ".how summary", "td")) > 4.5
 
 
-@pytest.mark.parametrize("kind", ["study", "own"])
+@pytest.mark.parametrize("kind", ["study", "own", "several"])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(opened, kind, size, scheme):

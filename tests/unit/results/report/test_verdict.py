@@ -98,5 +98,11 @@ def test_when_to_stop(kappa, said):
     assert text.startswith(f"{40 * len(kappa)} labelled pixels give masks of 9 images.")
 
 
+def test_own_images_of_two_methods_tell_of_the_first():
+    both = pd.concat([stopping(math.nan, 0.8), stopping(math.nan, 1.0, 1.0, 1.0).assign(method="random")])
+    text = verdict.of_own_images(both, 9).text
+    assert text.startswith("80 labelled pixels") and "changed 10.0 %" in text
+
+
 def test_own_images_that_masks_answered():
     assert verdict.of_own_images(stopping(), 9).text == "Masks of 9 images."

@@ -112,17 +112,17 @@ def of_own_images(stopping: "pd.DataFrame", images: int) -> Verdict:
     scored = "No test masks, so nothing here says how right the masks are."
     if stopping.empty:
         return Verdict(f"Masks of {images} images.", scored)
-    last = stopping.iloc[-1]
-    return Verdict(
-        f"{last['labelled_pixels_mean']:,.10g} labelled pixels give masks of {images} images. {when_to_stop(stopping)}",
-        scored,
-    )
+    labels = _of_first_method(stopping)["labelled_pixels_mean"].iloc[-1]
+    return Verdict(f"{labels:,.10g} labelled pixels give masks of {images} images. {when_to_stop(stopping)}", scored)
+
+
+def _of_first_method(stopping: "pd.DataFrame") -> "pd.DataFrame":
+    return stopping[stopping["method"] == stopping["method"].iloc[0]]
 
 
 def when_to_stop(stopping: "pd.DataFrame") -> str:
-    """Say whether another round is worth it, from the rows of one method in the table ``stopping``."""
-    method = stopping["method"].iloc[0]
-    rows = stopping[stopping["method"] == method]
+    """Say whether another round is worth it, from the rows of the first method in the table ``stopping``."""
+    rows = _of_first_method(stopping)
     kappa, last = rows["kappa_mean"], rows.iloc[-1]
     if len(rows) < 2:
         return "After one round nothing tells whether the predictions have settled: label another."
