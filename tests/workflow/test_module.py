@@ -89,7 +89,7 @@ def test_a_missing_package_or_one_of_another_version_is_told_in_one_line(outer, 
     assert done.returncode == 1
     found = f"has version {version}, but this workflow is of" if version else "is not installed"
     assert re.search(
-        rf"the Python package pixelherd {found}.*; pip install -e {re.escape(str(REPOSITORY))}", done.stdout
+        rf"pixelherd: the Python package {found}.*; pip install -e {re.escape(str(REPOSITORY))}", done.stdout
     )
     assert "Traceback" not in done.stdout
 

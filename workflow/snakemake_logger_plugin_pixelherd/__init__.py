@@ -79,13 +79,13 @@ class LogHandler(LogHandlerBase):
     def before(self, record: logging.LogRecord) -> bool:
         """Take the screen before the first job starts: Snakemake's thread logs here, while `emit` comes later.
 
-        Local rules such as `plan` print what a user asks for: a call of them alone leaves the screen to them.
+        Rules without output print what a user asks for (`plan`): a call of them alone leaves the screen to them.
         """
         event = getattr(record, "event", None)
         if event == LogEvent.RUN_INFO:
             self._stats = getattr(record, "stats", {})
-        starts = event == LogEvent.JOB_INFO and not getattr(record, "local", False)
-        if starts and self._console and not self._console.has_screen:
+        makes_files = event == LogEvent.JOB_INFO and getattr(record, "output", None)
+        if makes_files and self._console and not self._console.has_screen:
             files = (each.baseFilename for each in SNAKEMAKE.handlers if isinstance(each, logging.FileHandler))
             self._console.begin(self._stats, next(files, None))
         return True

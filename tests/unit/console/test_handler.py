@@ -41,11 +41,15 @@ class Call:
     def plans(self, **stats: int) -> None:
         self.log(LogEvent.RUN_INFO, "Job stats: ...", stats={**stats, "total": sum(stats.values())})
 
-    def starts(self, job: int, rule: str, local: bool = False) -> None:
+    def starts(self, job: int, rule: str, prints: bool = False) -> None:
         values = dict.fromkeys(("benchmark", "reason", "rule_msg", "shellcmd"))
-        values |= {key: [] for key in ("input", "output", "log")} | {"wildcards": {}, "resources": {}, "priority": 0}
+        values |= {"input": [], "output": [] if prints else [f"{rule}.csv"], "log": []} | {
+            "wildcards": {},
+            "resources": {},
+            "priority": 0,
+        }
         values |= {"threads": 1, "is_checkpoint": False, "is_handover": False, "indent": False}
-        self.log(LogEvent.JOB_INFO, "", **values, jobid=job, rule_name=rule, local=local)
+        self.log(LogEvent.JOB_INFO, "", **values, jobid=job, rule_name=rule, local=True)
 
     def finishes(self, job: int, done: int, total: int) -> None:
         self.log(LogEvent.JOB_FINISHED, f"Finished jobid: {job}", job_id=job)
@@ -53,7 +57,7 @@ class Call:
 
     def fails(self, job: int, rule: str, said: str | None) -> None:
         """Start a job that fails; ``said`` is what it leaves in its log."""
-        self.starts(job, rule, local=rule == "plan")
+        self.starts(job, rule, prints=rule == "plan")
         path = self.folder / f"{rule}.log"
         path.unlink(missing_ok=True)
         if said is not None:
@@ -245,7 +249,7 @@ def test_a_call_that_runs_no_workflow_is_answered(call, capfd):
 def test_a_target_that_answers_has_the_screen_to_itself(call, capfd):
     run = call()
     run.plans(plan=1, doctor=1)
-    run.starts(0, "plan", local=True)
+    run.starts(0, "plan", prints=True)
     print("a bar", file=sys.stderr)
     run.fails(0, "plan", "no folder\n")  # which the job has printed
     run.ends()
