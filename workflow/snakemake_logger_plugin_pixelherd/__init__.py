@@ -146,7 +146,7 @@ class LogHandler(LogHandlerBase):
         console.advance(lambda progress: progress.fail(each["jobid"] for each in jobs))
         names = ", ".join(each["rule_name"] for each in jobs)
         see = ", ".join([*logs, *(each for job in jobs for each in job["log"])])
-        unsaid = f"{names} failed without a word, as what is killed does, for its memory perhaps; {see} may say more"
+        unsaid = f"{names} failed without a word, as jobs do that are killed or run out of memory; {see} may say more"
         if console.has_screen or not said:  # else it stands there
             console.mistakes |= said or {jobs[0]["jobid"]: unsaid}
 

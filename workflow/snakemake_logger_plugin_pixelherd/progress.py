@@ -60,7 +60,7 @@ class Progress:
         return work / max(at_a_time, 0.1)
 
     def __str__(self) -> str:
-        line = f"{self.done} of {self.total} jobs"
+        line = f"{self.done} of {self.total} jobs in {duration(self.elapsed)}"
         if self.failed:
             line += f", {len(self.failed)} failed"
         if (left := self.seconds_left()) is not None and self.done < self.total:

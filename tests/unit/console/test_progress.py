@@ -56,12 +56,12 @@ def test_the_line_tells_what_runs_and_what_failed():
     for job in (1, 2):
         progress.start(job, "herd")
     progress.start(3, "fit")
-    assert str(progress) == "0 of 5 jobs: fit, herd ×2"
+    assert str(progress) == "0 of 5 jobs in 0 s: fit, herd ×2"
     progress.fail([3])
     clock.now += 10
     progress.finish(1)
     progress.done = 1
-    assert str(progress) == "1 of 5 jobs, 1 failed, about 15 s left: herd"
+    assert str(progress) == "1 of 5 jobs in 10 s, 1 failed, about 15 s left: herd"
     progress.start(3, "fit")
     assert "failed" not in str(progress), "it is tried again"
 
