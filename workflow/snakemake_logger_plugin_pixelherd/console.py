@@ -15,8 +15,8 @@ from pixelherd.errors import COLOURS, MISTAKE, NEWS, PASSING, RESULT, VOICE, col
 from snakemake_logger_plugin_pixelherd import MARK
 from snakemake_logger_plugin_pixelherd.progress import Progress, duration
 
-LOOKS = 1.0
-"""Seconds between two looks at what jobs say."""
+LOOKS = 0.5
+"""Seconds between two looks at what jobs say, and between two lines of progress on a terminal."""
 LINES = 10
 """Lines of progress where no terminal shows them: one each tenth of the jobs."""
 REMINDER_SECONDS = 600
@@ -100,14 +100,15 @@ class Console:
                     self._print(MARK + text, level)
 
     def advance(self, change: Callable[[Progress], None]) -> None:
-        """Change the progress, and show it."""
+        """Change the progress."""
         with self._lock:
             if self._progress:
                 done = self._progress.done
                 change(self._progress)
                 if done < self._progress.done:
                     self._passing = ""
-                self._draw()
+                if not self._live:  # a terminal is looked after twice a second, however many jobs there are
+                    self._draw()
 
     def say(self, line: str) -> None:
         """Print a line at once."""
