@@ -109,9 +109,7 @@ def remove(path: Path) -> None:
 def test_no_damage_is_silent(tiny, tmp_path_factory, state):
     examples = int(EXAMPLES or USUAL[state])
 
-    @settings(
-        max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None
-    )
+    @settings(max_examples=examples, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
     @given(st.integers(0, 2**16))
     def damage(seed):
         check_a_damage(tiny, tmp_path_factory, state, seed)

@@ -18,7 +18,7 @@ LABELS = st.sampled_from([0, 1, 2, 255, None])
 
 
 @pytest.mark.parametrize("tool", [by_coco, by_label_studio, by_json_min])
-@settings_of_hypothesis(deadline=None, max_examples=30)
+@settings_of_hypothesis(max_examples=30)
 @given(data=st.data())
 def test_answers_come_back(tool, data):
     asked = data.draw(st.lists(PIXELS, min_size=1, max_size=6, unique=True))
@@ -29,7 +29,7 @@ def test_answers_come_back(tool, data):
 
 
 @pytest.mark.parametrize("tool", [by_label_studio, by_json_min])
-@settings_of_hypothesis(deadline=None, max_examples=30)
+@settings_of_hypothesis(max_examples=30)
 @given(people=st.lists(st.tuples(LABELS, LABELS, LABELS), min_size=1, max_size=4))
 def test_annotators_are_merged_pixel_by_pixel(tool, people):
     content = coco()

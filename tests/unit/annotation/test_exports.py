@@ -114,7 +114,7 @@ def judge(export, asked):
 
 
 @pytest.mark.parametrize("kind", SOUND)
-@settings_of_hypothesis(deadline=None, max_examples=150)
+@settings_of_hypothesis(max_examples=150)
 @given(data=st.data())
 @pytest.mark.hostile("exports and answers")
 def test_a_damaged_export_is_read_or_told_in_one_line(kind, data):
@@ -122,14 +122,14 @@ def test_a_damaged_export_is_read_or_told_in_one_line(kind, data):
     judge(changed(SOUND[kind], path, value), coco())
 
 
-@settings_of_hypothesis(deadline=None, max_examples=150)
+@settings_of_hypothesis(max_examples=150)
 @given(path=st.sampled_from(PLACES_ASKED), value=VALUES)
 @pytest.mark.hostile("exports and answers")
 def test_a_damaged_round_is_read_or_told_in_one_line(path, value):
     judge(SOUND["coco"], changed(coco(), path, value))
 
 
-@settings_of_hypothesis(deadline=None, max_examples=50)
+@settings_of_hypothesis(max_examples=50)
 @given(value=VALUES)
 @pytest.mark.hostile("exports and answers")
 def test_any_json_is_read_or_told_in_one_line(value):

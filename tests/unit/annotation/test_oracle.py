@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 
 from pixelherd.annotation import oracle
@@ -97,7 +96,6 @@ def test_a_file_that_is_no_text_is_one_line(tmp_path):
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).map(str.strip).filter(bool)
 
 
-@settings_of_hypothesis(deadline=None)
 @given(
     st.lists(st.tuples(NAMES, st.integers(0, 99), st.integers(0, 99)), min_size=1, max_size=8, unique=True),
     st.data(),

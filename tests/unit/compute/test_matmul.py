@@ -27,7 +27,7 @@ def test_every_layout(left, right):
     torch.testing.assert_close(linear(a, b.T).double(), a.double() @ b.double(), rtol=0, atol=2e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows=st.integers(0, 40), inner=st.integers(0, 300), columns=st.integers(0, 40))
 def test_every_shape_as_torch(rows, inner, columns):
     generator = torch.Generator().manual_seed(rows + inner + columns)

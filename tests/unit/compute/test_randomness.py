@@ -16,7 +16,7 @@ def test_seeds_never_change():
 
 
 @given(KEYS, KEYS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_seed_belongs_to_one_key(one, other):
     assert 0 <= seed_of(*one) < 2**63
     assert (seed_of(*one) == seed_of(*other)) == (one == other)

@@ -162,7 +162,7 @@ def write_palette(path: Path, mask: np.ndarray, order, colours=COLOURS) -> None:
     write(path, image)
 
 
-@hypothesis_settings(max_examples=12, deadline=None)
+@hypothesis_settings(max_examples=12)
 @given(orders=st.lists(st.permutations([0, 1, 2]), min_size=2, max_size=3))
 def test_palettes_that_contradict_each_other_stop_unless_colours_count(tmp_path_factory, orders):
     root = tmp_path_factory.mktemp("palettes") / "raw"

@@ -145,7 +145,7 @@ def test_images_that_are_added_come_last_and_stay_there(raw):
     assert changes == ["1 train image gone (b)"]
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(batches=st.lists(st.sets(st.sampled_from("ABCDEFGHIJ"), max_size=3), max_size=4))
 def test_images_keep_their_places_whenever_others_come(tmp_path_factory, batches):
     raw = Raw(tmp_path_factory.mktemp("raw"))

@@ -18,7 +18,7 @@ def pixels(entries, dtype=float):
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 40), st.floats(-1e6, 1e6, width=32)), max_size=5))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_queries_are_read_back(tmp_path_factory, entries):
     path = tmp_path_factory.mktemp("round") / "queries.csv"
     write_pixels(path, QUERY_COLUMNS, 4, pixels(entries), IDS, WIDTH)

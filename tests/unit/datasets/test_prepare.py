@@ -231,7 +231,7 @@ def test_values_are_mapped_to_classes(root, tmp_path):
     assert np.array_equal(labels, np.where((raw == 0) | (raw == 2), 0, 255))
 
 
-@hypothesis_settings(max_examples=15, deadline=None)
+@hypothesis_settings(max_examples=15)
 @given(data=st.data())
 def test_colour_masks_map_like_a_dictionary(tmp_path_factory, data):
     colours = data.draw(st.lists(st.tuples(*[st.integers(0, 255)] * 3), min_size=3, max_size=6, unique=True))

@@ -72,7 +72,7 @@ sides = st.integers(1, 12)
 shapes = st.tuples(sides, sides)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(shapes, min_size=1, max_size=3), shapes, st.integers(1, 3), st.integers(0, 2**31))
 def test_any_geometry(shapes, size, timesteps, seed):
     maps = maps_of(shapes, timesteps=timesteps, seed=seed)

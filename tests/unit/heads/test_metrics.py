@@ -25,7 +25,7 @@ def label_images(draw, classes=4):
     return target, draw(hnp.arrays(np.uint8, shape, elements=labels))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(label_images())
 def test_confusion_and_metrics_equal_brute_force(images):
     target, prediction = images

@@ -56,7 +56,7 @@ def most_typical(x: np.ndarray, clusters: np.ndarray, labelled: np.ndarray, budg
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(0, 8))
 @example(0, 2, 1)  # clusters of more than 20
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_most_typical_of_the_largest_uncovered_clusters(seed, budget, labels):
     from sklearn.cluster import MiniBatchKMeans
 

@@ -17,7 +17,7 @@ def test_a_decimal_point_makes_a_multiple_of_the_images(budget, images, pixels):
 
 
 @given(st.floats(0.01, 10), st.integers(1, 10_000))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_fraction_is_rounded_to_at_least_a_pixel(budget, images):
     exact = budget * images
     if exact > 0.5:

@@ -13,7 +13,7 @@ VALUES = np.arange(7 * 2 * 3, dtype="int32").reshape(7, 2, 3)
 
 
 @given(st.integers(1, 300), st.integers(1, 400))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_ranges_hold_every_image_once_and_sort_by_name(images, images_per_job):
     names = ranges(images, images_per_job)
     assert [image for name in names for image in images_of(name)] == list(range(images))

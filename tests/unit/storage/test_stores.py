@@ -155,7 +155,7 @@ def contents(pair):
     return [content_of(folder) for folder in pair]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(data=st.data(), where=BYTES, value=st.integers(0, 255))
 def test_a_byte_of_any_file_that_is_another_is_told(pair, contents, data, where, value):
     path = data.draw(st.sampled_from(files_below(pair[0])))
@@ -278,7 +278,7 @@ def test_arrays_of_one_file_read_as_they_were_written(archive, arrays):
         assert {"ranks", "scores", "none"} <= set(file) and zipped.testzip() is None
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(where=BYTES, value=st.integers(0, 255))
 def test_a_byte_of_an_archive_that_is_another_is_told(archive, arrays, where, value):
     whole = archive.read_bytes()

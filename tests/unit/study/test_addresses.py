@@ -353,7 +353,7 @@ IDS = st.text(max_size=3)
 ORIGINALS = st.lists(st.builds(Original, IDS, IDS, IDS), min_size=1, max_size=6, unique_by=lambda each: each.id)
 
 
-@hypothesis_settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(one=ORIGINALS, other=ORIGINALS, per_job=st.integers(1, 4), per_other=st.integers(1, 4))
 def test_shards_have_one_address_only_if_their_images_are_one(one, other, per_job, per_other):
     def named(originals, images_per_job):
@@ -389,13 +389,12 @@ def frozen(value):
     return tuple(map(frozen, value)) if isinstance(value, list) else (type(value), value)
 
 
-@hypothesis_settings(deadline=None)
 @given(st.dictionaries(st.sampled_from("abc"), JSON), st.dictionaries(st.sampled_from("abc"), JSON))
 def test_parts_that_differ_have_other_addresses(one, other):
     assert (address(**one) == address(**other)) == (frozen(one) == frozen(other))
 
 
-@hypothesis_settings(deadline=None, max_examples=40)
+@hypothesis_settings(max_examples=40)
 @given(names=st.sets(st.sampled_from(sorted(CHANGES)), min_size=1, max_size=3))
 def test_changes_together_move_what_each_of_them_moves(names):
     def together(world):

@@ -662,7 +662,7 @@ VALUES = st.recursive(
 )
 
 
-@settings_of_hypothesis(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings_of_hypothesis(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 @pytest.mark.hostile("settings and paths")
 def test_a_study_is_read_or_refused_in_one_line(settings, data):

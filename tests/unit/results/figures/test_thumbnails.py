@@ -27,7 +27,7 @@ SIZE = (32, 32)
 
 
 @given(st.integers(1, 400), st.integers(0, 400))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_pictured_images_are_spread_evenly(images, count):
     positions = pictured(images, count)
     assert len(positions) == len(set(positions)) == min(count, images)

@@ -185,7 +185,7 @@ def test_small_distances_between_long_vectors_keep_their_digits(kernel, case, cr
         np.testing.assert_allclose(herding.coverage, coverage, atol=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 60), st.integers(1, 6), st.integers(0, 2**31), st.integers(0, 70), st.sampled_from(list(KERNELS)))
 def test_every_prefix_is_the_selection_of_a_smaller_budget(n, dim, seed, budget, kernel):
     x = vectors(n, dim, seed)
@@ -196,7 +196,7 @@ def test_every_prefix_is_the_selection_of_a_smaller_budget(n, dim, seed, budget,
     assert torch.equal(part.coverage, whole.coverage[:budget])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 80), st.integers(1, 6), st.integers(0, 2**31), st.booleans())
 def test_picks_are_distinct_and_coverage_is_monotone_and_concave(n, dim, seed, rounded):
     x = vectors(n, dim, seed)
@@ -211,7 +211,7 @@ def test_picks_are_distinct_and_coverage_is_monotone_and_concave(n, dim, seed, r
     assert herding.coverage.max() <= 1
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(2, 60), st.integers(0, 2**31), st.floats(1e-6, 1e6))
 def test_the_scale_of_weights_does_not_matter(n, seed, scale):
     x, weights = vectors(n, 3, seed), 0.1 + torch.rand(n, generator=torch.Generator().manual_seed(seed)).double()
@@ -220,7 +220,7 @@ def test_the_scale_of_weights_does_not_matter(n, seed, scale):
     torch.testing.assert_close(plain.coverage, scaled.coverage, rtol=0, atol=1e-6)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(8, 60), st.integers(0, 2**31), st.integers(1, 3))
 def test_covered_vectors_count_as_picked_before(n, seed, before):
     x = vectors(n, 3, seed)

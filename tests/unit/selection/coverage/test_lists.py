@@ -42,7 +42,7 @@ def labels_with(*free: int) -> np.ndarray:
 
 
 @given(st.integers(0, 2**32), st.integers(1, 100), st.booleans())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_candidates_are_a_sample_of_the_pixels_that_may_be_listed(seed, number, avoid):
     labels = np.random.default_rng(seed).choice(np.array([0, 3, 255], np.uint8), SIZE)
     allowed = np.flatnonzero(labels != 255) if avoid else np.arange(labels.size)
@@ -163,7 +163,7 @@ def random_union(generator: np.random.Generator, lengths: list[int]) -> Union:
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=6), st.integers(1, 5), st.integers(0, 2**32))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_an_image_offers_the_first_of_its_list_that_are_not_labelled(lengths, listed, seed):
     generator = np.random.default_rng(seed)
     union = random_union(generator, lengths)

@@ -24,7 +24,7 @@ def gathered(native: dict[int, torch.Tensor], pixels: np.ndarray) -> torch.Tenso
     return interpolation.vectors(native, flat // SIZE[1], flat % SIZE[1], SIZE)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**31), st.integers(1, 720), st.sampled_from([1e-3, 1.0, 300.0]))
 def test_products_of_maps_are_those_of_vectors(seed, n, scale):
     """From one pixel, where every map is gathered, to all, where two of four are not."""

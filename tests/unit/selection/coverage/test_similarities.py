@@ -85,7 +85,7 @@ def test_neighbours_are_all_pairs_above_their_thresholds():
     assert len(everything.pairs.terms) == 1600
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**31), st.integers(1, 60), st.integers(0, 300), st.integers(1, 200), st.booleans())
 def test_known_neighbours_change_nothing(seed, each, left_out, count, weighted):
     """Some vectors are new, others are gone, and some terms are known too little."""

@@ -124,7 +124,7 @@ def architectures(draw):
         return Architecture.read(options | {"num_heads": 1})
 
 
-@hypothesis.settings(max_examples=20, deadline=None, derandomize=True)
+@hypothesis.settings(max_examples=20, derandomize=True)
 @hypothesis.given(architecture=architectures())
 def test_any_architecture_computes_what_the_reference_does(architecture, tmp_path_factory):
     folder = tmp_path_factory.mktemp("adm")
@@ -154,7 +154,7 @@ def test_any_architecture_computes_what_the_reference_does(architecture, tmp_pat
     assert Pipeline("", {}, config).describe().shapes((16, 32), blocks) == backbone.description.shapes((16, 32), blocks)
 
 
-@hypothesis.settings(max_examples=50, deadline=None, derandomize=True)
+@hypothesis.settings(max_examples=50, derandomize=True)
 @hypothesis.given(architecture=architectures())
 def test_layers_are_those_of_the_reference_and_recognised(architecture):
     with torch.device("meta"):
