@@ -1,0 +1,66 @@
+"""Draw how masks grow with labels: test photographs as the heads of one finished run see them.
+
+    python benchmarks/growth.py results/runs/camvid/photo/margin/budget-37/seed-0 data/camvid/test docs/growth.png
+
+makes rows of a photograph, its mask by the heads of some rounds, and the mask of the data set, with the number of
+labels above. Run it where the study ran, so that what its seal names is found.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from pixelherd import Predictor
+from pixelherd.results.figures.overlays import class_colours
+
+GAP, HEAD = 4, 18
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a finished run")
+    parser.add_argument(
+        "images", type=Path, help="folder of photographs; that of their masks has `annot` behind its name"
+    )
+    parser.add_argument("picture", type=Path)
+    parser.add_argument("--rounds", type=int, nargs="+", default=[0, 2, 9], help="whose heads (default: 0 2 9)")
+    parser.add_argument("--shown", type=int, default=3, help="photographs, evenly of the folder (default: 3)")
+    parser.add_argument("--width", type=int, default=240, help="of each in pixels (default: 240)")
+    options = parser.parse_args()
+    predictors = [Predictor.load(options.run, round_number=number, device="cpu") for number in options.rounds]
+    labels = [labels_until(options.run, number) for number in options.rounds]
+    titles = ["photograph", *(f"{count} labels" for count in labels), "by hand"]
+    colours, paths = class_colours(predictors[0].classes), sorted(options.images.iterdir())
+    places = np.linspace(0, len(paths), options.shown, endpoint=False).astype(int)
+    rows = [row_of(paths[place], predictors, colours) for place in places]
+    height = round(options.width * rows[0][0].height / rows[0][0].width)
+    down, along = height + GAP, options.width + GAP
+    sheet = Image.new("RGB", (len(titles) * along - GAP, HEAD + len(rows) * down - GAP), "white")
+    write = ImageDraw.Draw(sheet)
+    for column, title in enumerate(titles):
+        write.text((column * along, 2), title, fill="black")
+        for number, row in enumerate(rows):
+            how = Image.Resampling.NEAREST if column else Image.Resampling.LANCZOS
+            sheet.paste(row[column].resize((options.width, height), how), (column * along, HEAD + number * down))
+    sheet.quantize(192, dither=Image.Dither.NONE).save(options.picture, optimize=True)
+
+
+def labels_until(run: Path, last: int) -> int:
+    """Labels of a run's rounds as far as the given one."""
+    files = [run / f"round-{number}" / "labels.csv" for number in range(last + 1)]
+    return sum(len(file.read_text().splitlines()) - 1 for file in files)
+
+
+def row_of(path: Path, predictors: list[Predictor], colours: np.ndarray) -> list[Image.Image]:
+    with (
+        Image.open(path) as photograph,
+        Image.open(path.parent.with_name(f"{path.parent.name}annot") / path.name) as mask,
+    ):
+        masks = [*(predictor(path) for predictor in predictors), np.asarray(mask)]
+        return [photograph.convert("RGB"), *(Image.fromarray(colours[each]) for each in masks)]
+
+
+if __name__ == "__main__":
+    main()
