@@ -60,11 +60,16 @@ AS_IN_0_1 = {
 SINCE_0_1 = {
     "ablations": {"edald_linear", "random_linear", *(f"edald_linear_weight_{each}" for each in ("0", "0_3", "3"))},
     "camvid": {"entropy"},
+    "config": {"coverage"},
 }
 """Methods that these studies did not have."""
 
 HEADS_OF_0_1 = {
-    "config": {"head": {"epochs": 5, "context": "kept"}},
+    "config": {
+        "head": {"epochs": 5, "context": "kept"},
+        "features": {"ddpm": {"backbone": "backbones/demo", "timesteps": [50, 150, 250], "blocks": [1, 3, 5, 7]}},
+        "seeds": [0, 1],
+    },
     "camvid": {"methods": {"full": {"epochs": 15}}, "seeds": [0, 1, 2]},
     "own-images": {
         "head": {"epochs": 10},
