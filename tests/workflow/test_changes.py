@@ -94,7 +94,7 @@ def test_new_and_mended_files_are_taken(study):
     for folder, ending in ((images, ""), (masks, "")):
         shutil.copy(folder / f"street 1{ending}.png", folder / "a new one.png")
     done = study.snakemake("runs")
-    (line,) = [each for each in said(done) if each.startswith("dataset street has changed")]
+    (line,) = {each for each in said(done) if each.startswith("dataset street has changed")}  # at first and at last
     assert "1 train image with another mask (street 0)" in line and "1 train image added (a new one)" in line
     shards = sorted(path.name for path in (study.folder / "cache/features/street/ddpm/train").glob("0*"))
     assert [name[:11] for name in shards].count("00000-00003") == 1, "features of images that stayed, stay"
