@@ -17,8 +17,8 @@ from snakemake_logger_plugin_pixelherd.progress import Progress, duration
 
 LOOKS = 0.5
 """Seconds between two looks at what jobs say, and between two lines of progress on a terminal."""
-LINES = 10
-"""Lines of progress where no terminal shows them: one each tenth of the jobs."""
+LINES = 5
+"""Lines of progress where no terminal shows them: one each fifth of the jobs."""
 REMINDER_SECONDS = 600
 """After which there is one more."""
 REWRITE = "\r\x1b[K"
@@ -48,7 +48,7 @@ class Console:
         self._over = threading.Event()
         self._looking = threading.Thread(target=self._look_again_and_again, daemon=True)
         self._progress: Progress | None = None
-        self._told = (0, 0.0)  # tenths of the jobs, and when
+        self._told = (0, 0.0)  # fifths of the jobs, and when
         self._passing = ""
         self._log: Path | None = None
         self._read = 0  # bytes of the log
@@ -188,9 +188,9 @@ class Console:
             columns = os.get_terminal_size(self._screen.fileno()).columns or 80
             self._write(f"{REWRITE}{line[: columns - 1]}")
         else:
-            tenths = LINES * progress.done // progress.total
-            if tenths > self._told[0] or progress.elapsed - self._told[1] > REMINDER_SECONDS:
-                self._told = (tenths, progress.elapsed)
+            parts = LINES * progress.done // progress.total
+            if parts > self._told[0] or progress.elapsed - self._told[1] > REMINDER_SECONDS:
+                self._told = (parts, progress.elapsed)
                 if progress.done < progress.total:
                     self._print(str(progress))
 

@@ -102,7 +102,7 @@ def test_progress_is_a_few_lines_and_the_log_has_all(call, capfd):
     log = run.ends()
     lines = lines_of(capfd)
     assert lines[0].startswith("41 jobs; all that they and Snakemake say is in .snakemake/log/")
-    assert lines[1].startswith("5 of 41 jobs") and len(lines) <= 12
+    assert lines[1].startswith("9 of 41 jobs") and len(lines) <= 7
     assert lines[-1].startswith("41 of 41 jobs done in ")
     assert "rule extract:" in log and "41 of 41 steps (100%) done" in log
 
