@@ -4,7 +4,7 @@
 
 makes one run of a study, whose cache is there, anew into a folder of its own, so many times each way by turns: as it is
 made, and with a process for each job that imports its libraries itself. Prints seconds of the whole call, the best and
-each, and the seconds that its jobs note by stage (without starting, importing and Snakemake) in the best of each way.
+each, and the seconds that its jobs note by stage (without Snakemake, and what happens before they begin) in the best.
 """
 
 import argparse
