@@ -14,16 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from images import BUILT_IN, blocks_of
-from PIL import Image
+from images import BUILT_IN, blocks_of, training_images
 from tqdm import tqdm
 
 import pixelherd
 from pixelherd.annotation.contradictions import contradictions
 from pixelherd.datasets.classes import IGNORED
-from pixelherd.datasets.readers.camvid import samples
 from pixelherd.datasets.readers.demo import scene
-from pixelherd.datasets.settings import CamVidSettings
 from pixelherd.features.backbones.backbone import Backbone
 from pixelherd.heads.settings import LinearSettings
 from pixelherd.heads.sources import Labelled
@@ -54,13 +51,7 @@ def images(options: argparse.Namespace) -> list[tuple[np.ndarray, np.ndarray]]:
     """Images ``[H, W, 3]`` and their labels."""
     if options.camvid is None:
         return [scene(0, number, SIZE) for number in range(options.images)]
-    listed = samples(CamVidSettings(kind="camvid", root=str(options.camvid)))["train"]
-    found = []
-    for place in np.linspace(0, len(listed), options.images, endpoint=False).astype(int):
-        image, labels = listed[place].load()
-        smaller = Image.fromarray(labels).resize(SIZE[::-1], Image.Resampling.NEAREST)
-        found.append((np.asarray(image.resize(SIZE[::-1], Image.Resampling.BILINEAR)), np.asarray(smaller)))
-    return found
+    return list(training_images(options.camvid, options.images, SIZE))
 
 
 def maps_of(backbone: Backbone, image: np.ndarray) -> dict[int, torch.Tensor]:

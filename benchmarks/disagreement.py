@@ -19,15 +19,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from images import BUILT_IN, blocks_of
-from PIL import Image
+from images import BUILT_IN, settings_of, training_images
 from sklearn.metrics import roc_auc_score
 from tabulate import tabulate
 from tqdm import tqdm
 
 import pixelherd
 from pixelherd.datasets.classes import IGNORED
-from pixelherd.datasets.readers.camvid import classes, samples
+from pixelherd.datasets.readers.camvid import classes
 from pixelherd.datasets.settings import CamVidSettings
 from pixelherd.features.backbones.backbone import Backbone
 from pixelherd.features.maps import compute, vectors_at
@@ -82,10 +81,8 @@ def main() -> None:
 
 def read(options: argparse.Namespace) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """Photographs ``[H, W, 3]``, flat positions ``[N, n]`` of random pixels that have a class, and their classes."""
-    listed = samples(CamVidSettings(kind="camvid", root=str(options.camvid)))["train"]
     generator, photographs, pixels, truth = np.random.default_rng(0), [], [], []
-    for place in np.linspace(0, len(listed), options.images, endpoint=False).astype(int):
-        image, labels = resized(*listed[place].load(), options.size)
+    for image, labels in training_images(options.camvid, options.images, tuple(options.size)):
         chosen = np.sort(generator.choice(np.flatnonzero(labels.ravel() != IGNORED), options.pixels, replace=False))
         photographs.append(image)
         pixels.append(chosen)
@@ -93,26 +90,10 @@ def read(options: argparse.Namespace) -> tuple[list[np.ndarray], np.ndarray, np.
     return photographs, np.stack(pixels), np.stack(truth).astype(np.int64)
 
 
-def resized(image: Image.Image, labels: np.ndarray | None, size: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """A photograph and its labels in a size (height, width), as they are prepared."""
-    shape = size[1], size[0]
-    labels = np.asarray(Image.fromarray(labels).resize(shape, Image.Resampling.NEAREST))
-    return np.asarray(image.resize(shape, Image.Resampling.BILINEAR)), labels
-
-
 def perturbations(backbone: Backbone, size: tuple[int, int]) -> Iterator[tuple[str, MapSettings]]:
     """Settings of maps by the name of what happens to images."""
-    diffusion = backbone.description.noise is not None
-    settings = MapSettings(
-        timesteps=[50, 150, 250] if diffusion else [],
-        blocks=blocks_of(backbone, diffusion),
-        noise_seed=0,
-        context=1,
-        maps="recompute",
-        image_size=size,
-        threads=torch.get_num_threads(),
-    )
-    if diffusion:
+    settings = settings_of(backbone, size)
+    if settings.timesteps:
         yield "its noise", settings
         return
     for kind, strength in KINDS:

@@ -10,15 +10,20 @@ Images are random, one at a time as jobs take them; the first one of each backbo
 import argparse
 import resource
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from places import REPOSITORY
 from tabulate import tabulate
 
 import pixelherd
+from pixelherd.datasets.readers.camvid import samples
+from pixelherd.datasets.settings import CamVidSettings
 from pixelherd.features.backbones.backbone import Backbone
 from pixelherd.features.maps import compute
 from pixelherd.features.settings import MapSettings
@@ -49,17 +54,7 @@ def measured(source: dict | str, options: argparse.Namespace) -> list[object]:
     """Timesteps, D, megabytes of an image's maps, images a second, and gigabytes of this process at most."""
     torch.set_num_threads(options.threads)
     backbone, size, images = pixelherd.load_backbone(source), tuple(options.size), options.images
-    diffusion = backbone.description.noise is not None
-    settings = MapSettings(
-        timesteps=[50, 150, 250] if diffusion else [],
-        blocks=blocks_of(backbone, diffusion),
-        noise_seed=0,
-        context=1,
-        maps="recompute",
-        image_size=size,
-        threads=torch.get_num_threads(),
-        window=WindowSettings(size=options.window) if options.window else None,
-    )
+    settings = settings_of(backbone, size, WindowSettings(size=options.window) if options.window else None)
     generator = np.random.default_rng(0)
     pictures = generator.integers(0, 256, (images + 1, *size, 3), dtype=np.uint8)
     maps = compute(backbone, pictures[0], settings)
@@ -71,6 +66,31 @@ def measured(source: dict | str, options: argparse.Namespace) -> list[object]:
     dimension = sum(values.shape[0] * values.shape[1] for values in maps.values())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     return [len(settings.timesteps) or "none", dimension, bytes_ / 1e6, rate, peak]
+
+
+def settings_of(backbone: Backbone, size: tuple[int, int], window: WindowSettings | None = None) -> MapSettings:
+    """What the maps of images of a size depend on, as the studies read them."""
+    diffusion = backbone.description.noise is not None
+    return MapSettings(
+        timesteps=[50, 150, 250] if diffusion else [],
+        blocks=blocks_of(backbone, diffusion),
+        noise_seed=0,
+        context=1,
+        maps="recompute",
+        image_size=size,
+        threads=torch.get_num_threads(),
+        window=window,
+    )
+
+
+def training_images(camvid: Path, count: int, size: tuple[int, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Images ``[H, W, 3]`` and labels ``[H, W]`` evenly of CamVid's training list, sized as they are prepared."""
+    listed = samples(CamVidSettings(kind="camvid", root=str(camvid)))["train"]
+    shape = size[1], size[0]
+    for place in np.linspace(0, len(listed), count, endpoint=False).astype(int):
+        image, labels = listed[place].load()
+        smaller = Image.fromarray(labels).resize(shape, Image.Resampling.NEAREST)
+        yield np.asarray(image.resize(shape, Image.Resampling.BILINEAR)), np.asarray(smaller)
 
 
 def blocks_of(backbone: Backbone, diffusion: bool) -> list[int]:
