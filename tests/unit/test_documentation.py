@@ -195,8 +195,10 @@ def test_the_page_on_results_names_every_table():
 
 def test_the_page_on_architecture_lists_every_room_with_its_modules():
     from pixelherd.datasets.prepare import READERS
+    from pixelherd.selection.methods import SELECTIONS
 
     readers = {module.rpartition(".")[2] for module in READERS.values()}
+    rules = {each.module.rpartition(".")[2] for each in SELECTIONS.values() if each.module}
     listed = {
         names(room)[0]: set(names(modules)) for room, _, modules in table(REPOSITORY / "docs/architecture.md", "room")
     }
@@ -206,6 +208,8 @@ def test_the_page_on_architecture_lists_every_room_with_its_modules():
         if folder != PACKAGE
     }
     assert found.pop("datasets/readers") == readers and listed.pop("datasets/readers") == set()
+    assert found["selection/rules"] >= rules and not listed["selection/rules"] & rules
+    found["selection/rules"] -= rules
     assert listed == found
 
 

@@ -10,6 +10,7 @@ with job(snakemake):
     from pixelherd.heads import network
     from pixelherd.selection import choose, rankings
     from pixelherd.selection.coverage.union import read_union
+    from pixelherd.selection.rules.offer import Offer
     from pixelherd.selection.settings import Round, SelectionSettings
     from pixelherd.selection.single_stage import Best
     from pixelherd.storage import records, stores
@@ -20,19 +21,18 @@ with job(snakemake):
     train, width = dataset.train, dataset.size[1]
     labelled = read_pixels(files.get("labels", []), LABEL_COLUMNS, train.ids, width)
     current = Round(number, settings.pixels(len(train)), labelled, settings)
-    heads = [network.load_any(files[name]) if files.get(name) else None for name in ("head", "sampled_head")]
+    head, sampled = (network.load_any(files[name]) if files.get(name) else None for name in ("head", "sampled_head"))
+    head = head if head and head.known.sum() > 1 else None  # one that knows one class is sure of it everywhere
     union, ranking = read_union(Path(files.union).parent) if files.get("union") else None, rankings.Ranking()
-    if heads[0] and heads[0].known.sum() < 2:  # a head that knows one class is sure of it everywhere
-        chosen = choose.by_coverage(union, current)
-    elif files.get("ranks"):
-        chosen, ranking = Best.of(map(Best.read, files.ranks), current.budget).queries(current.budget)
-    elif files.get("context"):
+    if files.get("context"):
         chosen = choose.at_random(Shards.open(files.context), train.labels, current)
-    elif files.get("pool"):
-        draws = Shards.open(files.draws) if files.get("draws") else None
-        chosen, ranking = choose.by_score(union, stores.load_arrays(files.pool)["rows"], current, *heads, draws=draws)
+    elif head and files.get("ranks"):
+        chosen, ranking = Best.of(map(Best.read, files.ranks), current.budget).queries(current.budget)
+    elif head and files.get("pool"):
+        rows, draws = stores.load_arrays(files.pool)["rows"], Shards.open(files.draws) if files.get("draws") else None
+        chosen, ranking = choose.by_score(union, rows, current, head, sampled, draws=draws)
     else:
-        chosen = choose.together(union, current, heads[0])
+        chosen = choose.together(Offer(union, current, len(params.known_as), head))
     write_pixels(made.queries, QUERY_COLUMNS, number, chosen, train.ids, width)
     if labels := made.get("labels"):
         write_pixels(labels, LABEL_COLUMNS, number, answer(chosen, train.labels), train.ids, width)

@@ -13,10 +13,13 @@ from pixelherd.errors import UserError
 from pixelherd.heads.network import MlpHead, log_probabilities, sampled_log_probabilities
 from pixelherd.selection import acquisition, choose, rankings
 from pixelherd.selection.coverage.union import read_union
-from pixelherd.selection.methods import SCORES
+from pixelherd.selection.methods import SCORES, SELECTIONS
+from pixelherd.selection.rules import typiclust
+from pixelherd.selection.rules.offer import Offer
 from pixelherd.selection.settings import Round, SelectionSettings
 from pixelherd.storage.shards import Shards
 from pixelherd.study import stages
+from unit.selection import drawn
 
 NOTHING = np.array([], dtype=np.int64)
 
@@ -45,6 +48,11 @@ def asking(settings, budget, *, labelled=None, number=1):
     return Round(number, budget, no_labels() if labelled is None else labelled, settings)
 
 
+def together(union, current, head=None):
+    """What the rule of a round chooses."""
+    return choose.together(Offer(union, current, 5, head))
+
+
 def coverage(union, rows) -> float:
     """Mean over what the images offer without labels, float64."""
     x = torch.from_numpy(np.array(union.vectors)).double()
@@ -53,7 +61,7 @@ def coverage(union, rows) -> float:
 
 
 def test_coverage_scores_are_gains_in_round_0(cache, union):
-    chosen = choose.by_coverage(union, asking(settings_of(cache, "coverage"), 5))
+    chosen = together(union, asking(settings_of(cache, "coverage"), 5))
     rows = union.rows_of(chosen.images, chosen.flat)
     covered = [0.0] + [coverage(union, rows[: count + 1]) for count in range(5)]
     np.testing.assert_allclose(chosen.values, np.diff(covered), atol=1e-5)
@@ -61,9 +69,9 @@ def test_coverage_scores_are_gains_in_round_0(cache, union):
 
 def test_coverage_scores_are_gains_in_later_rounds(cache, union):
     options = settings_of(cache, "coverage")
-    first = choose.by_coverage(union, asking(options, 3))
+    first = together(union, asking(options, 3))
     labelled = union.rows_of(first.images, first.flat)
-    second = choose.by_coverage(union, asking(options, 3, labelled=first))
+    second = together(union, asking(options, 3, labelled=first))
     rows = union.rows_of(second.images, second.flat)
     assert not set(labelled) & set(rows)
     x = torch.from_numpy(np.array(union.vectors)).double()
@@ -140,7 +148,7 @@ def test_a_score_samples_the_head_with_dropout(cache, union, method):
 def test_uncertainty_herding_weighs_the_terms_of_the_mean(cache, union):
     options, head, labelled = settings_of(cache, "coverage", score="uherding"), cache.head(), np.array([4, 17])
     current = asking(options, 4, labelled=labelled_in(union, labelled))
-    chosen = choose.together(union, current, head)
+    chosen = together(union, current, head)
     offered = union.offered(labelled, options.listed)
     x = torch.from_numpy(np.array(union.vectors)).double()
     two = log_probabilities(head, np.asarray(union.vectors[offered])).double().exp().topk(2, dim=1).values
@@ -155,7 +163,7 @@ def test_uncertainty_herding_weighs_the_terms_of_the_mean(cache, union):
     for count in range(4):  # no other pixel would have covered more
         gains = torch.maximum(kernel[:, offered], kernel[:, list(labelled) + list(rows[:count])].amax(1, keepdim=True))
         assert ((gains * weights[:, None]).sum(0) / weights.sum()).max() <= covered[count + 1] + 1e-5
-    plain = choose.together(union, replace(current, settings=settings_of(cache, "coverage")))
+    plain = together(union, replace(current, settings=settings_of(cache, "coverage")))
     assert chosen.values.tolist() != plain.values.tolist()
 
 
@@ -165,8 +173,8 @@ def test_a_head_that_is_sure_everywhere_herds_for_coverage(cache, union):
         head.rest[-1].weight.zero_()
         head.rest[-1].bias[0] = 1e6
     options = settings_of(cache, "coverage", score="uherding")
-    sure = choose.together(union, asking(options, 4, labelled=labelled), head)
-    plain = choose.together(union, asking(settings_of(cache, "coverage"), 4, labelled=labelled))
+    sure = together(union, asking(options, 4, labelled=labelled), head)
+    plain = together(union, asking(settings_of(cache, "coverage"), 4, labelled=labelled))
     assert np.array_equal(sure.flat, plain.flat) and np.array_equal(sure.images, plain.images)
 
 
@@ -175,34 +183,84 @@ def test_baselines_choose_among_what_the_images_offer(cache, union):
     labelled = np.array([0, 1, 9])
     offered = union.offered(labelled, options.listed)
     k_center = asking(settings_of(cache, "coverage", score="k_center"), 5, labelled=labelled_in(union, labelled))
-    chosen = choose.together(union, k_center)
+    chosen = together(union, k_center)
     rows = union.rows_of(chosen.images, chosen.flat)
     for count, row in enumerate(rows):
         nearest = cdist(x[offered], x[[*labelled, *rows[:count]]]).min(axis=1)
         assert row == offered[nearest.argmax()] and chosen.values[count] == pytest.approx(nearest.max(), abs=1e-5)
-    opening = choose.together(union, replace(k_center, labelled=no_labels(), number=0))
-    plain = choose.together(union, asking(options, 5, number=0))
+    opening = together(union, replace(k_center, labelled=no_labels(), number=0))
+    plain = together(union, asking(options, 5, number=0))
     assert np.array_equal(opening.flat, plain.flat), "coverage opens"
-    typiclust = settings_of(cache, "coverage", score="typiclust")
+    typical = settings_of(cache, "coverage", score="typiclust")
     for already in (NOTHING, labelled):
-        chosen = choose.together(union, asking(typiclust, 5, labelled=labelled_in(union, already)))
+        chosen = together(union, asking(typical, 5, labelled=labelled_in(union, already)))
         rows = union.rows_of(chosen.images, chosen.flat)
         assert len(set(rows)) == 5 and set(rows) <= set(union.offered(already, options.listed))
     everything = labelled_in(union, np.arange(len(union.pixels)))
-    for selected in (k_center.settings, typiclust):
+    for selected in (k_center.settings, typical):
         with pytest.raises(UserError, match="the images' lists offer 0"):
-            choose.together(union, asking(selected, 1, labelled=everything))
+            together(union, asking(selected, 1, labelled=everything))
 
 
 def test_typiclust_clusters_anew_for_every_seed_and_round(cache, union, monkeypatch):
-    seeds, typical = [], choose.typical
-    monkeypatch.setattr(choose, "typical", lambda *given: seeds.append(given[-1]) or typical(*given))
+    seeds, typical = [], typiclust.typical
+    monkeypatch.setattr(typiclust, "typical", lambda *given: seeds.append(given[-1]) or typical(*given))
     for _ in range(2):
         for seed in (0, 1):
             for number in (0, 1):
                 options = settings_of(cache, "coverage", score="typiclust", seed=seed)
-                choose.together(union, asking(options, 2, number=number))
+                together(union, asking(options, 2, number=number))
     assert len(set(seeds)) == 4 and seeds[:4] == seeds[4:]
+
+
+ASKED = {
+    "coverage": ([52, 25, 78, 12, 3, 86], [52, 25, 12, 78, 86, 62]),
+    "uherding": ([52, 25, 78, 12, 3, 86], [52, 53, 78, 62, 40, 114]),
+    "k_center": ([52, 25, 78, 12, 3, 86], [36, 37, 115, 89, 96, 65]),
+    "typiclust": ([52, 25, 78, 3, 53, 17], [25, 86, 12, 62, 114, 8]),
+}
+"""Rows that each rule asked in rounds 0 and 3 of the drawn union when it became a rule."""
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_rules_ask_what_they_asked_before(name):
+    for number, rows in zip((0, 3), ASKED[name], strict=True):
+        offer = drawn.offer(name, 6, number)
+        chosen = choose.together(offer)
+        assert offer.union.rows_of(chosen.images, chosen.flat).tolist() == rows
+
+
+RULES = [name for name, selection in SELECTIONS.items() if selection.module]
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("budget", [1, 7, 30])
+def test_a_rule_asks_distinct_pixels_that_are_offered_and_the_same_again(name, budget):
+    for number in (0, 3):
+        offer = drawn.offer(name, budget, number)
+        chosen = choose.together(offer)
+        rows = offer.union.rows_of(chosen.images, chosen.flat)
+        assert len(rows) == len(set(rows)) == budget and set(rows) <= set(offer.rows)
+        assert chosen.values.shape == (budget,) and np.isfinite(chosen.values).all()
+        again = choose.together(drawn.offer(name, budget, number))
+        assert np.array_equal(again.values, chosen.values) and np.array_equal(again.flat, chosen.flat)
+        assert np.array_equal(again.images, chosen.images)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_rule_asks_all_that_is_offered_and_no_more(name):
+    offer = drawn.offer(name, 80, 3)
+    assert len(offer.rows) == 80 and len(choose.together(offer)) == 80
+    with pytest.raises(UserError, match="offer 80 unlabelled pixels, fewer than the 81"):
+        choose.together(drawn.offer(name, 81, 3))
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if SELECTIONS[name].needs_head])
+def test_another_rule_opens_where_there_is_no_head(name):
+    opening = SELECTIONS[name].opening
+    blind, opened = choose.together(replace(drawn.offer(name, 5), head=None)), choose.together(drawn.offer(opening, 5))
+    assert np.array_equal(blind.values, opened.values) and np.array_equal(blind.flat, opened.flat)
+    assert not SELECTIONS[opening].needs_head and not SELECTIONS[opening].needs_labels
 
 
 def test_ties_go_to_what_was_herded_first(cache, union):
@@ -258,8 +316,8 @@ def test_budgets_beyond_the_pixels_are_one_line(cache, union):
     everything = labelled_in(union, np.arange(len(union.pixels)))
     lists = "raise `candidates.listed`, `candidates.reserve` or `candidates.pixels`"
     for refused, mend in (
-        (lambda: choose.by_coverage(union, asking(covering, 25)), lists),  # 6 images offer 4 each
-        (lambda: choose.by_coverage(union, asking(covering, 1, labelled=everything)), "raise `candidates"),
+        (lambda: together(union, asking(covering, 25)), lists),  # 6 images offer 4 each
+        (lambda: together(union, asking(covering, 1, labelled=everything)), "raise `candidates"),
         (lambda: choose.pool(union, asking(margin, 1, labelled=everything)), "raise `candidates"),
         (
             lambda: choose.by_score(union, np.arange(3), asking(margin, 4), cache.head()),

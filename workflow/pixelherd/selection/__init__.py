@@ -1,1 +1,1 @@
-"""Which pixels a round asks for: coverage, scores, and baselines."""
+"""Which pixels a round asks for: coverage, scores, and rules."""

@@ -1,22 +1,22 @@
 """What a round asks for: the b pixels of a method, given what is labelled already."""
 
-from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from pixelherd.compute.randomness import numpy_generator, seed_of, torch_generator
+from pixelherd.compute.randomness import numpy_generator, torch_generator
 from pixelherd.datasets.classes import IGNORED
 from pixelherd.datasets.pixels import Pixels
 from pixelherd.errors import UserError
 from pixelherd.heads.network import Head, log_probabilities, sampled_log_probabilities
 from pixelherd.selection import acquisition
-from pixelherd.selection.baselines import farthest_first, typical
 from pixelherd.selection.coverage.union import Union
-from pixelherd.selection.methods import comparable
+from pixelherd.selection.methods import SELECTIONS, comparable
 from pixelherd.selection.rankings import Ranking
+from pixelherd.selection.rules.offer import Offer
 from pixelherd.selection.settings import Round, used
 from pixelherd.storage.shards import Shards
 
@@ -24,86 +24,29 @@ LISTS = "`candidates.listed`, `candidates.reserve` or `candidates.pixels`"
 """What to raise where the images' lists are too short."""
 
 
-def together(union: Union, current: Round, head: Head | None = None) -> Pixels:
-    """The pixels of a round that no score ranks: by the method's selection, in round 0 mostly for coverage.
+def together(offer: Offer) -> Pixels:
+    """The pixels of a round that no score ranks: by the method's rule.
 
-    Coverage opens for k-center, which needs centres to start from, and for Uncertainty Herding, which needs a head.
+    Where what the rule needs is not there, its opening stands in: without a label for a rule that needs labels, without
+    a head for one that needs a head. Coverage opens for scores.
 
     Args:
-        union: the listed pixels and their base vectors.
-        current: the round.
-        head: the head of the round before, where the selection needs it.
+        offer: what the images offer, and what is known of it.
 
     Raises:
         UserError: the images offer fewer pixels than the budget.
     """
-    if current.settings.score == "typiclust":
-        return by_typicality(union, current)
-    if current.settings.score == "k_center" and len(current.labelled):
-        return by_k_center(union, current)
-    return by_coverage(union, current, head)
-
-
-def by_coverage(union: Union, current: Round, head: Head | None = None) -> Pixels:
-    """Global MaxHerding straight down to the budget; the score is the gain in coverage.
-
-    With a head this is Uncertainty Herding (Bae et al., ICLR 2025, without its temperature and bandwidth schedules):
-    each pixel's term of the mean weighs 1 - (p₁ - p₂) of the head's prediction there.
-
-    Raises:
-        UserError: the images offer fewer pixels than the budget.
-    """
-
-    def uncertainty(rows: np.ndarray, head: Head) -> np.ndarray:
-        base = log_probabilities(head, np.asarray(union.vectors[rows]))
-        # a head that is sure of everything leaves weights that are equal, not zero
-        return (1 + acquisition.score("margin", None, base=base)).clamp(min=torch.finfo(torch.float32).tiny).numpy()
-
-    settings = current.settings
-    weigh = partial(uncertainty, head=head) if head else None
-    rows, herding = union.herd(
-        _labelled_rows(union, current), used(settings.listed), used(settings.kernel), current.budget, weigh
-    )
-    _require(len(rows), current.budget, "the images' lists offer", LISTS)
-    coverage = np.asarray(herding.coverage, dtype=np.float64)
-    gains = np.diff(coverage, prepend=herding.credited)
-    return Pixels(union.images[rows], union.pixels[rows], gains)
-
-
-def by_k_center(union: Union, current: Round) -> Pixels:
-    """Core-set (Sener & Savarese, ICLR 2018), greedy k-center over what the images offer.
-
-    The score of a pixel is its distance to the nearest one labelled or chosen before it.
-
-    Raises:
-        UserError: the images offer fewer pixels than the budget.
-    """
-    labelled = _labelled_rows(union, current)
-    offered = union.offered(labelled, used(current.settings.listed))
-    _require(len(offered), current.budget, "the images' lists offer", LISTS)
-    chosen, distances = farthest_first(union.vectors[offered], union.vectors[labelled], current.budget)
-    return Pixels(union.images[offered[chosen]], union.pixels[offered[chosen]], distances)
-
-
-def by_typicality(union: Union, current: Round) -> Pixels:
-    """TypiClust (Hacohen et al., ICML 2022) over what the images offer and what is labelled; the score is typicality.
-
-    Raises:
-        UserError: the images offer fewer pixels than the budget.
-    """
-    labelled = _labelled_rows(union, current)
-    offered = union.offered(labelled, used(current.settings.listed))
-    _require(len(offered), current.budget, "the images' lists offer", LISTS)
-    rows = np.concatenate([labelled, offered])
-    is_labelled = np.arange(len(rows)) < len(labelled)
-    seed = seed_of(current.settings.seed, "typiclust", current.number) % 2**32
-    chosen, typicality = typical(union.vectors[rows], is_labelled, current.budget, seed)
-    return Pixels(union.images[rows[chosen]], union.pixels[rows[chosen]], typicality)
+    budget, rule = offer.current.budget, SELECTIONS.get(offer.current.settings.score, SELECTIONS["coverage"])
+    if (rule.needs_head and offer.head is None) or (rule.needs_labels and not len(offer.labelled)):
+        rule = SELECTIONS[rule.opening]
+    _require(len(offer.rows), budget, "the images' lists offer", LISTS)
+    rows, scores = import_module(used(rule.module)).choose(offer)
+    return Pixels(offer.union.images[rows], offer.union.pixels[rows], scores)
 
 
 def pool(union: Union, current: Round) -> np.ndarray:
     """Stage 1 of a round: the union rows that the score will rank, in greedy order."""
-    settings, labelled = current.settings, _labelled_rows(union, current)
+    settings, labelled = current.settings, union.rows_of(current.labelled.images, current.labelled.flat)
     return union.herd(labelled, used(settings.listed), used(settings.kernel), float(used(settings.pool_fraction)))[0]
 
 
@@ -188,11 +131,6 @@ def at_random(context: Shards, truth: Any, current: Round) -> Pixels:
     _require(len(images), budget, "the images' context pixels offer", "`features.*.context`")
     chosen = numpy_generator(settings.seed, "random", current.number).choice(len(images), budget, replace=False)
     return Pixels(images[chosen], pixels[images[chosen], columns[chosen]], np.zeros(budget))
-
-
-def _labelled_rows(union: Union, current: Round) -> np.ndarray:
-    """Union rows of the pixels that are labelled already."""
-    return union.rows_of(current.labelled.images, current.labelled.flat)
 
 
 def _require(available: int, budget: int, what: str, mend: str) -> None:

@@ -1,7 +1,9 @@
 """What each way to choose pixels needs; light, so that a workflow can plan without importing torch.
 
-A score ranks pixels one by one; its formula is in :mod:`pixelherd.selection.acquisition`. The other selections look at
-pixels together, or at nothing: :mod:`pixelherd.selection.choose` has them.
+A score ranks pixels one by one; its formula is in :mod:`pixelherd.selection.acquisition`. A rule looks at pixels
+together: a module of :mod:`pixelherd.selection.rules` with a function ``choose`` that takes an
+:class:`~pixelherd.selection.rules.offer.Offer` and returns b distinct rows of those that are offered, ``[b]``, and the
+score ``[b]`` of each. The other selections look at nothing.
 """
 
 from collections.abc import Iterable
@@ -40,24 +42,33 @@ class Selection:
 
     Attributes:
         name: what a study calls it.
-        needs_lists: chooses among the images' lists.
+        module: of its rule, imported when it is asked; None where it looks at nothing.
         needs_head: takes the predictions of the head of the round before.
+        needs_labels: takes the labels so far, and at least one.
         needs_generator: is (partly) random.
+        opening: the rule that stands in while there is no head, or no label, that it needs.
     """
 
     name: str
-    needs_lists: bool = False
+    module: str | None = None
     needs_head: bool = False
+    needs_labels: bool = False
     needs_generator: bool = False
+    opening: str = "coverage"
+
+    @property
+    def needs_lists(self) -> bool:
+        """Whether it chooses among the images' lists."""
+        return self.module is not None
 
 
 SELECTIONS: dict[str, Selection] = {
     selection.name: selection
     for selection in (
-        Selection("coverage", needs_lists=True),
-        Selection("uherding", needs_lists=True, needs_head=True),
-        Selection("k_center", needs_lists=True),
-        Selection("typiclust", needs_lists=True, needs_generator=True),
+        Selection("coverage", "pixelherd.selection.rules.coverage"),
+        Selection("uherding", "pixelherd.selection.rules.uherding", needs_head=True),
+        Selection("k_center", "pixelherd.selection.rules.k_center", needs_labels=True),
+        Selection("typiclust", "pixelherd.selection.rules.typiclust", needs_generator=True),
         Selection("random", needs_generator=True),
         Selection("full"),
     )

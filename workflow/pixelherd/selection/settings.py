@@ -108,7 +108,8 @@ class Round:
     Attributes:
         number: of the round, from 0; keys what is random.
         budget: b, the pixels to ask for.
-        labelled: pixels of the training images that are labelled already, and are not asked again.
+        labelled: pixels of the training images that are labelled already, and are not asked again; their values are the
+            labels, 255 where nobody could tell.
         settings: of the run.
     """
 

@@ -1,59 +1,23 @@
-"""Baselines that choose by where vectors lie, without a head: greedy k-center and TypiClust."""
+"""TypiClust (Hacohen et al., ICML 2022): the most typical vectors of the largest clusters without a label."""
 
 import numpy as np
-import torch
 
 from pixelherd.selection.coverage.products import as_float32
-
-BLOCK = 256
-"""Covered vectors whose distances are computed together."""
+from pixelherd.selection.rules.offer import Offer
 
 NEIGHBOURS = 20
-"""K of TypiClust: typicality is the inverse mean distance to so many nearest neighbours."""
+"""K: typicality is the inverse mean distance to so many nearest neighbours."""
 
 MINI_BATCH = 4096
 """Vectors of a step of k-means."""
 
 
-def farthest_first(vectors: np.ndarray, covered: np.ndarray, budget: int) -> tuple[np.ndarray, np.ndarray]:
-    """Greedy k-center: each pick is the vector farthest from the covered ones and the picks before it.
-
-    Ties go to the first. The largest distance left is at most twice the smallest possible (Gonzalez, 1985).
-
-    Args:
-        vectors: ``[n, D]``, any float type.
-        covered: ``[m, D]`` with m > 0.
-        budget: b ≤ n.
-
-    Returns:
-        positions ``[b]`` int64, distinct, and the distance ``[b]`` float64 of each to the nearest vector before it.
-
-    Raises:
-        UserError: a vector is not finite.
-        ValueError: there is no vector, or none is covered.
-    """
-    x, y = as_float32(vectors, "features"), as_float32(covered, "covered vectors")
-    centre = x.mean(dim=0)  # distances between vectors far from 0 would lose digits
-    x -= centre
-    y -= centre
-    lengths = (x * x).sum(dim=1)
-
-    def squared(others: torch.Tensor) -> torch.Tensor:
-        return lengths[:, None] + (others * others).sum(dim=1) - 2 * (x @ others.T)
-
-    nearest = torch.full((len(x),), torch.inf)
-    for block in y.split(BLOCK):
-        nearest = torch.minimum(nearest, squared(block).amin(dim=1))
-    left = nearest.clamp(min=0).numpy()
-    picks: list[int] = []
-    distances: list[float] = []
-    for _ in range(budget):
-        pick = int(left.argmax())
-        picks.append(pick)
-        distances.append(float(left[pick]) ** 0.5)
-        left = np.minimum(left, squared(x[pick : pick + 1])[:, 0].clamp(min=0).numpy())
-        left[picks] = -1
-    return np.array(picks, dtype=np.int64), np.array(distances)
+def choose(offer: Offer) -> tuple[np.ndarray, np.ndarray]:
+    """Choose by TypiClust over what the images offer and what is labelled; the score is typicality."""
+    rows = np.concatenate([offer.labelled, offer.rows])
+    is_labelled = np.arange(len(rows)) < len(offer.labelled)
+    chosen, typicality = typical(offer.union.vectors[rows], is_labelled, offer.current.budget, offer.seed("typiclust"))
+    return rows[chosen], typicality
 
 
 def typical(vectors: np.ndarray, labelled: np.ndarray, budget: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
