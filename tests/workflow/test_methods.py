@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from conftest import ADDRESS
+from pixelherd.selection.methods import SELECTIONS
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("methods")]  # they look at one study
 
@@ -17,6 +18,11 @@ MORE = {
     "uherding": None,
     "k_center": None,
     "typiclust": None,
+    "probcover": None,
+    "badge": None,
+    "tcm": None,
+    "clasp_pe": None,
+    "dropquery": None,
     "margin_single": {"score": "margin", "stages": 1},
     "edald_single": {"score": "edald", "stages": 1},
     "balentacq_single": {"score": "balentacq", "stages": 1},
@@ -55,8 +61,8 @@ def test_added_methods_run_only_their_own_jobs(methods):
     assert of["margin_single"] == of["edald_single"] == single
     assert of["balentacq_single"] == single | {"sample"}
     assert of["bald_single_mlp"] == {"rank", "score", "vectors", "train", "train_dropout", "evaluate"}
-    for selected in ("uherding", "k_center", "typiclust"):
-        assert of[selected] == always
+    rules = [name for name in MORE if name in SELECTIONS]
+    assert len(rules) == 8 and all(of[name] == always for name in rules)
 
 
 def test_forwards_are_those_that_the_plan_foresaw(methods):
@@ -80,9 +86,11 @@ def test_seeds_are_paired(methods):
     first = {
         name: (folder_of(study, name) / "round-0" / "queries.csv").read_bytes() for name in study.settings["methods"]
     }
-    opened = [name for name in first if name not in ("random", "typiclust", "margin_listed", "margin_laplace")]
+    others = ("random", "typiclust", "tcm", "probcover", "margin_listed", "margin_laplace")
+    opened = [name for name in first if name not in others]
     assert len({first[name] for name in opened}) == 1
-    assert len({first[name] for name in ("edald", "random", "typiclust")}) == 3
+    assert len({first[name] for name in ("edald", "random", "typiclust", "probcover")}) == 4
+    assert first["tcm"] == first["typiclust"]
     heads = {name: load_file(folder_of(study, name) / "round-0" / "head.safetensors") for name in opened}
     for name, head in heads.items():
         like = heads["ebald_mlp" if name.endswith("_mlp") else "ebald"]

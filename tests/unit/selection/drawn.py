@@ -23,12 +23,16 @@ def head() -> LinearHead:
     return made
 
 
+def labelled(drawn: Union, rows: np.ndarray, labels: np.ndarray) -> Pixels:
+    """The pixels of some rows with their labels."""
+    return Pixels(drawn.images[rows], drawn.pixels[rows], labels.astype(np.float64))
+
+
 def offer(method: str, budget: int, number: int = 3) -> Offer:
     """What a rule is given: round 0 without labels and without a head, or round 3 with three labels."""
-    drawn, rows = union(), np.array([3, 50, 77])[:number]
-    labelled = Pixels(drawn.images[rows], drawn.pixels[rows], np.array([0.0, 2.0, 255.0])[:number])
+    drawn, rows, labels = union(), np.array([3, 50, 77])[:number], np.array([0, 2, 255])[:number]
     settings = SelectionSettings(score=method, budget=str(budget), seed=4, listed=8, kernel="rbf")
-    return Offer(drawn, Round(number, budget, labelled, settings), 3, head() if number else None)
+    return Offer(drawn, Round(number, budget, labelled(drawn, rows, labels), settings), 3, head() if number else None)
 
 
 def _numbers() -> tuple[np.ndarray, np.ndarray]:

@@ -57,7 +57,7 @@ def test_a_budget_beyond_what_the_images_offer_is_found_before_anything_runs(con
     check(methods={"full": None}, budgets=[100_000])
 
 
-@pytest.mark.parametrize("score", ["edald", "coverage", "uherding", "k_center", "typiclust"])
+@pytest.mark.parametrize("score", ["edald", "coverage", "uherding", "k_center", "typiclust", "badge", "tcm"])
 def test_a_round_takes_no_more_than_the_lists_offer(content, score):
     def check(budget, **change):
         study = Study.read(content | {"methods": {score: None}, "rounds": 1, "budgets": [budget]} | change)

@@ -318,7 +318,7 @@ FOLDER = {"kind": "folder", "root": "x", "train_list": "a", "test_list": "b"}
         ("methods.coreset", None, "methods.coreset: unknown score 'coreset' (did you mean 'k_center'?)"),
         ("methods.mine", {"score": "Core-Set"}, "methods.mine: unknown score 'Core-Set' (did you mean 'k_center'?)"),
         ("methods.core_set", None, "methods.core_set: unknown score 'core_set' (did you mean 'k_center'?)"),
-        ("methods.mine", {"score": "xyz"}, "'xyz' (known: coverage, uherding, k_center, typiclust, random, full, entr"),
+        ("methods.mine", {"score": "xyz"}, "'xyz' (known: coverage, uherding, k_center, typiclust, probcover, badge"),
         ("Rounds", 2, "unknown key `Rounds` (did you mean 'rounds'?)"),
         ("methods.mine", {"score": "full"}, "methods.mine: the fully labelled reference is called `full`; rename"),
         ("methods.full", {"score": "edald"}, "methods.full: the fully labelled reference is called `full`; rename"),
@@ -822,7 +822,13 @@ def test_scores_of_samples_need_a_head_and_no_draws(content, score, head, used):
             assert stages.identity(other, run) != stages.identity(study, run)
 
 
-@pytest.mark.parametrize(("score", "head"), [("uherding", True), ("k_center", False), ("typiclust", False)])
+@pytest.mark.parametrize(
+    ("score", "head"),
+    [
+        *(("uherding", True), ("k_center", False), ("typiclust", False), ("probcover", False)),
+        *(("badge", True), ("tcm", True), ("clasp_pe", True), ("dropquery", True)),
+    ],
+)
 @pytest.mark.hostile("settings and paths")
 def test_selections_that_are_no_scores(content, score, head):
     study = Study.read(content | {"methods": {score: None}})
@@ -1026,7 +1032,7 @@ def test_seeds_that_would_repeat_one_run_are_refused(settings, methods, more, to
     assert len(Study.read(study | {"methods": one}).runs()) == 1
 
 
-@pytest.mark.parametrize("score", ["random", "typiclust", "bald", "power_dald"])
+@pytest.mark.parametrize("score", ["random", "typiclust", "probcover", "badge", "tcm", "bald", "power_dald"])
 def test_methods_that_are_random_by_themselves_keep_their_seeds(settings, score):
     candidates = settings["candidates"] | {"per_seed": False}
     study = Study.read(settings | {"methods": {score: None}, "seeds": [3, 4], "candidates": candidates})

@@ -78,6 +78,10 @@ class Head(nn.Module):
         """The layer whose outputs are the logits."""
         raise NotImplementedError
 
+    def embed(self, x: Tensor) -> Tensor:
+        """Return what enters the last layer, ``[n, h]``, of vectors ``x [n, D]`` float32, in evaluation mode."""
+        raise NotImplementedError
+
     @property
     def known(self) -> Tensor:
         """Classes that may be predicted, bool ``[C]``."""
@@ -107,6 +111,10 @@ class LinearHead(Head):
         super().__init__()
         self.dim, self.classes = dim, classes
         self.first, self.rest = Linear(dim, classes), nn.Identity()
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the vectors themselves."""
+        return x
 
     @property
     def last(self) -> Linear:
@@ -167,6 +175,10 @@ class MlpHead(Head):
     def last(self) -> Linear:
         """The layer whose outputs are the logits."""
         return cast(Linear, self.rest[-1])
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the second hidden layer behind its BatchNorm, ``[n, h]``."""
+        return self.rest[:-1](self.first(x))
 
     def architecture(self) -> dict[str, Any]:
         """Return what :func:`load` builds the head from, besides its weights."""
@@ -270,6 +282,18 @@ def log_probabilities(head: Head, vectors: np.ndarray | Tensor) -> Tensor:
     """
     head.eval()
     return _log_probabilities(head, vectors)
+
+
+@torch.inference_mode()
+def embeddings(head: Head, vectors: np.ndarray | Tensor) -> Tensor:
+    """What enters the head's last layer, float32 [n, h] on the CPU, of ``vectors`` [n, D] as above.
+
+    Leaves the head in evaluation mode.
+    """
+    head.eval()
+    device = head.first.weight.device
+    blocks = (vectors[start : start + ROWS_AT_ONCE] for start in range(0, len(vectors), ROWS_AT_ONCE))
+    return torch.cat([head.embed(_floats(block, device)).cpu() for block in blocks])
 
 
 def sampled_log_probabilities(

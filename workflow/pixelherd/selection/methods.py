@@ -69,6 +69,11 @@ SELECTIONS: dict[str, Selection] = {
         Selection("uherding", "pixelherd.selection.rules.uherding", needs_head=True),
         Selection("k_center", "pixelherd.selection.rules.k_center", needs_labels=True),
         Selection("typiclust", "pixelherd.selection.rules.typiclust", needs_generator=True),
+        Selection("probcover", "pixelherd.selection.rules.probcover", needs_generator=True),
+        Selection("badge", "pixelherd.selection.rules.badge", needs_head=True, needs_generator=True),
+        Selection("tcm", "pixelherd.selection.rules.tcm", needs_head=True, needs_generator=True, opening="typiclust"),
+        Selection("clasp_pe", "pixelherd.selection.rules.clasp_pe", needs_head=True, needs_generator=True),
+        Selection("dropquery", "pixelherd.selection.rules.dropquery", needs_head=True, needs_generator=True),
         Selection("random", needs_generator=True),
         Selection("full"),
     )

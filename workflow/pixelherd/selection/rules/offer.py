@@ -51,16 +51,21 @@ class Offer:
         """Vectors ``[n, D]`` float16 of the offered rows."""
         return np.asarray(self.union.vectors[self.rows])
 
-    @cached_property
-    def log_probs(self) -> torch.Tensor:
-        """Log-probabilities ``[n, C]`` float32 of the offered rows.
+    @property
+    def predictor(self) -> Head:
+        """The head, which is there for rules that say ``needs_head``.
 
         Raises:
-            ValueError: there is no head; a rule that says ``needs_head`` is not asked without one.
+            ValueError: there is none.
         """
         if self.head is None:
-            raise ValueError("the rule does not say that it needs a head")
-        return log_probabilities(self.head, self.vectors)
+            raise ValueError("there is no head: a rule that asks one says `needs_head`")
+        return self.head
+
+    @cached_property
+    def log_probs(self) -> torch.Tensor:
+        """Log-probabilities ``[n, C]`` float32 of the offered rows, by the :attr:`predictor`."""
+        return log_probabilities(self.predictor, self.vectors)
 
     def seed(self, purpose: str) -> int:
         """Seed of the round for a purpose, in [0, 2³²), as scikit-learn takes it."""

@@ -3,13 +3,11 @@
 import numpy as np
 
 from pixelherd.selection.coverage.products import as_float32
+from pixelherd.selection.rules.clusters import clustered
 from pixelherd.selection.rules.offer import Offer
 
 NEIGHBOURS = 20
 """K: typicality is the inverse mean distance to so many nearest neighbours."""
-
-MINI_BATCH = 4096
-"""Vectors of a step of k-means."""
 
 
 def choose(offer: Offer) -> tuple[np.ndarray, np.ndarray]:
@@ -44,12 +42,8 @@ def typical(vectors: np.ndarray, labelled: np.ndarray, budget: int, seed: int) -
     Raises:
         UserError: a vector is not finite.
     """
-    from sklearn.cluster import MiniBatchKMeans
-
     x = as_float32(vectors, "features").numpy()
-    clusters = min(int(labelled.sum()) + budget, len(x))
-    kmeans = MiniBatchKMeans(clusters, batch_size=MINI_BATCH, n_init=1, random_state=seed)
-    return _typical_of(kmeans.fit_predict(x), x, labelled, budget)
+    return _typical_of(clustered(x, int(labelled.sum()) + budget, seed)[0], x, labelled, budget)
 
 
 def _typical_of(
