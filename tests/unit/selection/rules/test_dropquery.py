@@ -13,13 +13,16 @@ from unit.selection import drawn
 
 def test_changes_are_those_of_dropout_on_the_inputs():
     head, x = drawn.head(), drawn.union().vectors
+    bias = torch.tensor([0.8, -0.4, 0.1])  # beside which the size of what is kept matters
+    with torch.no_grad():
+        head.first.bias.copy_(bias)
     weight = head.first.weight.detach().double().numpy()
     found = changed(head, x, torch.Generator().manual_seed(3))
     generator, expected = torch.Generator().manual_seed(3), np.zeros(len(x))
     for _ in range(3):
         kept = (torch.rand(x.shape, generator=generator) >= 0.75).numpy()
-        logits = (np.where(kept, x.astype(np.float64), 0) / 0.25) @ weight.T
-        expected += (logits.argmax(axis=1) != (x.astype(np.float64) @ weight.T).argmax(axis=1)) / 3
+        logits = (np.where(kept, x.astype(np.float64), 0) / 0.25) @ weight.T + bias.numpy()
+        expected += (logits.argmax(axis=1) != (x.astype(np.float64) @ weight.T + bias.numpy()).argmax(axis=1)) / 3
     np.testing.assert_allclose(found, expected)
     assert 0 < found.mean() < 1
 
