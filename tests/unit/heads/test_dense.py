@@ -1,14 +1,18 @@
 """Vectors, norms and predictions at image resolution against the naive way in float64: up-sample, join, normalise."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from pixelherd.datasets.classes import IGNORED
+from pixelherd.errors import UserError
 from pixelherd.features import interpolation
 from pixelherd.heads import dense
-from pixelherd.heads.network import MlpHead, sampled
+from pixelherd.heads.metrics import confusion, reliability
+from pixelherd.heads.network import LinearHead, MlpHead, sampled
 
 GEOMETRIES = [
     ([(16, 24)], (16, 24)),
@@ -41,6 +45,14 @@ def naive(maps, size):
 def pixels_of(size):
     rows, columns = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
     return rows.flatten(), columns.flatten()
+
+
+def linear_head(dim, classes, generator):
+    head = LinearHead(dim, classes).eval()
+    with torch.no_grad():
+        head.first.weight.copy_(4 * torch.randn(classes, dim, generator=generator))
+        head.first.bias.copy_(torch.randn(classes, generator=generator))
+    return head
 
 
 def trained_head(dim, classes=4, hidden=(10, 6), seed=0, dropout=0.0):
@@ -158,6 +170,52 @@ def test_predictions_equal_the_naive_way(shapes, size, dtype, tile, monkeypatch)
         naively = head.double()(vectors).T.unflatten(1, size)
         assert logits.dtype == torch.float32
         torch.testing.assert_close(logits.double(), naively, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("shapes, size", GEOMETRIES)
+def test_counts_of_linear_heads_equal_the_naive_way(shapes, size, dtype, monkeypatch):
+    maps, generator = maps_of(shapes, dtype=dtype), torch.Generator().manual_seed(3)
+    monkeypatch.setattr(dense, "HEADS_AT_ONCE", 2)
+    x = F.normalize(naive(maps, size).flatten(1).T)
+    heads = [linear_head(x.shape[1], 4, generator) for _ in range(5)]
+    heads[1].know([0, 2])
+    heads[2].know([3])
+    target = torch.randint(0, 5, size, generator=generator).to(torch.uint8).numpy()
+    target[target == 4] = IGNORED
+    counted = dense.tally(maps, heads, target, 4)
+    for place, head in enumerate(heads):
+        logits = x @ head.first.weight.detach().double().T + head.first.bias.detach().double()
+        confidence, predicted = logits.softmax(1).max(1)
+        matrix = confusion(target, predicted.numpy().reshape(size), 4)
+        # pixels whose two best classes, or whose bins, differ by rounding may be counted beside
+        assert abs(counted[place].matrix - matrix).sum() <= 2e-3 * matrix.sum() + 2
+        assert counted[place].matrix.sum() == matrix.sum() == counted[place].bins[:, 0].sum()
+        assert counted[place].bins[:, 1].sum() == counted[place].matrix.trace()
+        bins = reliability(target, predicted.numpy().reshape(size), confidence.numpy().reshape(size))
+        assert abs(counted[place].bins[:, :2] - bins[:, :2]).sum() <= 2e-3 * matrix.sum() + 4
+        sums = counted[place].bins[:, 2].sum(), bins[:, 2].sum()
+        assert sums[0] == pytest.approx(sums[1], rel=1e-6)
+
+
+def test_counts_of_heads_of_both_kinds_are_those_of_their_predictions():
+    maps, size, generator = maps_of([(4, 6), (8, 12)]), (16, 24), torch.Generator().manual_seed(4)
+    heads = [trained_head(14), linear_head(14, 4, generator), trained_head(14, seed=1)]
+    target = torch.randint(0, 4, size, generator=generator).to(torch.uint8).numpy()
+    counted = dense.tally(maps, heads, target, 4)
+    for place, logits in enumerate(dense.predict(maps, heads, size)):
+        confidence, predicted = (each.numpy() for each in dense.surest(logits))
+        np.testing.assert_array_equal(counted[place].matrix, confusion(target, predicted, 4))
+        np.testing.assert_allclose(counted[place].bins, reliability(target, predicted, confidence), atol=400)
+
+
+def test_counting_names_labels_outside_the_classes_and_maps_of_another_length():
+    maps, generator = maps_of([(4, 6)]), torch.Generator().manual_seed(5)
+    target = np.full((8, 12), 7, np.uint8)
+    with pytest.raises(UserError, match="label value 7"):
+        dense.tally(maps, [linear_head(6, 4, generator)], target, 4)
+    with pytest.raises(ValueError, match="length 5"):
+        dense.tally(maps, [linear_head(5, 4, generator)], target % 4, 4)
 
 
 def test_known_norms_take_the_place_of_computed_ones():

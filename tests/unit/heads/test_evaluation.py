@@ -12,7 +12,7 @@ from pixelherd.datasets.prepare import ClassInfo
 from pixelherd.errors import UserError
 from pixelherd.features.backbones import manifest
 from pixelherd.features.maps import ComputedMaps, StoredMaps
-from pixelherd.heads import evaluation, network
+from pixelherd.heads import dense, evaluation, network
 from pixelherd.heads.evaluation import Tallies
 from pixelherd.heads.metrics import Tally
 
@@ -80,7 +80,7 @@ def test_more_heads_than_are_held_at_once(cache, monkeypatch):
     heads, maps_of = [cache.head(seed) for seed in range(3)], StoredMaps(cache.test)
     arguments = (range(3), maps_of, cache.dataset.test.labels, len(cache.classes))
     together = evaluation.tally(heads, *arguments)
-    monkeypatch.setattr(evaluation, "HEADS_AT_ONCE", 2)
+    monkeypatch.setattr(dense, "HEADS_AT_ONCE", 2)
     assert np.array_equal(evaluation.tally(heads, *arguments).matrix, together.matrix)
 
 

@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pixelherd.features.interpolation import Maps, NativeMaps, Projection, at_once, check_normalisation, norms
+from pixelherd.compute.compiled import compiled
+from pixelherd.compute.matmul import linear
+from pixelherd.datasets.classes import IGNORED
+from pixelherd.features.interpolation import (
+    Maps,
+    NativeMaps,
+    Projection,
+    at_once,
+    check_normalisation,
+    norms,
+    stacks_of,
+    taps_of,
+)
+from pixelherd.heads.metrics import BINS, STEPS, Tally, check_targets, confusion, reliability
 
 if TYPE_CHECKING:
     from pixelherd.heads.network import Head
@@ -16,6 +29,9 @@ MEMORY = 256 * 2**20
 
 TILE = 8 * 2**20
 """Bytes of first-layer outputs at image resolution at a time on a CPU: more would leave its caches."""
+
+HEADS_AT_ONCE = 32
+"""Heads whose logits of an image are held at a time."""
 
 
 @torch.inference_mode()
@@ -78,6 +94,182 @@ def surest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the probability of the likeliest class and that class, ``[H, W]`` float32 and uint8, of ``[C, H, W]``."""
     best, labels = logits.max(0)
     return (logits - best).exp_().sum(0).reciprocal_(), labels.to(torch.uint8)
+
+
+@torch.inference_mode()
+def tally(maps: Maps, heads: Sequence["Head"], target: np.ndarray, classes: int) -> Tally:
+    """Count the pixels of an image by how every head predicts them, at the size of the labels.
+
+    Of linear heads on a CPU no logits are held: a pixel's are counted as soon as they are there.
+
+    Args:
+        maps: of the image.
+        heads: trained heads, in evaluation mode.
+        target: ``[H, W]`` labels, 255 ignored.
+        classes: C.
+
+    Raises:
+        UserError: a label is outside the classes.
+        ValueError: a head's D is not the maps'.
+    """
+    check_targets(target, classes)
+    found = []
+    maps = NativeMaps.of(maps)
+    positions = sum(values.shape[2] * values.shape[3] for values in maps.values())
+    at_a_time = min(max(MEMORY // (4 * positions * classes), 1), HEADS_AT_ONCE)
+    for start in range(0, len(heads), at_a_time):
+        group = heads[start : start + at_a_time]
+        if all(head.kind == "linear" and head.first.weight.device.type == "cpu" for head in group):
+            found.append(_tally_linear(maps, group, target, classes))
+            continue
+        for logits in predict(maps, group, (target.shape[0], target.shape[1])):
+            confidence, predicted = (each.cpu().numpy() for each in surest(logits))
+            one = Tally(confusion(target, predicted, classes), reliability(target, predicted, confidence))
+            found.append(Tally.stack([one]))
+    return Tally.join(found)
+
+
+def _tally_linear(maps: NativeMaps, heads: Sequence["Head"], target: np.ndarray, classes: int) -> Tally:
+    size = target.shape[0], target.shape[1]
+    weight = torch.cat([head.first.weight for head in heads])
+    stacks = stacks_of(maps)
+    lengths = [len(stack) for stack, _ in stacks]
+    if weight.shape[1] != sum(lengths):
+        raise ValueError(f"the layer takes vectors of length {weight.shape[1]}, the maps have {sum(lengths)}")
+    native, rows, columns, start, first = [], [], [], 0, 0
+    for (stack, covered), part in zip(stacks, weight.split(lengths, dim=1), strict=True):
+        down, across = taps_of(stack, size, covered)
+        height, width = stack.shape[1:]
+        native.append(linear(part, stack.flatten(1).float().T).T)
+        rows.append((start + width * down.near, start + width * down.far, down.fraction))
+        columns.append((first + across.near, first + across.far, across.fraction))
+        start, first = start + height * width, first + width
+    counted = Tally.nothing(len(heads), classes)
+    _count_pixels(
+        torch.cat(native).numpy(),
+        np.array([stack.shape[2] for stack, _ in stacks]),
+        tuple(torch.stack(each).numpy() for each in zip(*rows, strict=True)),
+        tuple(torch.stack(each).numpy() for each in zip(*columns, strict=True)),
+        torch.cat([head.first.bias for head in heads]).numpy(),
+        (np.ascontiguousarray(target), norms(maps, size).numpy()),
+        (counted.matrix, counted.bins),
+    )
+    return counted
+
+
+Taps = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+@compiled
+def _count_pixels(
+    native: np.ndarray,
+    widths: np.ndarray,
+    rows: Taps,
+    columns: Taps,
+    bias: np.ndarray,
+    image: tuple[np.ndarray, np.ndarray],
+    counted: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """Count pixels by their label and by what heads predict; O outputs are C classes of each head.
+
+    Args:
+        native: ``[positions, O]`` float32 outputs at native positions, block after block, row after row.
+        widths: ``[B]`` native columns of each block.
+        rows: ``[B, H]`` each, where the two native rows begin that a row lies between, and how far from the first.
+        columns: ``[B, W]`` each, likewise native columns, counted through all blocks.
+        bias: ``[O]`` float32; -inf for classes that are not known.
+        image: ``[H, W]`` each, labels, and float32 lengths of the vectors.
+        counted: matrix and bins of a :class:`~pixelherd.heads.metrics.Tally`, to which is added.
+    """
+    (target, lengths), (matrix, bins) = image, counted
+    heads, outputs = len(matrix), len(bias)
+    lines = np.empty((widths.sum(), outputs), np.float32)
+    logits, odds, best = np.empty(outputs, np.float32), np.empty(outputs, np.float32), np.empty(outputs, np.float32)
+    likeliest, total = np.empty(heads, np.int64), np.empty(heads, np.float32)
+    for row in range(target.shape[0]):
+        _blend_rows(native, widths, rows, row, lines)
+        for column in range(target.shape[1]):
+            true = target[row, column]
+            if true == IGNORED:
+                continue
+            _blend_columns(lines, columns, column, logits)
+            scale = np.float32(1) / lengths[row, column]
+            for k in range(outputs):
+                logits[k] = logits[k] * scale + bias[k]
+            _judge(logits, likeliest, total, best, odds)
+            for head in range(heads):
+                sure = np.int64(np.rint(STEPS / np.float64(total[head])))
+                place = min(max(sure * BINS // STEPS, 0), BINS - 1)
+                matrix[head, true, likeliest[head]] += 1
+                bins[head, place, 0] += 1
+                bins[head, place, 1] += likeliest[head] == true
+                bins[head, place, 2] += sure
+
+
+@compiled
+def _blend_rows(native: np.ndarray, widths: np.ndarray, rows: Taps, row: int, lines: np.ndarray) -> None:
+    """Interpolate a row of the image at native columns: ``lines [columns of all blocks, O]``."""
+    above, below, share = rows
+    line = 0
+    for block in range(len(widths)):
+        fraction = share[block, row]
+        for column in range(widths[block]):
+            upper, lower = native[above[block, row] + column], native[below[block, row] + column]
+            for k in range(lines.shape[1]):
+                lines[line, k] = upper[k] + fraction * (lower[k] - upper[k])
+            line += 1
+
+
+@compiled
+def _blend_columns(lines: np.ndarray, columns: Taps, column: int, outputs: np.ndarray) -> None:
+    """Interpolate a pixel of a row, and add up its blocks: ``outputs [O]``."""
+    left, right, share = columns
+    outputs[:] = 0
+    for block in range(len(left)):
+        near, far, fraction = lines[left[block, column]], lines[right[block, column]], share[block, column]
+        for k in range(len(outputs)):
+            outputs[k] += near[k] + fraction * (far[k] - near[k])
+
+
+@compiled
+def _judge(logits: np.ndarray, likeliest: np.ndarray, total: np.ndarray, best: np.ndarray, odds: np.ndarray) -> None:
+    """Write each head's ``likeliest`` class, and the ``total`` odds of all classes against it, ``[heads]`` each.
+
+    Arrays ``best`` and ``odds`` of the logits' size are to work in.
+    """
+    classes = len(logits) // len(likeliest)
+    for head in range(len(likeliest)):
+        first = head * classes
+        likeliest[head] = logits[first : first + classes].argmax()
+        best[first : first + classes] = logits[first + likeliest[head]]
+    _odds(logits, best, odds)
+    for head in range(len(likeliest)):
+        total[head] = 0
+        for k in range(head * classes, (head + 1) * classes):
+            total[head] += odds[k]
+
+
+@compiled
+def _odds(logits: np.ndarray, best: np.ndarray, odds: np.ndarray) -> None:
+    """Write ``exp(logits - best)``, each ``[O]`` float32, to within 1e-7 of itself: 0 counts as exp(-87).
+
+    By powers of two and a polynomial (Cephes, expf), so that a loop takes the processor's vectors.
+    """
+    powers = np.empty(len(odds), np.int32)
+    for k in range(len(odds)):
+        x = max(logits[k] - best[k], np.float32(-87))
+        whole = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
+        x = x - whole * np.float32(0.693359375) + whole * np.float32(2.12194440e-4)
+        p = np.float32(1.9875691500e-4) * x + np.float32(1.3981999507e-3)
+        p = p * x + np.float32(8.3334519073e-3)
+        p = p * x + np.float32(4.1665795894e-2)
+        p = p * x + np.float32(1.6666665459e-1)
+        p = p * x + np.float32(5.0000001201e-1)
+        odds[k] = p * (x * x) + x + np.float32(1)
+        powers[k] = (np.int32(whole) + np.int32(127)) << np.int32(23)
+    scales = powers.view(np.float32)
+    for k in range(len(odds)):
+        odds[k] *= scales[k]
 
 
 def classes(maps: Maps, head: "Head", size: tuple[int, int]) -> np.ndarray:

@@ -21,22 +21,16 @@ from pixelherd.heads import dense
 from pixelherd.heads.metrics import (
     Tally,
     calibration_error,
-    confusion,
     ious,
     mean_class_accuracy,
     miou,
     pixel_accuracy,
-    reliability,
 )
 from pixelherd.heads.network import Head, load, read_metadata
 from pixelherd.storage.files import digest_of, write_bytes, write_csv
 from pixelherd.storage.records import read_record
 
 BINS_OF = " bins"
-
-HEADS_AT_ONCE = 32
-"""Heads whose logits of an image are held at a time."""
-
 
 class Tallies:
     """Counts of heads over one shard of test images, kept in a file between evaluations.
@@ -163,13 +157,7 @@ def tally(
     """
 
     def of_image(image: int) -> Tally:
-        target, maps, found = truth[image], maps_of(image), []
-        for start in range(0, len(heads), HEADS_AT_ONCE):
-            for logits in dense.predict(maps, heads[start : start + HEADS_AT_ONCE], target.shape):
-                confidence, predicted = (each.cpu().numpy() for each in dense.surest(logits))
-                bins = reliability(target, predicted, confidence)
-                found.append(Tally(confusion(target, predicted, classes), bins))
-        return Tally.stack(found)
+        return dense.tally(maps_of(image), heads, truth[image], classes)
 
     total = Tally.nothing(len(heads), classes)
     with ThreadPool(workers) as pool:

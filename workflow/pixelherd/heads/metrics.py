@@ -41,6 +41,11 @@ class Tally:
         """Return the counts of several heads, each of which has its own."""
         return cls(np.stack([each.matrix for each in tallies]), np.stack([each.bins for each in tallies]))
 
+    @classmethod
+    def join(cls, tallies: "Sequence[Tally]") -> "Tally":
+        """Return the counts of all heads of several, one after the other."""
+        return cls(np.concatenate([each.matrix for each in tallies]), np.concatenate([each.bins for each in tallies]))
+
     def __add__(self, other: "Tally") -> "Tally":
         """Return the counts of both."""
         return Tally(self.matrix + other.matrix, self.bins + other.bins)
@@ -79,14 +84,23 @@ def confusion(target: ArrayLike, prediction: ArrayLike, classes: int) -> np.ndar
             raise ValueError(f"{what} must hold integers, not {values.dtype}")
     counted = true != IGNORED
     true, predicted = true[counted].astype(np.int64), predicted[counted].astype(np.int64)
-    if (outside := true[(true < 0) | (true >= classes)]).size:
-        raise UserError(
-            f"label value {outside[0]} in the masks is outside the classes 0 to {classes - 1}",
-            remedy=(f"correct the masks or the list of classes, or use {IGNORED} for pixels to ignore"),
-        )
+    check_targets(true, classes)
     if (outside := predicted[(predicted < 0) | (predicted >= classes)]).size:
         raise ValueError(f"predicted class {outside[0]} is outside 0 to {classes - 1}")
     return np.bincount(true * classes + predicted, minlength=classes**2).reshape(classes, classes)
+
+
+def check_targets(target: np.ndarray, classes: int) -> None:
+    """Check that labels are classes, or ignored.
+
+    Raises:
+        UserError: one is neither, which is a fault of the data set.
+    """
+    if (outside := target[(target != IGNORED) & ((target < 0) | (target >= classes))]).size:
+        raise UserError(
+            f"label value {outside[0]} in the masks is outside the classes 0 to {classes - 1}",
+            remedy=f"correct the masks or the list of classes, or use {IGNORED} for pixels to ignore",
+        )
 
 
 def reliability(target: ArrayLike, prediction: ArrayLike, confidence: ArrayLike) -> np.ndarray:

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixelherd.selection.coverage.herding import herd
-from pixelherd.selection.coverage.similarities import KERNELS, Pairs, Similarities
+from pixelherd.selection.coverage.pairs import Pairs
+from pixelherd.selection.coverage.similarities import KERNELS, Similarities
 
 
 def vectors(n: int, dim: int, seed: int = 0) -> torch.Tensor:

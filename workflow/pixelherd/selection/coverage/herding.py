@@ -20,8 +20,9 @@ import torch
 from pixelherd.compute.matmul import widest
 from pixelherd.compute.randomness import torch_generator
 from pixelherd.errors import UserError
+from pixelherd.selection.coverage.pairs import Pairs
 from pixelherd.selection.coverage.products import Products, VectorProducts, as_float32
-from pixelherd.selection.coverage.similarities import BATCH, KERNELS, Pairs, Similarities
+from pixelherd.selection.coverage.similarities import BATCH, KERNELS, Similarities
 
 TIE = 1e-6
 """Gains closer to the best than this fraction of it are ties: float32 sums do not tell them apart."""
@@ -266,44 +267,10 @@ class _Greedy:
     def _pick_from_pairs(self, pairs: Pairs) -> None:
         """Pick with the pairs that still matter, on the CPU: columns are short, and each pick looks at few."""
         c = self._c.cpu().numpy().copy()
-        weights = None if self._weights is None else self._weights.cpu().numpy()
-        starts, terms, values = pairs.starts, pairs.terms, pairs.values
-        columns: list[tuple[np.ndarray, np.ndarray] | None] = [None] * self._n
-        bounds = pairs.gains(c, weights)
-        bounds[self._picks] = -1
-        evaluated_at = np.full(self._n, len(self._picks))
-
-        def evaluate(j: int) -> float:
-            """The gain of j; of its column only what still matters is kept."""
-            column = columns[j]
-            if column is None:
-                column = terms[starts[j] : starts[j + 1]], values[starts[j] : starts[j + 1]]
-            over = np.maximum(column[1] - c.take(column[0]), 0)
-            if len(over) > 64 and 2 * np.count_nonzero(over) < len(over):
-                alive = over > 0
-                column = columns[j] = column[0][alive], column[1][alive]
-                over = over[alive]
-            if weights is not None:
-                over *= weights.take(column[0])
-            bounds[j] = gain = np.add.reduce(over, dtype=np.float64)
-            evaluated_at[j] = len(self._picks)
-            return gain
-
-        while len(self._picks) < self._budget:
-            now = len(self._picks)
-            while evaluated_at[pick := int(bounds.argmax())] < now:
-                evaluate(pick)
-            best = bounds[pick]
-            if best <= 0:
-                break
-            for j in map(int, np.flatnonzero(bounds[:pick] >= best * (1 - TIE))):
-                if evaluated_at[j] == now or evaluate(j) >= best * (1 - TIE):
-                    pick = j
-                    break
-            self._add(pick, float(bounds[pick]))
-            rows = slice(starts[pick], starts[pick + 1])
-            c[terms[rows]] = np.maximum(c[terms[rows]], values[rows])
-            bounds[pick] = -1
+        weights = np.ones(self._n, np.float32) if self._weights is None else self._weights.cpu().numpy()
+        taken = np.array(self._picks, np.int64)
+        for pick, gain in zip(*pairs.picks(c, weights, taken, self._budget - len(taken), TIE), strict=True):
+            self._add(int(pick), float(gain))
 
     def _add(self, pick: int, gain: float) -> None:
         self._picks.append(pick)

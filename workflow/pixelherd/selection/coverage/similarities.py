@@ -1,7 +1,6 @@
 """Kernel values of n vectors: held, held as upper bounds, or computed from inner products when they are needed."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ import psutil
 import torch
 
 from pixelherd.compute.matmul import widest
+from pixelherd.selection.coverage.pairs import Neighbours, Pairs
 from pixelherd.selection.coverage.products import Products, VectorProducts, slices
 
 KERNELS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -39,84 +39,6 @@ BYTES_A_PAIR = 24
 
 UP = 1 + 2**-11 + 2**-20, 2**-24
 """Factor and term that make the nearest float16 number an upper bound, also of the value computed in another shape."""
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Pairs of vectors with their kernel values, by candidate: those of j are ``starts[j]:starts[j + 1]``.
-
-    Attributes:
-        starts: ``[n + 1]`` integers.
-        terms: ``[p]`` int32, the vector that the candidate covers, ascending for each candidate.
-        values: ``[p]`` float32 kernel values.
-    """
-
-    starts: np.ndarray
-    terms: np.ndarray
-    values: np.ndarray
-
-    @classmethod
-    def of(cls, n: int, candidates: np.ndarray, terms: np.ndarray, values: np.ndarray) -> "Pairs":
-        """Distinct pairs in any order."""
-        from scipy.sparse import coo_array
-
-        matrix = coo_array((values, (candidates, terms)), shape=(n, n)).tocsr()
-        matrix.sort_indices()
-        return cls(matrix.indptr, matrix.indices, matrix.data)
-
-    @classmethod
-    def sorted(cls, n: int, candidates: np.ndarray, terms: np.ndarray, values: np.ndarray) -> "Pairs":
-        """Pairs that are in order already."""
-        counts = np.bincount(candidates, minlength=n)
-        return cls(np.concatenate([[0], np.cumsum(counts)]), terms, values)
-
-    def candidates(self) -> np.ndarray:
-        """``[p]`` int32, the candidate of each pair."""
-        return np.repeat(np.arange(len(self.starts) - 1, dtype=np.int32), np.diff(self.starts))
-
-    def gains(self, c: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-        """Unnormalised gain ``[n]`` float64 of each candidate over coverage ``c [n]``."""
-        gains = np.zeros(len(self.starts) - 1)
-        for rows in slices(0, len(gains), 16 * ROWS):  # few at a time, for bincount makes float64 copies
-            starts = self.starts[rows.start : rows.stop + 1]
-            pairs = slice(starts[0], starts[-1])
-            terms = self.terms[pairs]
-            over = np.maximum(self.values[pairs] - c[terms], 0)
-            if weights is not None:
-                over *= weights[terms]
-            gains[rows] = np.bincount(
-                np.repeat(np.arange(len(starts) - 1), np.diff(starts)), weights=over, minlength=len(starts) - 1
-            )
-        return gains
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """All pairs whose kernel value exceeds a threshold of the covered vector: what selections among them share.
-
-    Once a vector's coverage has reached its threshold, nothing else can matter to it.
-
-    Attributes:
-        thresholds: ``[n]`` float32, infinite for a vector of which nothing is known.
-        pairs: the pairs among n vectors.
-    """
-
-    thresholds: np.ndarray
-    pairs: Pairs
-
-    def at(self, places: np.ndarray) -> "Neighbours":
-        """The same among other vectors.
-
-        Args:
-            places: ``[m]`` the place here of each, or -1 for one that is not here; those that are here in order.
-        """
-        thresholds = np.append(self.thresholds, np.float32(np.inf))[places]
-        new = np.full(len(self.thresholds), -1, dtype=np.int32)
-        new[places[places >= 0]] = np.flatnonzero(places >= 0)
-        candidates, terms = new[self.pairs.candidates()], new[self.pairs.terms]
-        kept = (candidates >= 0) & (terms >= 0)
-        pairs = Pairs.sorted(len(places), candidates[kept], terms[kept], self.pairs.values[kept])
-        return Neighbours(thresholds, pairs)
 
 
 class Similarities:
@@ -279,11 +201,11 @@ class Similarities:
         incomplete = levels < known.thresholds
         if 4 * np.count_nonzero(incomplete) > self.n:
             return None
-        terms = known.pairs.terms
-        kept = (known.pairs.values > levels[terms]) & ~incomplete[terms]
-        parts = [(known.pairs.candidates()[kept], terms[kept], known.pairs.values[kept])]
+        floor = np.where(incomplete, np.float32(np.inf), levels)
+        pairs = known.pairs.among(np.arange(self.n), floor)
         if not incomplete.any():
-            return Pairs.sorted(self.n, *parts[0])
+            return pairs
+        parts = [(pairs.candidates(), pairs.terms, pairs.values)]
         missing = torch.from_numpy(np.flatnonzero(incomplete))
         for batch in missing.to(self.device).split(ROWS):
             values, rows = self.rows(batch).cpu().numpy(), batch.cpu().numpy()

@@ -11,8 +11,9 @@ from pixelherd.compute.randomness import torch_generator
 from pixelherd.errors import UserError
 from pixelherd.selection.coverage import NEIGHBOURS, UNION
 from pixelherd.selection.coverage.herding import Herding, herd, median_bandwidth
+from pixelherd.selection.coverage.pairs import Neighbours, Pairs
 from pixelherd.selection.coverage.products import VectorProducts
-from pixelherd.selection.coverage.similarities import Neighbours, Pairs, Similarities
+from pixelherd.selection.coverage.similarities import Similarities
 from pixelherd.selection.settings import ListSettings
 from pixelherd.storage.shards import Shards
 from pixelherd.storage.stores import create_array, open_array, read_manifest
