@@ -32,6 +32,7 @@ from pixelherd.storage.records import read_record
 
 BINS_OF = " bins"
 
+
 class Tallies:
     """Counts of heads over one shard of test images, kept in a file between evaluations.
 
