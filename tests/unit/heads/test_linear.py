@@ -5,7 +5,7 @@ from sklearn.linear_model import LogisticRegression
 
 from pixelherd.errors import UserError
 from pixelherd.heads import linear, network
-from pixelherd.heads.settings import LinearSettings
+from pixelherd.heads.settings import LinearSettings, SelfTrainingSettings, TrainingSettings
 from pixelherd.heads.sources import Labelled
 
 DIM, CLASSES = 12, 4
@@ -155,3 +155,90 @@ def test_mistakes_are_one_line():
     broken[4, 2] = np.nan
     with pytest.raises(UserError, match="not finite"):
         linear.fit(Labelled(broken, labelled.images, labelled.labels), CLASSES, LinearSettings())
+
+
+# Self-training
+
+
+def unlabelled(count=300, dim=DIM) -> Labelled:
+    """Pixels of all classes, the one without labels too."""
+    more = pixels(count, dim, seed=5, classes=(0, 1, 2))
+    return Labelled(more.vectors, more.images, np.full(count, 255))
+
+
+def self_trained(labelled, others, **asked) -> linear.Fit:
+    settings = LinearSettings(l2=0.3, self_training=SelfTrainingSettings(**asked))
+    return linear.fit(labelled, CLASSES, settings, unlabelled=others)
+
+
+def regression(vectors, labels, weights) -> LogisticRegression:
+    reference = LogisticRegression(C=1 / 0.3, tol=1e-10, max_iter=10_000)
+    return reference.fit(np.asarray(vectors, np.float64), labels, sample_weight=weights)
+
+
+def balanced(labels) -> np.ndarray:
+    weights = 1 / np.bincount(labels)[labels]
+    return weights * len(labels) / weights.sum()
+
+
+@pytest.mark.parametrize("dim", [DIM, 500])
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_self_training_is_regression_on_labels_and_guesses(dim, rounds):
+    """Each round spelt out: predict in float64, take the surest of each predicted class, fit to both."""
+    labelled, others = pixels(dim=dim), unlabelled(dim=dim)
+    reference = regression(labelled.vectors, labelled.labels, balanced(labelled.labels))
+    for _ in range(rounds):
+        chances = reference.predict_proba(others.vectors.astype(np.float64))
+        guessed, sure = reference.classes_[chances.argmax(1)], chances.max(1)
+        rows = np.concatenate(
+            [
+                sorted(np.flatnonzero(guessed == each), key=lambda row: -sure[row])[: -(-sum(guessed == each) // 4)]
+                for each in np.unique(guessed)
+            ]
+        )
+        weights = balanced(guessed[rows])
+        weights *= 0.5 * len(labelled.labels) / weights.sum()
+        both = np.concatenate([labelled.vectors, others.vectors[rows]])
+        labels = np.concatenate([labelled.labels, guessed[rows]])
+        reference = regression(both, labels, np.concatenate([balanced(labelled.labels), weights]))
+    fitted = self_trained(labelled, others, share=0.25, weight=0.5, rounds=rounds)
+    weight, bias = parameters(fitted)
+    known = [0, 1, 3]
+    np.testing.assert_allclose(weight[known], reference.coef_, atol=2e-3)
+    np.testing.assert_allclose(bias[known] - bias[0], reference.intercept_ - reference.intercept_[0], atol=5e-3)
+    assert fitted.design.guessed == len(rows) and fitted.design.answered == len(labelled.labels)
+
+
+def test_self_training_needs_both_settings_and_pixels():
+    alone = linear.fit(pixels(), CLASSES, LinearSettings(l2=0.3))
+    asked = LinearSettings(l2=0.3, self_training=SelfTrainingSettings())
+    off = linear.fit(pixels(), CLASSES, LinearSettings(l2=0.3), unlabelled=unlabelled())
+    for other in (linear.fit(pixels(), CLASSES, asked), off):
+        assert torch.equal(other.head.first.weight, alone.head.first.weight) and other.log == alone.log
+    assert not torch.equal(self_trained(pixels(), unlabelled()).head.first.weight, alone.head.first.weight)
+
+
+def test_the_head_guesses_no_class_without_a_label(tmp_path):
+    fitted = [self_trained(pixels(), unlabelled(), share=1.0, rounds=3) for _ in range(2)]
+    assert fitted[0].head.known.tolist() == [True, True, False, True]
+    for name, each in zip("ab", fitted, strict=True):
+        network.save(each.head, tmp_path / name, {})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_temperatures_are_told_by_answers_alone():
+    """Neither are guesses held out, nor is a class known by guesses where all of its labels are held out."""
+    labelled = pixels(50)
+    labels = np.where(np.arange(50) < 40, labelled.labels % 2, 3)  # class 3 has labels in the last fold alone
+    labelled = Labelled(labelled.vectors, labelled.images, labels)
+    fitted = self_trained(labelled, unlabelled())
+    images = np.concatenate([labelled.images, np.zeros(fitted.design.guessed, int)])
+    parts = list(linear.held_out(fitted.design, images, fitted.parameters))
+    assert len(parts) == 4 and all(int(told.nonzero().max()) < 40 for told, _ in parts)
+
+
+def test_seals_older_than_self_training_hold():
+    plain = TrainingSettings(head=LinearSettings(), seed=0, threads=1).identity()
+    assert plain == {"kind": "linear", "l2": 0.05, "class_balance": "balanced", "seed": 0, "threads": 1}
+    asked = TrainingSettings(head=LinearSettings(self_training=SelfTrainingSettings(share=0.1)), seed=0, threads=1)
+    assert asked.identity()["self_training"]["share"] == 0.1

@@ -919,6 +919,8 @@ def changed_by(content, place, value) -> set[str]:
         ({}, "head.l2", 0.05, set()),
         ({}, "head.l2", 0.1, ALL),
         ({}, "head.class_balance", "none", ALL),
+        ({}, "head.self_training", {}, ALL),
+        ({}, "head.self_training", None, set()),
         ({}, "head.kind", "mlp", ALL),
         ({}, "methods.full", {"head": {"l2": 0.1}}, {"full"}),
         ({}, "methods.edald", {"head": {"kind": "linear", "l2": 0.05}}, set()),  # as it is
@@ -976,6 +978,35 @@ def test_seals_older_than_the_bandwidth_hold(content):
     assert "bandwidth" not in stages.result(Study.read(content), run)["candidates"]
     content["candidates"]["bandwidth"] = 3
     assert stages.result(Study.read(content), run)["candidates"]["bandwidth"] == 3
+
+
+def test_who_errs_makes_runs_of_their_own_and_heads_of_their_answers(content):
+    right = Study.read(content)
+    content["methods"]["erring"] = {"score": "margin", "annotator": {"error": 0.1, "where": "borders"}}
+    study, never = Study.read(content), Study.read(content | {"annotator": {"error": 0}})
+    for run in right.runs():
+        assert stages.result(never, run) == stages.result(study, run) == stages.result(right, run)
+    erring, margin = (next(run for run in study.runs() if run.method == name) for name in ("erring", "margin"))
+    asked = stages.result(study, erring)["selection"].pop("annotator")
+    assert asked == {"error": 0.1, "where": "borders", "reach": 3}
+    assert stages.identity(study, erring) == stages.identity(study, margin), "equal answers give equal heads"
+    every = Study.read(content | {"annotator": {"error": 0.2}})
+    found = {run.method: stages.result(every, run)["selection"].get("annotator", {}) for run in every.runs()}
+    assert found["full"] == {}, "the reference learns masks as they are"
+    assert found["erring"]["error"] == 0.1 and found["random"]["error"] == found["margin"]["error"] == 0.2
+    content["candidates"] |= {"per_seed": False}
+    assert Study.read(content | {"methods": {"erring": content["methods"]["erring"]}, "seeds": [0, 1]})
+
+
+def test_nobody_errs_in_a_persons_place(content):
+    with pytest.raises(UserError, match="annotator: with `oracle: csv` a person answers"):
+        Study.read(content | {"oracle": "csv", "annotator": {"error": 0.1}})
+    with pytest.raises(UserError, match=r"methods\.margin\.annotator: margin does not use it here"):
+        Study.read(content | {"oracle": "csv", "methods": {"margin": {"annotator": {"error": 0.1}}}})
+    with pytest.raises(UserError, match=r"methods\.full\.annotator: full does not use it here"):
+        Study.read(content | {"methods": {"full": {"annotator": {"error": 0.1}}}})
+    with pytest.raises(UserError, match=r"annotator\.error: Input should be less than or equal to 1"):
+        Study.read(content | {"annotator": {"error": 2}})
 
 
 def test_a_method_may_have_features_seeds_and_draws_of_its_own(content):

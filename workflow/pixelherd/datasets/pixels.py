@@ -6,6 +6,7 @@ Rows and columns are 0-based coordinates of the prepared images; images are name
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,9 +15,15 @@ from pixelherd.errors import UserError
 from pixelherd.storage.files import read_csv, write_csv
 from pixelherd.storage.records import check_beside
 
+if TYPE_CHECKING:
+    from pixelherd.datasets.settings import AnnotatorSettings
+
 QUERY_COLUMNS = ("round", "image", "row", "column", "score")
 
 LABEL_COLUMNS = ("round", "image", "row", "column", "label")
+
+EXPECTED_COLUMNS = ("round", "image", "row", "column", "expected", "confidence")
+"""Of what the head of the round before predicted at the queried pixels, its likeliest class and its probability."""
 
 CANNOT_TELL = IGNORED
 """The label of a pixel whose class the oracle could not tell: no class, so nothing learns from it."""
@@ -80,6 +87,45 @@ def answer(asked: Pixels, truth: "np.ndarray") -> Pixels:
         [truth[image].reshape(-1)[flat] for image, flat in zip(asked.images.tolist(), asked.flat.tolist(), strict=True)]
     )
     return Pixels(asked.images, asked.flat, values)
+
+
+def answer_as(
+    annotator: "AnnotatorSettings | None", asked: Pixels, truth: Any, ids: Sequence[str], classes: int, seed: int
+) -> Pixels:
+    """Answer as masks do, or as a person who errs: with its probability an answer is that of another class.
+
+    Chance is keyed by seed, image and pixel: whichever method asks for a pixel, and when, gets the same answer.
+
+    Args:
+        annotator: how the person errs; None for nobody, who does not.
+        asked: the pixels.
+        truth: masks ``[N, H, W]`` by position. What these ignore cannot be told by the person either.
+        ids: names of the images.
+        classes: C.
+        seed: of the run.
+    """
+    from pixelherd.compute.randomness import numpy_generator  # brings torch, which planning does without
+
+    right = answer(asked, truth)
+    if annotator is None or not annotator.error:
+        return right
+    values = right.values.copy()
+    for place in np.flatnonzero(values != IGNORED).tolist():
+        image, flat = int(asked.images[place]), int(asked.flat[place])
+        random = numpy_generator(seed, "annotator", ids[image], flat)
+        if random.random() < annotator.error and len(others := _other_classes(annotator, truth[image], flat, classes)):
+            values[place] = random.choice(others)
+    return Pixels(asked.images, asked.flat, values)
+
+
+def _other_classes(annotator: "AnnotatorSettings", truth: np.ndarray, flat: int, classes: int) -> np.ndarray:
+    """What may be taken for the class of a pixel: every other class, or those of the pixels nearby, one each."""
+    row, column = divmod(flat, truth.shape[1])
+    if annotator.where == "anywhere":
+        return np.delete(np.arange(classes), truth[row, column])
+    reach = annotator.reach
+    near = truth[max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1]
+    return near[(near != truth[row, column]) & (near != IGNORED)]
 
 
 def answer_by(asked: Pixels, labels: Sequence[int | None], path: Path | str) -> Pixels:

@@ -300,6 +300,20 @@ PublishedSettings = CamVidSettings | CityscapesSettings | AdeBedSettings | Pasca
 DatasetSettings = Annotated[DemoSettings | PublishedSettings | FolderSettings, Field(discriminator="kind")]
 
 
+class AnnotatorSettings(Settings):
+    """A person who errs, in place of masks that are always right."""
+
+    error: float = Field(ge=0, le=1, description="Probability that an answer which may be wrong is wrong.")
+    where: Literal["anywhere", "borders"] = Field(
+        default="anywhere",
+        description="Which answers may be wrong: all of them, which then are any other class (`anywhere`), or those of "
+        "pixels near another class, which then are the class of a pixel nearby (`borders`).",
+    )
+    reach: Annotated[int, Field(gt=0, le=100)] = Field(
+        default=3, description="How many rows and columns away another class is near, in pixels of prepared images."
+    )
+
+
 def read_dataset(content: dict[str, Any]) -> DatasetSettings:
     """Read the settings of one dataset, as a study or a seal holds them.
 

@@ -2,12 +2,13 @@
 
 The loss of n labelled pixels is ``Σ w_i·CE_i + λ/2·‖W‖²``: the bias is not penalised, and the weights w_i, whose mean
 is 1, balance the classes. It is convex, so that there is nothing to seed, and L-BFGS finds its minimum (Liu & Nocedal
-1989).
+1989). With self-training (Lee 2013, "Pseudo-Label") the head labels the pixels that it is surest of, and is fitted
+again to both.
 """
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ from torch import Tensor
 from pixelherd.compute.matmul import matmul
 from pixelherd.datasets.classes import IGNORED
 from pixelherd.errors import UserError
-from pixelherd.heads.network import LinearHead
-from pixelherd.heads.settings import Balance, LinearSettings
+from pixelherd.heads.network import LinearHead, log_probabilities
+from pixelherd.heads.settings import Balance, LinearSettings, SelfTrainingSettings
 from pixelherd.heads.sources import Labelled
 
 ITERATIONS = 1000
@@ -40,7 +41,7 @@ DOUBT = 0.25
 
 @dataclass(frozen=True)
 class Design:
-    """Labelled pixels as a fit takes them.
+    """Labelled pixels as a fit takes them, those that the head labelled itself last.
 
     Attributes:
         blocks: yields rows and their ``[n, r + 1]`` inputs, the last of which is 1 and has the bias as its weight.
@@ -50,6 +51,7 @@ class Design:
         precision: λ.
         mean: ``[D]`` float64 that vectors are centred by.
         axes: ``[r, D]`` float64 that centred vectors are rotated into; None where they are not, and r = D.
+        guessed: how many pixels the head labelled itself.
     """
 
     blocks: Callable[[], Iterator[tuple[slice, Tensor]]]
@@ -59,6 +61,12 @@ class Design:
     precision: float
     mean: Tensor
     axes: Tensor | None = None
+    guessed: int = 0
+
+    @property
+    def answered(self) -> int:
+        """Return how many pixels somebody else labelled."""
+        return len(self.targets) - self.guessed
 
     @property
     def classes(self) -> int:
@@ -123,8 +131,21 @@ class Fit:
         return {"temperature": self.temperature, "calibrated": self.calibrated}
 
 
-def fit(labelled: Labelled, classes: int, settings: LinearSettings, device: torch.device | str = "cpu") -> Fit:
+def fit(
+    labelled: Labelled,
+    classes: int,
+    settings: LinearSettings,
+    device: torch.device | str = "cpu",
+    unlabelled: Labelled | None = None,
+) -> Fit:
     """Fit a linear head.
+
+    Args:
+        labelled: the labelled pixels.
+        classes: C.
+        settings: of the head.
+        device: where vectors are multiplied.
+        unlabelled: pixels for self-training, where the settings ask for it; their labels are not looked at.
 
     Raises:
         UserError: no labelled pixel, a label outside the classes, or features that are not finite.
@@ -138,8 +159,15 @@ def fit(labelled: Labelled, classes: int, settings: LinearSettings, device: torc
         return Fit(head, 1.0, False, [{"iteration": 1, "loss": 0.0, "gradient": 0.0}])
     design = design_of(labelled, known, settings, device)
     log: list[dict] = []
-    parameters = minimise(design, design.weights, None, log)
-    temperature = temperature_of(design, labelled.images, parameters)
+    parameters, images = minimise(design, design.weights, None, log), labelled.images
+    if settings.self_training and unlabelled is not None:
+        for _ in range(settings.self_training.rounds):
+            put(head, *design.back(parameters))
+            guessed = guesses(head, unlabelled, settings.self_training.share)
+            design = design_with(labelled, guessed, known, settings, device)
+            images = np.concatenate([labelled.images, guessed.images])
+            parameters = minimise(design, design.weights, None, log)
+    temperature = temperature_of(design, images, parameters)
     put(head, *design.back(parameters / (temperature or 1.0)))
     return Fit(head, temperature or 1.0, temperature is not None, log, design, parameters)
 
@@ -209,6 +237,43 @@ def design_of(
     return Design(blocks, labelled.dim + 1, targets, weights, settings.l2, mean)
 
 
+def guesses(head: LinearHead, unlabelled: Labelled, share: float) -> Labelled:
+    """Return the pixels that a head is surest of, with the classes that it gives them.
+
+    Args:
+        head: knows the classes that have labels, and so predicts no other.
+        unlabelled: the pixels.
+        share: of the pixels that a class is predicted at, rounded up.
+    """
+    vectors = np.asarray(unlabelled.vectors)
+    confidence, predicted = log_probabilities(head, vectors).max(1)
+    order = torch.argsort(confidence, descending=True, stable=True)
+    ranked = predicted[order]
+    chosen = [rows[: math.ceil(share * len(rows))] for rows in (order[ranked == c] for c in predicted.unique())]
+    places = torch.cat(chosen).sort().values.numpy()
+    return Labelled(vectors[places], unlabelled.images[places], predicted.numpy()[places])
+
+
+def design_with(
+    labelled: Labelled, guessed: Labelled, known: Sequence[int], settings: LinearSettings, device: torch.device | str
+) -> Design:
+    """Return labelled pixels, and behind them those that the head labelled itself, as a fit takes them.
+
+    The classes of either are balanced; the latter weigh ``self_training.weight`` times as much as the labels, all
+    together.
+    """
+    asked = settings.self_training or SelfTrainingSettings()
+    parts = zip(*((each.vectors, each.images, each.labels) for each in (labelled, guessed)), strict=True)
+    joined = Labelled(*(np.concatenate([np.asarray(one), np.asarray(other)]) for one, other in parts))
+    design, answers = design_of(joined, known, settings, device), len(labelled.labels)
+    weights = [
+        weights_of(design.targets.numpy()[rows], joined.labels[rows] != IGNORED, len(known), settings.class_balance)
+        for rows in (slice(answers), slice(answers, None))
+    ]
+    weights[1] *= asked.weight * weights[0].sum() / weights[1].sum()
+    return replace(design, weights=torch.from_numpy(np.concatenate(weights)), guessed=len(guessed.labels))
+
+
 def weights_of(targets: np.ndarray, counted: np.ndarray, classes: int, balance: Balance) -> np.ndarray:
     """Return the weight of each labelled pixel in the loss, float64; their mean over those that count is 1."""
     power = {"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[balance]
@@ -258,7 +323,8 @@ def minimise(design: Design, counted: Tensor, start: Tensor | None = None, log: 
 def held_out(design: Design, images: np.ndarray, parameters: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield labelled pixels as fits see them that know neither their images nor the images near these.
 
-    A class that has labels in such images alone cannot be known then, and its pixels say nothing.
+    A class that has labels in such images alone cannot be known then, and its pixels say nothing. Pixels that the head
+    labelled itself are learnt, but never told.
 
     Args:
         design: the labelled pixels.
@@ -268,14 +334,15 @@ def held_out(design: Design, images: np.ndarray, parameters: Tensor) -> Iterator
     Yields:
         A part of the pixels as flags ``[L]``, and their logits ``[n, k]``, -inf for classes that the fit does not know.
     """
-    counts = design.weights > 0
-    labelled = np.unique(images[counts.numpy()])
-    fold_of = torch.from_numpy(FOLDS * np.searchsorted(labelled, images) // len(labelled))
-    for fold in range(1 if len(images) > FOLDED else FOLDS):
+    counts, answered = design.weights > 0, torch.arange(len(images)) < design.answered
+    labelled = np.unique(images[(counts & answered).numpy()])
+    fold_of = torch.from_numpy(FOLDS * np.searchsorted(labelled[:-1], images) // len(labelled))
+    for fold in range(1 if design.answered > FOLDED else FOLDS):
         learnt = counts & (fold_of != fold)
         known = torch.zeros(design.classes, dtype=torch.bool)
-        known[design.targets[learnt]] = True
-        told = counts & (fold_of == fold) & known[design.targets]
+        known[design.targets[learnt & answered]] = True
+        learnt &= known[design.targets]
+        told = counts & answered & (fold_of == fold) & known[design.targets]
         if known.sum() < 2 or not told.any():
             continue
         fitted = minimise(design, torch.where(learnt, design.weights, 0.0), parameters)

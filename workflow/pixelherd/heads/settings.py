@@ -15,6 +15,23 @@ from pixelherd.settings import Count, Seed, Settings
 Balance = Literal["none", "balanced", "sqrt"]
 
 
+class SelfTrainingSettings(Settings):
+    """Pixels that nobody labelled as further labels: those of each class that a first fit is surest of (Lee 2013)."""
+
+    rounds: Annotated[int, Field(gt=0, le=10)] = Field(
+        default=1, description="How often the head labels pixels and is fitted again."
+    )
+    share: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.2, description="Of the pixels that a class is predicted at, the part it is surest of."
+    )
+    weight: PositiveFloat = Field(
+        default=0.5, description="Of all pixels that the head labelled itself, as a multiple of the labels' weight."
+    )
+    pixels: Count = Field(
+        default=32, description="Context pixels that are looked at in each image; all where there are fewer."
+    )
+
+
 class LinearSettings(Settings):
     """Softmax regression on the labelled pixels: deterministic, without a seed, batches or a stop rule."""
 
@@ -28,6 +45,9 @@ class LinearSettings(Settings):
         default="balanced",
         description="Weight of a labelled pixel in the loss: all alike (`none`), by the inverse of its class's number "
         "of labelled pixels (`balanced`), or of that number's square root (`sqrt`).",
+    )
+    self_training: SelfTrainingSettings | None = Field(
+        default=None, description="Learn from pixels that nobody labelled, too: `{}` for its defaults; off by default."
     )
 
 
@@ -88,6 +108,13 @@ class TrainingSettings(Settings):
     threads: Count = Field(description="Numerical threads, since sums differ with them.")
 
     def identity(self) -> dict[str, Any]:
-        """Return what results depend on, as JSON; seals without a kind are older than it, and of the paper's head."""
-        head = self.head.model_dump(mode="json", exclude={"kind"} if self.head.kind == "mlp" else None)
+        """Return what results depend on, as JSON.
+
+        Seals without a kind are older than it, and of the paper's head; those without self-training have none.
+        """
+        head = self.head.model_dump(mode="json")
+        if head["kind"] == "mlp":
+            del head["kind"]
+        elif head["self_training"] is None:
+            del head["self_training"]
         return head | {"seed": self.seed, "threads": self.threads}

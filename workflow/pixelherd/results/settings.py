@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from pixelherd.settings import Settings
+from pixelherd.study.settings import EffortSettings
 
 
 class PublishedResults(Settings):
@@ -27,6 +28,7 @@ class TableSettings(Settings):
         confidence: coverage of the intervals of differences, in (0, 1).
         fractions: fractions of the fully supervised mIoU, in (0, 1], for which the labels needed are counted.
         published: results of others.
+        effort: the seconds that a person's answers take.
     """
 
     reference: str | None = None
@@ -35,6 +37,7 @@ class TableSettings(Settings):
     confidence: float = 0.95
     fractions: tuple[float, ...] = (0.7, 0.8, 0.9)
     published: PublishedResults | None = None
+    effort: EffortSettings = EffortSettings()
 
 
 DEFAULTS = TableSettings()

@@ -1,17 +1,21 @@
 """Vectors of the labelled pixels, wherever they were chosen: in the union, among the context, or anywhere."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from pixelherd.datasets.classes import IGNORED
 from pixelherd.datasets.dataset import Dataset
-from pixelherd.datasets.pixels import LABEL_COLUMNS, read_pixels
+from pixelherd.datasets.pixels import EXPECTED_COLUMNS, LABEL_COLUMNS, Pixels, read_pixels
 from pixelherd.errors import UserError
 from pixelherd.features.maps import MapSource, vectors_at
+from pixelherd.heads.network import Head, log_probabilities
 from pixelherd.heads.sources import Labelled, VectorSource
 from pixelherd.selection.coverage.union import read_union
+from pixelherd.storage.files import write_csv
 from pixelherd.storage.shards import Shards
 from pixelherd.storage.stores import load_arrays
 
@@ -60,6 +64,64 @@ def _context_pixels(dataset: Dataset, shards: Shards) -> Labelled:
     truth = [np.asarray(dataset.train.labels[image]).reshape(-1)[flat] for image, flat in enumerate(pixels)]
     images = np.repeat(np.arange(len(pixels)), pixels.shape[1])
     return Labelled(shards.lazily("context"), images, np.concatenate(truth).astype(np.int64))
+
+
+def unlabelled_pixels(
+    dataset: Dataset, labels: Sequence[Path | str], context_index: Path | str, of_an_image: int
+) -> Labelled:
+    """Return context pixels that nobody was asked for, with their vectors, for self-training.
+
+    Args:
+        dataset: the prepared dataset.
+        labels: the ``labels.csv`` of the rounds so far.
+        context_index: index of the training shards.
+        of_an_image: how many of an image's context pixels to look at, evenly spread over their list.
+    """
+    shards = Shards.open(context_index)
+    answered = read_pixels(labels, LABEL_COLUMNS, dataset.train.ids, dataset.size[1])
+    vectors, images = [], []
+    for image in range(len(shards)):
+        pixels = shards.image("context_pixels", image)
+        places = np.unique(np.linspace(0, len(pixels) - 1, of_an_image).round().astype(int))
+        free = places[~np.isin(pixels[places], answered.flat[answered.images == image])]
+        vectors.append(shards.image("context", image)[free])
+        images.append(np.full(len(free), image))
+    where = np.concatenate(images)
+    return Labelled(np.concatenate(vectors), where, np.full(len(where), IGNORED))
+
+
+def answers_by_round(dataset: Dataset, paths: Sequence[Path | str]) -> list[Pixels]:
+    """Return the answers of each round, of its ``labels.csv``."""
+    return [read_pixels([path], LABEL_COLUMNS, dataset.train.ids, dataset.size[1]) for path in paths]
+
+
+def write_expected(
+    path: Path | str, dataset: Dataset, files: Mapping[str, Any], labels: Sequence[Pixels], heads: Sequence[Head]
+) -> None:
+    """Write what each round's answers were expected to be: by the head of the round before, from round 1 on.
+
+    Args:
+        path: the file.
+        dataset: the prepared dataset.
+        files: ``labels``, the ``labels.csv`` of all rounds, and where their vectors are, as :func:`labelled_pixels`
+            takes them; without an index of the context nothing is expected.
+        labels: the answers of each round.
+        heads: of each round.
+    """
+    rows: list[tuple[object, ...]] = []
+    if files.get("context"):
+        places = files["context"], files.get("union"), files.get("vectors", ())
+        vectors, start = np.asarray(labelled_pixels(dataset, files["labels"], *places).vectors), 0
+        for number, answered in enumerate(labels):
+            part = slice(start, start := start + len(answered))
+            if number:
+                best = log_probabilities(heads[number - 1], vectors[part]).exp().max(1)
+                found = zip(answered.images, answered.flat, best.indices, best.values, strict=True)
+                for image, flat, expected, confidence in found:
+                    row, column = divmod(int(flat), dataset.size[1])
+                    place = number, dataset.train.ids[image], row, column
+                    rows.append((*place, int(expected), f"{float(confidence):.6f}"))
+    write_csv(path, EXPECTED_COLUMNS, rows)
 
 
 def vector_source(labelled: Labelled, context_index: Path | str, device: torch.device) -> VectorSource:

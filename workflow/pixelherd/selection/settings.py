@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from pydantic import Field
 
+from pixelherd.datasets.settings import AnnotatorSettings
 from pixelherd.errors import UserError
 from pixelherd.settings import PixelCount, Settings, Whole
 
@@ -58,6 +59,7 @@ class SelectionSettings(Settings):
         draws: M.
         dropout: probability in the head that is sampled by dropout.
         samples: of a head, that the score compares.
+        annotator: how the one errs who answers in place of masks; None where answers are right.
     """
 
     score: str
@@ -72,6 +74,7 @@ class SelectionSettings(Settings):
     draws: int | None = None
     dropout: float | None = None
     samples: int | None = None
+    annotator: AnnotatorSettings | None = None
 
     def pixels(self, images: int) -> int:
         """Return b, the pixels that a round labels of so many training images."""

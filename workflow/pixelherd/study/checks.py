@@ -33,6 +33,8 @@ def check(study: "Study") -> None:
         _check_method(study, name)
     for name, features in study.features.items():
         _check_features(study, name, features)
+    if study.annotator and study.oracle != "masks":
+        raise ValueError(f"annotator: with `oracle: {study.oracle}` a person answers and errs alone; delete it")
     _check_published(study)
     for name, pretraining in study.pretraining.items():
         if pretraining.dataset not in study.datasets:
@@ -148,6 +150,7 @@ def _readers(study: "Study", method: str) -> dict[str, bool]:
         "samples": study.needs_samples(method),
         "epochs": study.head_of(method).kind == "mlp",
         "draws": study.needs_draws(method),
+        "annotator": study.oracle == "masks" and study.score(method) != "full",
         "candidates": study.needs_lists(method),
     }
 

@@ -9,6 +9,7 @@ from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
+    NonNegativeFloat,
     PlainSerializer,
     PlainValidator,
     PositiveInt,
@@ -16,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from pixelherd.datasets.settings import AnnotatorSettings
 from pixelherd.features.backbones.sources.kinds import KINDS, Folder
 from pixelherd.features.backbones.sources.source import Source
 from pixelherd.features.perturbations import PerturbationSettings
@@ -257,11 +259,37 @@ class MethodSettings(Settings):
     candidates: CandidateChanges = Field(
         default=CandidateChanges(), description="What of `candidates` is different for this method, for ablations."
     )
+    annotator: AnnotatorSettings | None = Field(
+        default=None, description="Who answers this method's queries, instead of the study's `annotator`."
+    )
     features: Annotated[list[Name], Field(min_length=1)] | None = Field(
         default=None, description="Features that this method runs on; by default all of its dataset."
     )
     seeds: Annotated[list[Seed], Field(min_length=1)] | None = Field(
         default=None, description="Seeds of this method instead of the study's, where it deserves more or costs much."
+    )
+
+
+class EffortSettings(Settings):
+    """Seconds that a person's answers take, as tables count them: a model, not a measurement of anybody."""
+
+    image: NonNegativeFloat = Field(
+        default=1.0, description="To turn to another image and find one's way in it (an assumption)."
+    )
+    look: NonNegativeFloat = Field(
+        default=1.35, description="To look at a marked pixel: KLM's mental preparation (Card, Moran & Newell 1980)."
+    )
+    key: NonNegativeFloat = Field(
+        default=0.28, description="To press a key or button: KLM's keystroke of somebody who is no typist."
+    )
+    bit: NonNegativeFloat = Field(
+        default=0.15, description="For each bit of a choice, log2(classes + 1) of them (Hick 1952; Hyman 1953)."
+    )
+    sure: float = Field(
+        default=0.9,
+        ge=0,
+        le=1,
+        description="Probability of the likeliest class from which on the question is whether it is that one.",
     )
 
 
@@ -278,6 +306,7 @@ class StatisticsSettings(Settings):
         default=[0.7, 0.8, 0.9],
         description="Fractions of the fully supervised mIoU for which the labels needed are counted.",
     )
+    effort: EffortSettings = Field(default=EffortSettings(), description="What a person's answers take, in seconds.")
 
 
 class PublishedSettings(Settings):

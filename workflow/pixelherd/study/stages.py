@@ -84,7 +84,7 @@ def listed_draws(study: Study, dataset: str, features: str) -> dict[str, int]:
 
 
 def selection(study: Study, run: Run) -> SelectionSettings:
-    """Return what a run's queries depend on, besides its features and lists."""
+    """Return what a run's queries depend on, besides its features and lists, and how the one errs who answers them."""
     name, method = run.method, study.methods[run.method]
     used: dict[str, Any] = {}
     if study.score(name) == "random" or study.is_single_stage(name):
@@ -104,6 +104,8 @@ def selection(study: Study, run: Run) -> SelectionSettings:
         used["samples"] = method.samples
     if study.needs_samples(name) and study.head_of(name).kind == "mlp":
         used["dropout"] = method.dropout
+    if study.errs(name):
+        used["annotator"] = study.annotator_of(name)
     return SelectionSettings(score=study.score(name), budget=run.budget, seed=run.seed, **used)
 
 
@@ -159,6 +161,7 @@ def identity(study: Study, run: Run) -> str:
     """
     settings = result(study, run) | {"dataset": study.datasets[run.dataset].training_images()}
     settings.pop("oracle", None)
+    settings["selection"].pop("annotator", None)
     return hash_of(settings)
 
 

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from pixelherd.datasets.settings import DatasetSettings
+from pixelherd.datasets.settings import AnnotatorSettings, DatasetSettings
 from pixelherd.errors import UserError, nearest
 from pixelherd.features.backbones.settings import PretrainingSettings
 from pixelherd.heads.settings import HeadSettings, LinearSettings, MlpSettings
@@ -57,6 +57,9 @@ class Study(Settings):
         default="masks",
         description="Who answers the queries: the training images' masks, or a person, by a CSV file for each round "
         "that a page in `results/annotation` helps to write.",
+    )
+    annotator: AnnotatorSettings | None = Field(
+        default=None, description="With `oracle: masks`: answers err as a person's do; by default they do not."
     )
     statistics: StatisticsSettings = Field(
         default=StatisticsSettings(), description="How the finished runs are compared."
@@ -163,7 +166,7 @@ class Study(Settings):
         candidates = self.candidates_of(method)
         lists = self.needs_lists(method) and candidates.per_seed and candidates.pixels != "all"
         chance = registered.needs_generator or self.needs_samples(method)
-        return lists or chance or self.head_of(method).kind == "mlp"
+        return lists or chance or self.errs(method) or self.head_of(method).kind == "mlp"
 
     def head_of(self, method: str) -> LinearSettings | MlpSettings:
         """The settings of the method's heads."""
@@ -188,6 +191,15 @@ class Study(Settings):
     def needs_masks(self, method: str) -> bool:
         """Whether the method's labels come from the training images' masks."""
         return self.oracle == "masks" or self.score(method) == "full"
+
+    def annotator_of(self, method: str) -> AnnotatorSettings | None:
+        """How the one errs who answers the method's queries in place of masks; None where nobody does."""
+        return self.methods[method].annotator or self.annotator
+
+    def errs(self, method: str) -> bool:
+        """Whether answers to the method's queries may be wrong; the reference learns the masks as they are."""
+        annotator = self.annotator_of(method)
+        return annotator is not None and annotator.error > 0 and self.score(method) != "full"
 
     def draws_of(self, method: str, features: str) -> int:
         """M of a method."""
