@@ -277,6 +277,7 @@ rule evaluate:
         unpack(of(results.evaluate)),
     output:
         metrics=PATHS.metrics,
+        expected=PATHS.expected,
         thumbnails=PATHS.thumbnails,
         seal=PATHS.seal,
     log:

@@ -16,7 +16,7 @@ def pending_runs(study, source=SOURCE, address=ADDRESS):
 def finish(study, run, rounds=2, **facts):
     folder = Path(study.results) / "runs" / run.path
     parts = [f"round-{number}/{name}" for number in range(rounds) for name in ("labels.csv", "head.safetensors")]
-    for name in ["metrics.csv", "thumbnails.npz", *parts]:
+    for name in ["metrics.csv", "expected.csv", "thumbnails.npz", *parts]:
         write_text(folder / name, f"{run} {name}")
     seals.seal(folder, run, stages.result(study, run), rounds, {"images": {"train": 6}, **facts}, SOURCE)
     return folder

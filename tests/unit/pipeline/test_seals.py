@@ -24,7 +24,7 @@ def test_a_seal_holds_what_made_the_run(study):
     assert content["settings"] == stages.result(study, run)
     assert content["settings_sha256"] == stages.identity(study, run) == hash_of(content["settings"])
     assert content["source_sha256"] == SOURCE
-    names = {"metrics.csv", "thumbnails.npz"}
+    names = {"metrics.csv", "expected.csv", "thumbnails.npz"}
     names |= {f"round-{number}/{name}" for number in range(2) for name in ("labels.csv", "head.safetensors")}
     assert content["files"] == {name: digest_of(folder / name) for name in names}
 

@@ -86,7 +86,12 @@ def folder(tmp_path, monkeypatch):
 def finish(study, run):
     """Seal a run as if it had been made."""
     folder = study.paths.run_folder(run)
-    for name in ["metrics.csv", "thumbnails.npz", *(f"round-{number}/labels.csv" for number in range(2))]:
+    for name in [
+        "metrics.csv",
+        "expected.csv",
+        "thumbnails.npz",
+        *(f"round-{number}/labels.csv" for number in range(2)),
+    ]:
         write_text(folder / name, name)
     seals.seal(folder, run, stages.result(study, run), 2, {}, "f" * 64)
 

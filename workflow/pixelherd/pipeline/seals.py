@@ -19,7 +19,7 @@ from pixelherd.storage.records import (
     is_own_digest,
     write_record,
 )
-from pixelherd.study.paths import BEGUN, HEAD, METRICS, SEAL, THUMBNAILS
+from pixelherd.study.paths import BEGUN, EXPECTED, HEAD, METRICS, SEAL, THUMBNAILS
 from pixelherd.study.run import Run
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def seal(folder: Path, run: Run, settings: dict[str, Any], rounds: int, facts: d
             check_digests(record)
         problems += wrong
     raise_all(problems)
-    files = [folder / METRICS, folder / THUMBNAILS]
+    files = [folder / METRICS, folder / EXPECTED, folder / THUMBNAILS]
     files += [file for number in range(rounds) for file in sorted((folder / f"round-{number}").iterdir())]
     content = {
         "run": vars(run),

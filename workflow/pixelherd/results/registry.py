@@ -38,6 +38,7 @@ REGISTRY = {
         Table("labels_per_class", is_folded=True),
         Table("labels_per_round", is_folded=True),
         Table("queries"),
+        Table("effort", has_means=True),
         Table("scores", is_folded=True),
         Table("correlations", is_folded=True),
         Table("stopping"),

@@ -10,7 +10,7 @@ from pixelherd.selection.coverage import UNION
 from pixelherd.study.run import Run
 
 # Files of a run's folder, of its rounds, and of the pages that ask a person.
-SEAL, METRICS, THUMBNAILS, BEGUN = "run.json", "metrics.csv", "thumbnails.npz", "begun.json"
+SEAL, METRICS, EXPECTED, THUMBNAILS, BEGUN = "run.json", "metrics.csv", "expected.csv", "thumbnails.npz", "begun.json"
 QUERIES, LABELS, SCORES, CORRELATIONS = "queries.csv", "labels.csv", "scores.csv", "correlations.csv"
 HEAD, TRAINING_LOG, STOPPING = "head.safetensors", "training.csv", "stopping.csv"
 ASKED_DIGESTS, ANSWERED_DIGESTS, TRAINED_DIGESTS, STOPPING_DIGESTS = (
@@ -96,7 +96,8 @@ class Paths:
 
         # Results: a run.
         run = f"{results}/runs/{{run}}"
-        self.metrics, self.thumbnails, self.seal = f"{run}/{METRICS}", f"{run}/{THUMBNAILS}", f"{run}/{SEAL}"
+        self.metrics, self.expected = f"{run}/{METRICS}", f"{run}/{EXPECTED}"
+        self.thumbnails, self.seal = f"{run}/{THUMBNAILS}", f"{run}/{SEAL}"
 
         # Results: the study.
         self.table = f"{results}/tables/{{table}}.{{kind}}"

@@ -124,7 +124,8 @@ def test_contradicted_answers_are_those_of_the_file(cache, tmp_path):
     images, flat = np.repeat(np.arange(len(pixels)), 4), pixels.ravel()
     answers = Pixels(images, flat, np.random.default_rng(0).integers(0, 3, len(flat)))
     write_pixels(tmp_path / "labels.csv", LABEL_COLUMNS, 0, answers, cache.dataset.train.ids, SIZE[1])
-    found = contradicted(cache.dataset, {"labels": [tmp_path / "labels.csv"], "context": cache.train}, 3, {"l2": 0.05})
+    files, person = {"labels": [tmp_path / "labels.csv"], "context": cache.train}, {"oracle": "csv"}
+    found = contradicted(cache.dataset, files, 3, person | {"training": {"l2": 0.05}})
     told = int(found["contradicted_told"])
     assert 0 < len(found["contradicted_ids"]) < told == len(flat), "labels by chance contradict each other"
     assert len(found["contradicted_images"]) == min(len(found["contradicted_ids"]), CONTRADICTED)
@@ -136,4 +137,5 @@ def test_contradicted_answers_are_those_of_the_file(cache, tmp_path):
         assert given[name, row, column] == label != predicted
     first = ids.index(found["contradicted_ids"][0])
     assert np.array_equal(found["contradicted_images"][0], cache.dataset.train.images[first])
-    assert contradicted(cache.dataset, {"labels": []}, 3, {}) == {}, "masks answered"
+    assert contradicted(cache.dataset, files, 3, {"training": {"l2": 0.05}}) == {}, "masks answered"
+    assert contradicted(cache.dataset, {"labels": []}, 3, person) == {}, "no vectors were kept"

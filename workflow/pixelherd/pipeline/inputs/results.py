@@ -72,8 +72,8 @@ def evaluate(work: Work, run: Run) -> Files:
         needed |= {f"{split}_{name}": path for name, path in maps.items()}
     if study.needs_draws(run.method) and study.pictures:
         needed["pictures"] = work.pictures(run)
-    if not study.needs_masks(run.method) and not study.trains_densely(run.method):
-        # fits without an image tell which of a person's answers contradict the others
+    if study.score(run.method) != "full" and not study.trains_densely(run.method):
+        # heads tell what they expected of later answers, fits without an image which of a person's contradict others
         vectors = train(work, run, last)
         needed |= {name: vectors[name] for name in ("context", "union", "vectors") if name in vectors}
     return needed

@@ -69,9 +69,9 @@ def pictured_groups(
 
 
 def contradicted(
-    dataset: Dataset, files: Mapping[str, Any], classes: int, training: Mapping[str, Any]
+    dataset: Dataset, files: Mapping[str, Any], classes: int, settings: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
-    """Find the answers that contradict the model, and the images of the first of them.
+    """Find the answers of a person that contradict the model, and the images of the first of them.
 
     Args:
         dataset: the prepared dataset.
@@ -79,18 +79,20 @@ def contradicted(
             ``vectors``, as :func:`pixelherd.selection.labelled.labelled_pixels` takes them. Without an index of the
             context nothing is compared.
         classes: number of classes.
-        training: settings of the run's heads; of another kind of head than the linear one nothing is taken.
+        settings: all that affects the run's results. Where masks answered nothing is compared; of the heads' settings
+            none is taken if they are of another kind than the linear one.
 
     Returns:
         ``contradicted_ids [n]``, ``_pixels [n, 4]`` (row, column, label, predicted class), ``_confidence [n]``,
         ``_images [k, H, W, 3]`` of the first k, and ``_told``, how many answers were compared.
     """
     answers, context = files["labels"], files.get("context")
-    if not context:
+    if not context or "oracle" not in settings:
         return {}
     labelled = labelled_pixels(dataset, answers, context, files.get("union"), files.get("vectors", ()))
-    settings = LinearSettings(**{key: training[key] for key in ("l2", "class_balance") if key in training})
-    found = contradictions(labelled, classes, settings)
+    training = settings["training"]
+    head = LinearSettings(**{key: training[key] for key in ("l2", "class_balance") if key in training})
+    found = contradictions(labelled, classes, head)
     asked = read_pixels(answers, LABEL_COLUMNS, dataset.train.ids, dataset.size[1])
     flat, images, labels = (each[found.places] for each in (asked.flat, asked.images, asked.values))
     pixels = np.stack([*np.divmod(flat, dataset.size[1]), labels, found.predicted], axis=1)

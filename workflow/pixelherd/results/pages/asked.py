@@ -6,6 +6,7 @@ from pixelherd.results.pages.cells import columns, numbers, spread, wide
 from pixelherd.results.pages.format import Page
 from pixelherd.results.setups import METHOD
 from pixelherd.results.tables.runs import REFERENCE
+from pixelherd.study.settings import EffortSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,6 +62,35 @@ def queries_page(table: "pd.DataFrame") -> Page:
         "share of the image's diagonal, over images that have two; small means crowded."
     )
     return Page("queries", "What was asked", note, sections, NOT_ASKED, values=table)
+
+
+def effort_page(table: "pd.DataFrame", effort: EffortSettings) -> Page:
+    """Show what a person's answers take, and the mIoU meanwhile."""
+    sections = columns(
+        table,
+        method=table["method"],
+        seeds=table["seeds"].astype(str),
+        pixels=numbers(table["pixels_mean"], ",.10g"),
+        images=numbers(table["images_mean"], ",.1f"),
+        seconds=numbers(table["seconds_mean"], ",.0f"),
+        **{
+            "with is this X?": numbers(table["confirming_seconds_mean"], ",.0f"),
+            "asked so (%)": numbers(100 * table["asked_to_confirm_mean"], ".1f"),
+            "right (%)": numbers(100 * table["confirmed_mean"], ".1f"),
+            "area over pixels (%)": spread(table, "miou_area"),
+            "over seconds (%)": spread(table, "miou_seconds_area"),
+            "with is this X? (%)": spread(table, "miou_confirming_area"),
+        },
+    )
+    note = (
+        f"Seconds by a model, means over seeds: {effort.image:g} to turn to an image, {effort.look:g} to look at a "
+        f"pixel, {effort.bit:g} a bit for the choice among C classes and cannot tell, log2(C + 1) bits, and "
+        f"{effort.key:g} a key. With *is this X?* the head of the round before names the class where it gives it "
+        f"{100 * effort.sure:g} % or more: one bit and one key, and the whole choice besides if it is wrong. Asked so: "
+        "share of the pixels; right: share of these. Areas: mean mIoU over labelled pixels, and over the seconds that "
+        "all runs of this table have. A dash: older runs kept no expectations, and some runs have no time in common."
+    )
+    return Page("effort", "What answers take", note, sections, NOT_ASKED, values=table)
 
 
 def scores_page(table: "pd.DataFrame") -> Page:

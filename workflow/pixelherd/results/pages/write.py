@@ -11,7 +11,7 @@ from pixelherd.results.pages.format import Page
 from pixelherd.results.registry import REGISTRY, TABLES
 from pixelherd.results.settings import DEFAULTS, TableSettings
 from pixelherd.results.setups import Setup
-from pixelherd.results.tables import asked, compared, evaluated
+from pixelherd.results.tables import asked, compared, effort, evaluated
 from pixelherd.results.tables.runs import read_metrics
 from pixelherd.results.tables.seeds import uneven_seeds
 from pixelherd.storage.files import write_text
@@ -57,6 +57,7 @@ def make_pages(
         of_asked.labels_per_class_page(asked.labels_per_class(folders, rounds, methods)),
         of_asked.labels_per_round_page(asked.labels_per_round(folders, rounds, methods)),
         of_asked.queries_page(asked.queries(folders, rounds, methods)),
+        of_asked.effort_page(effort.effort(folders, rounds, methods, tested, settings.effort), settings.effort),
         of_asked.scores_page(asked.scores(folders, rounds, methods)),
         of_asked.correlations_page(asked.correlations(folders, rounds, methods)),
         of_asked.stopping_page(asked.stopping(folders, rounds, methods)),

@@ -34,6 +34,7 @@ PARTS = {
         "labels_per_round.png",
         "labels_per_round",
         "queries",
+        "effort",
     ],
     "Why it was labelled": ["scores-*.png", "scores", "correlations"],
 }

@@ -33,6 +33,7 @@ TERMS = {
     "probcover": "Takes pixels that have most others within a fixed distance.",
     "random": "Asks pixels by chance: what every other method has to beat.",
     "seeds": "Repetitions of a run that differ in chance alone. They say nothing about other images.",
+    "seconds": "What answers take a person by a model of times; nobody was timed.",
     "sign-flip p": "p of a test that supposes only that, without an effect, differences could have either sign.",
     "smallest p": "The smallest p that the sign-flip test can reach with so many seeds.",
     "spread": "Distance between two asked pixels of a round within the frame; 0.52 where places are uniform.",
