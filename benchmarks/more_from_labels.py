@@ -109,28 +109,12 @@ def guided(image: np.ndarray, probabilities: Tensor, radius: int, epsilon: float
     return (box(slopes, radius) * colours).sum(1) + box(offsets, radius)
 
 
-def superpixels(image: np.ndarray, probabilities: Tensor, segments: int, compactness: float) -> Tensor:
-    """Means of ``[C, H, W]`` over the superpixels of the image (SLIC, Achanta et al. 2012)."""
-    from skimage.segmentation import slic
-
-    found = slic(np.asarray(image), n_segments=segments, compactness=compactness, start_label=0).ravel()
-    labels = torch.from_numpy(found.astype(np.int64))
-    count = torch.bincount(labels).clamp(min=1)
-    flat = probabilities.flatten(1)
-    sums = torch.zeros(len(flat), len(count)).index_add_(1, labels, flat)
-    return (sums / count)[:, labels].view_as(probabilities)
-
-
 def changes(options: argparse.Namespace, images: np.ndarray) -> dict[str, Change]:
     """What is done to the probabilities of an image, by name."""
     found: dict[str, Change] = {}
     for radius, epsilon in options.guided:
         found[f"guided filter {radius:g}:{epsilon:g}"] = lambda image, given, r=int(radius), e=epsilon: guided(
             images[image], given, r, e
-        )
-    for segments, compactness in options.superpixels:
-        found[f"superpixels {segments:g}:{compactness:g}"] = lambda image, given, s=int(segments), c=compactness: (
-            superpixels(images[image], given, s, c)
         )
     return found
 
@@ -143,7 +127,7 @@ def heads_of(
     few = Labelled(vectors[rows], labels.images[rows], labels.values[rows].astype(np.int64))
     yield PLAIN, linear.fit(few, setting.classes, LinearSettings()).head
     for share, weight, *more in options.self_training:
-        rounds, pixels = (*map(int, more), 1, 32)[:2] if len(more) < 2 else map(int, more)
+        rounds, pixels = map(int, more or (1, 32))
         asked = SelfTrainingSettings(share=share, weight=weight, rounds=rounds, pixels=pixels)
         others = unlabelled(setting.context(), learnt, pixels)
         settings = LinearSettings(self_training=asked)
@@ -216,7 +200,6 @@ def main() -> None:
     parser.add_argument("--test", action="store_true", help="learn all labels and predict the test images")
     parser.add_argument("--self-training", type=numbers, nargs="+", default=[], metavar="SHARE:WEIGHT[:ROUNDS:PIXELS]")
     parser.add_argument("--guided", type=numbers, nargs="+", default=[], metavar="RADIUS:EPSILON")
-    parser.add_argument("--superpixels", type=numbers, nargs="+", default=[], metavar="SEGMENTS:COMPACTNESS")
     parser.add_argument("--flip", action="store_true", help="average with the mirror image's prediction")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -226,7 +209,8 @@ def main() -> None:
     for name, features in study.pairs():
         if options.datasets and name not in options.datasets:
             continue
-        setting = Setting(work, *open_dataset(work, name)[:1], name, features, open_dataset(work, name)[1])
+        dataset, classes = open_dataset(work, name)
+        setting = Setting(work, dataset, name, features, classes)
         for method in options.methods or [each for each in study.methods if study.score(each) != "full"]:
             runs = [
                 each for each in study.runs() if (each.dataset, each.features, each.method) == (name, features, method)

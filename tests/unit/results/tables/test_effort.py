@@ -72,6 +72,16 @@ def test_runs_that_kept_no_expectations_have_no_confirmations(tmp_path):
     assert "80 %" in page.note and "–" in page.sections[0].table.to_string()
 
 
+def test_without_test_images_there_is_no_area(tmp_path):
+    folder = write_run(tmp_path, "edald", [0.2, 0.4])
+    metrics = read_metrics([folder], 2)
+    table = effort.effort([folder], 2, ["edald"], metrics[:0], MODEL)
+    page = effort_page(table, MODEL).markdown()
+    assert row(table, method="edald")["seconds_mean"] > 0
+    assert "area" not in page.lower() and "miou" not in page.lower()
+    assert "area over pixels" in effort_page(table_of([folder]), MODEL).markdown()
+
+
 def test_no_run_but_the_reference_makes_an_empty_page(tmp_path):
     table = table_of([write_run(tmp_path, "full", [0.8], budget="all")], 1)
     assert table.empty and "nothing was asked" in effort_page(table, MODEL).markdown().lower()

@@ -65,7 +65,22 @@ def queries_page(table: "pd.DataFrame") -> Page:
 
 
 def effort_page(table: "pd.DataFrame", effort: EffortSettings) -> Page:
-    """Show what a person's answers take, and the mIoU meanwhile."""
+    """Show what a person's answers take, and the mIoU meanwhile where there are test images."""
+    note = (
+        f"Seconds by a model, means over seeds: {effort.image:g} to turn to an image, {effort.look:g} to look at a "
+        f"pixel, {effort.bit:g} a bit for the choice among C classes and cannot tell, log2(C + 1) bits, and "
+        f"{effort.key:g} a key. With *is this X?* the head of the round before names the class where it gives it "
+        f"{100 * effort.sure:g} % or more: one bit and one key, and the whole choice besides if it is wrong. Asked so: "
+        "share of the pixels; right: share of these. A dash: older runs kept no expectations, or nothing was asked so."
+    )
+    areas = {}
+    if table["miou_area_mean"].notna().any():
+        areas = {
+            "area over pixels (%)": spread(table, "miou_area"),
+            "over seconds (%)": spread(table, "miou_seconds_area"),
+            "with is this X? (%)": spread(table, "miou_confirming_area"),
+        }
+        note += " Areas: mean mIoU over labelled pixels, and over the seconds that all runs of a table have, if any."
     sections = columns(
         table,
         method=table["method"],
@@ -77,18 +92,8 @@ def effort_page(table: "pd.DataFrame", effort: EffortSettings) -> Page:
             "with is this X?": numbers(table["confirming_seconds_mean"], ",.0f"),
             "asked so (%)": numbers(100 * table["asked_to_confirm_mean"], ".1f"),
             "right (%)": numbers(100 * table["confirmed_mean"], ".1f"),
-            "area over pixels (%)": spread(table, "miou_area"),
-            "over seconds (%)": spread(table, "miou_seconds_area"),
-            "with is this X? (%)": spread(table, "miou_confirming_area"),
+            **areas,
         },
-    )
-    note = (
-        f"Seconds by a model, means over seeds: {effort.image:g} to turn to an image, {effort.look:g} to look at a "
-        f"pixel, {effort.bit:g} a bit for the choice among C classes and cannot tell, log2(C + 1) bits, and "
-        f"{effort.key:g} a key. With *is this X?* the head of the round before names the class where it gives it "
-        f"{100 * effort.sure:g} % or more: one bit and one key, and the whole choice besides if it is wrong. Asked so: "
-        "share of the pixels; right: share of these. Areas: mean mIoU over labelled pixels, and over the seconds that "
-        "all runs of this table have. A dash: older runs kept no expectations, and some runs have no time in common."
     )
     return Page("effort", "What answers take", note, sections, NOT_ASKED, values=table)
 
