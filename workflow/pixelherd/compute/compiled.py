@@ -1,7 +1,7 @@
 """Loops that NumPy has no words for, compiled to machine code by numba."""
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from numba import njit
 
@@ -16,8 +16,9 @@ def compiled(function: Callable[Given, Found]) -> Callable[Given, Found]:
     neither can, each process compiles for itself. Sums keep their order, so results do not depend on the processor's
     vector width.
     """
-    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
     try:
-        return njit(function, cache=True, **options)
+        kept: Any = njit(function, cache=True, **options)
     except RuntimeError:  # no folder to keep it in
-        return njit(function, **options)
+        kept = njit(function, **options)
+    return kept

@@ -157,7 +157,7 @@ def _tally_linear(maps: NativeMaps, heads: Sequence["Head"], target: np.ndarray,
     return counted
 
 
-Taps = tuple[np.ndarray, np.ndarray, np.ndarray]
+Taps = tuple[np.ndarray, ...]
 
 
 @compiled
@@ -199,7 +199,7 @@ def _count_pixels(
             _judge(logits, likeliest, total, best, odds)
             for head in range(heads):
                 sure = np.int64(np.rint(STEPS / np.float64(total[head])))
-                place = min(max(sure * BINS // STEPS, 0), BINS - 1)
+                place = max(min(int(sure) * BINS // STEPS, BINS - 1), 0)
                 matrix[head, true, likeliest[head]] += 1
                 bins[head, place, 0] += 1
                 bins[head, place, 1] += likeliest[head] == true

@@ -146,8 +146,8 @@ def _picks(
     for block in range(len(tops)):
         _refresh(tops, bounds, block)
     while count < budget:
-        block = tops.argmax()
-        pick = block * BLOCK + bounds[block * BLOCK : (block + 1) * BLOCK].argmax()
+        block = int(tops.argmax())
+        pick = block * BLOCK + int(bounds[block * BLOCK : (block + 1) * BLOCK].argmax())
         if bounds[pick] <= 0:
             break
         if evaluated_at[pick] < count:
