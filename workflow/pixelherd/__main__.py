@@ -15,10 +15,13 @@ COMMANDS = {
     "report": "make the report of what is finished",
     "predict": "make masks of new images by a run's head",
     "verify": "compare cache and results with what was written",
+    "archive": "pack finished runs, without heads and pictures, into a small folder of tables",
+    "unpack": "put an archive's runs into a folder of results",
+    "repeats": "compare the same runs made on two machines",
     "completion": "print what makes a shell complete: bash, zsh or fish",
 }
 
-HELP = f"""usage: pixelherd COMMAND [FLAGS OF SNAKEMAKE]
+HELP = f"""usage: pixelherd COMMAND [FLAGS OF SNAKEMAKE, OR FOLDERS]
 
 {chr(10).join(f"  {name:<11} {meaning}" for name, meaning in COMMANDS.items())}
 
@@ -32,8 +35,14 @@ are found from any folder.
   pixelherd run --verbose                                    with Snakemake's own output
   pixelherd run --workflow-profile slurm                     through SLURM
   pixelherd predict --config 'predict={{images: FOLDER}}'
+  pixelherd archive results archive/mine
+  pixelherd unpack archive/table1 results/table1
+  pixelherd repeats results archive/mine
   source <(pixelherd completion bash)
 """
+
+OF_RESULTS = ("archive", "unpack", "repeats")
+"""Commands that take folders, and call no Snakemake."""
 
 FLAGS = (
     *(
@@ -97,7 +106,7 @@ def is_shipped_study(argument: str) -> bool:
 
 
 def main() -> None:
-    """Become the Snakemake that the command line asks for, or print what it asks for."""
+    """Become the Snakemake that the command line asks for, or do what it asks for without one."""
     arguments = sys.argv[1:]
     if not arguments or {"-h", "--help"} & set(arguments):
         print(HELP, end="")
@@ -110,6 +119,11 @@ def main() -> None:
     try:
         if arguments[0] == "completion":
             print(completion(*arguments[1:2]), end="")
+            return
+        if arguments[0] in OF_RESULTS:
+            from pixelherd.results.archive import command as of_results
+
+            of_results.run(arguments[0], arguments[1:])
             return
         call = command(arguments)
     except UserError as mistake:

@@ -131,3 +131,23 @@ def test_files_that_changed_before_a_run_is_sealed_are_named_together(study):
         log.write_bytes(content)
     finish(study, run)
     assert (folder / "run.json").exists()
+
+
+def test_a_seal_tells_the_machine_which_nothing_compares(study, monkeypatch):
+    run = study.runs()[0]
+    here = seals.read_seal(finish(study, run))
+    assert {"device", "processor", "instructions", "system", "torch"} <= here["made_on"].keys()
+    monkeypatch.setattr(seals, "machine", lambda: {"processor": "another"})
+    there = seals.read_seal(finish(study, run))
+    assert there["made_on"] == {"processor": "another"}
+    assert run not in pending_runs(study), "a run holds wherever it was made"
+    assert {**here, "made_on": None, "seal_sha256": None} == {**there, "made_on": None, "seal_sha256": None}
+
+
+def test_a_seal_of_before_machines_were_told_holds(study):
+    run = study.runs()[0]
+    folder = finish(study, run)
+    content = seals.read_seal(folder)
+    del content["made_on"], content["seal_sha256"]
+    (folder / "run.json").write_text(json.dumps(content | {"seal_sha256": hash_of(content)}))
+    assert run not in pending_runs(study)

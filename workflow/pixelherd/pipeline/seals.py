@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixelherd.errors import UserError, raise_all, suppressed
+from pixelherd.pipeline.accounts.machine import machine
 from pixelherd.storage.files import digest_of, hash_of, write_json
 from pixelherd.storage.records import (
     SEAL_DIGEST,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 def seal(folder: Path, run: Run, settings: dict[str, Any], rounds: int, facts: dict[str, Any], source: str) -> None:
     """Seal a finished run: its settings with their hash, the hash of the source, and the digest of every file.
 
+    The machine that evaluated it stands there too, outside of what is compared: a run holds wherever it is carried to.
     What it was made of stays noted beside it, for the day on which it gets more rounds.
 
     Args:
@@ -56,6 +58,7 @@ def seal(folder: Path, run: Run, settings: dict[str, Any], rounds: int, facts: d
         "settings": settings,
         "settings_sha256": hash_of(settings),
         "source_sha256": source,
+        "made_on": machine(),
         "files": {file.relative_to(folder).as_posix(): digest_of(file) for file in files},
     }
     write_json(folder / SEAL, content | {SEAL_DIGEST: hash_of(content)})

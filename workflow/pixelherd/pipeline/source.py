@@ -37,6 +37,7 @@ EXEMPT: Mapping[str, str] = {
     "pixelherd.datasets.originals": "which raw files there are; addresses hold their digests and order",
     "pixelherd.pipeline.job": "the frame of a job: threads, log and costs",
     "pixelherd.pipeline.accounts.costs": "what a job cost",
+    "pixelherd.pipeline.accounts.machine": "which machine a job ran on, for seals and costs to tell",
     "pixelherd.storage.download": "how files come; what came is told by its digest",
     "pixelherd.features.backbones.sources.hub": "how models come; what came is told by its digests",
     "pixelherd.compute.forkserver": "which process runs a job",

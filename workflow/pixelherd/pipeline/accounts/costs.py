@@ -1,7 +1,6 @@
 """What jobs cost: seconds, peak memory, network forwards. Kept apart from the results, which never change with them."""
 
 import json
-import platform
 import re
 import resource
 import sys
@@ -11,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pixelherd.pipeline.accounts.machine import device_name
 from pixelherd.storage.files import write_json, write_text
 
 if TYPE_CHECKING:
@@ -58,18 +58,6 @@ def stage_of(path: Path | str) -> str:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def device_name() -> str:
-    """The GPU that this process has computed on, else the machine's CPU."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        return torch.cuda.get_device_name()
-    try:
-        (name, *_) = re.findall(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    except (OSError, ValueError):
-        name = platform.processor() or platform.machine()
-    return name
 
 
 def read(folder: Path | str) -> list[dict]:

@@ -1,0 +1,1 @@
+"""Finished runs as one small set of tables that travels, and that anyone can question."""
