@@ -110,7 +110,9 @@ def _columns(runs: Runs) -> str:
     stems = {PurePosixPath(name).stem for each in runs.values() for name in each.tables}
     known = [f"- `{stem}…csv.xz`: {meaning}." for stem, meaning in KINDS.items() if stem in stems]
     others = sorted(stems - KINDS.keys())
-    more = [f"- {', '.join(f'`{stem}…csv.xz`' for stem in others)}: as the files of that name in a run."] if others else []
+    more = (
+        [f"- {', '.join(f'`{stem}…csv.xz`' for stem in others)}: as the files of that name in a run."] if others else []
+    )
     return "\n".join(
         [
             f"Every table begins with {', '.join(f'`{name}`' for name in RUN)}, which name the run. Where a table's columns "

@@ -141,7 +141,9 @@ def write_results(runs: Runs, results: Path) -> int:
     merge([(results, held), (Path("the archive"), {path: runs[path] for path in held})])
     begun = [folder for path, folder in folders.items() if path not in held and folder.exists()]
     if begun:
-        raise UserError(f"{begun[0]} holds an unfinished run", remedy="finish it, or delete the folder, and unpack again")
+        raise UserError(
+            f"{begun[0]} holds an unfinished run", remedy="finish it, or delete the folder, and unpack again"
+        )
     fresh = {path: carried for path, carried in runs.items() if path not in held}
     for path, carried in fresh.items():
         for name, text in carried.tables.items():

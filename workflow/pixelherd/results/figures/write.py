@@ -36,17 +36,17 @@ def write_figures(
     Raises:
         UserError: a file of a run is missing or malformed.
     """
-    folders, folder = list(folders), Path(folder)
-    metrics = evaluated.tested(read_metrics(folders, rounds, methods))
+    runs, folder = in_order(folders, methods), Path(folder)  # once: their files are many
+    metrics = evaluated.tested(read_metrics(runs, rounds, methods))
     differences = compared.comparison(metrics, settings.reference, settings.confidence)
     of_evaluated.learning_curves(metrics, folder, methods)
     of_compared.differences(differences, settings.confidence, folder, methods)
-    of_asked.class_rounds(asked.labels_per_round(folders, rounds, methods), folder)
-    of_asked.score_ranges(asked.scores(folders, rounds, methods), folder)
-    of_asked.settling(asked.stopping(folders, rounds, methods), folder, methods)
-    of_asked.class_bars(asked.labels_per_class(folders, rounds, methods), folder, methods)
+    of_asked.class_rounds(asked.labels_per_round(runs, rounds, methods), folder)
+    of_asked.score_ranges(asked.scores(runs, rounds, methods), folder)
+    of_asked.settling(asked.stopping(runs, rounds, methods), folder, methods)
+    of_asked.class_bars(asked.labels_per_class(runs, rounds, methods), folder, methods)
     drawn = set()
-    for run in in_order(folders, methods):
+    for run in runs:
         path = run.setup.folder(folder) / f"overlay-{run.run.method}.png"
         if path not in drawn and (run.folder / THUMBNAILS).is_file():
             overlays.overlay(run.folder, rounds, path)

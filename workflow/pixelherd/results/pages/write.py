@@ -12,7 +12,7 @@ from pixelherd.results.registry import REGISTRY, TABLES
 from pixelherd.results.settings import DEFAULTS, TableSettings
 from pixelherd.results.setups import Setup
 from pixelherd.results.tables import asked, compared, effort, evaluated
-from pixelherd.results.tables.runs import read_metrics
+from pixelherd.results.tables.runs import FinishedRun, in_order, read_metrics
 from pixelherd.results.tables.seeds import uneven_seeds
 from pixelherd.storage.files import write_text
 
@@ -23,7 +23,10 @@ OTHER_SEEDS = (
 
 
 def make_pages(
-    folders: Iterable[Path | str], rounds: int, methods: Sequence[str] = (), settings: TableSettings = DEFAULTS
+    folders: Iterable[Path | str | FinishedRun],
+    rounds: int,
+    methods: Sequence[str] = (),
+    settings: TableSettings = DEFAULTS,
 ) -> list[Page]:
     """Make all tables of a study, those of :mod:`pixelherd.results.registry` in its order.
 
@@ -36,7 +39,7 @@ def make_pages(
     Raises:
         UserError: a file of a run is missing or malformed.
     """
-    folders = list(folders)
+    folders = in_order(folders, methods)  # once: their files are many
     metrics = read_metrics(folders, rounds, methods)
     tested = evaluated.tested(metrics)
     reference, features, confidence = settings.reference, settings.features, settings.confidence

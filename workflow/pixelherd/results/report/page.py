@@ -45,10 +45,10 @@ def make_report(
     """
     import jinja2
 
-    folders, figures = list(folders), Path(figures)
+    figures = Path(figures)
     read_manifest(figures)
-    pages = {page.name: page for page in make_pages(folders, rounds, methods, settings)}
-    runs, terms = list(in_order(folders, methods)), Terms()
+    runs, terms = in_order(folders, methods), Terms()
+    pages = {page.name: page for page in make_pages(runs, rounds, methods, settings)}
     study = Sources(runs, rounds, figures, captions, pages, list(methods), settings.confidence)
     chapters = [OfSetup(study, setup, rows).chapter() for setup, rows in by_setup(pages["final"].values)]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)

@@ -4,7 +4,7 @@ Made from finished run folders alone, in the order of rows of :mod:`.runs`.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,9 @@ MEASURES = [
 ]
 
 
-def labels_per_class(folders: Iterable[Path | str], rounds: int, methods: Sequence[str] = ()) -> "pd.DataFrame":
+def labels_per_class(
+    folders: Iterable[Path | str | FinishedRun], rounds: int, methods: Sequence[str] = ()
+) -> "pd.DataFrame":
     """Count the labelled pixels that each class got from each method, over seeds; without the reference.
 
     Returns:
@@ -50,7 +52,9 @@ def labels_per_class(folders: Iterable[Path | str], rounds: int, methods: Sequen
     return over_seeds(pd.DataFrame(rows, columns=[*RUN, "class", "pixels"]), [*METHOD, "class"], ["pixels"])
 
 
-def labels_per_round(folders: Iterable[Path | str], rounds: int, methods: Sequence[str] = ()) -> "pd.DataFrame":
+def labels_per_round(
+    folders: Iterable[Path | str | FinishedRun], rounds: int, methods: Sequence[str] = ()
+) -> "pd.DataFrame":
     """Count the labels that each round asked for, class by class, over seeds; without the reference.
 
     Returns:
@@ -77,7 +81,7 @@ def _asked_for(run: FinishedRun) -> list[tuple[int, str]]:
     return [*enumerate(each.name for each in run.classes), (IGNORED, CANNOT_TELL)]
 
 
-def queries(folders: Iterable[Path | str], rounds: int, methods: Sequence[str] = ()) -> "pd.DataFrame":
+def queries(folders: Iterable[Path | str | FinishedRun], rounds: int, methods: Sequence[str] = ()) -> "pd.DataFrame":
     """Summarise what each round asked for: classes, images and places, over seeds; without the reference.
 
     Returns:
@@ -98,59 +102,64 @@ def queries(folders: Iterable[Path | str], rounds: int, methods: Sequence[str] =
 
     rows = []
     for run, labels in labelled_runs(folders, rounds, methods):
-        nearest = _nearest(labels, run.image_size)
+        asked = _Asked(labels, run.image_size)
         rows += [
-            [*run.key, number, *_counts(labels, number), _spread(labels, number, run.image_size), nearest(number)]
+            [*run.key, number, *asked.counts(number), asked.spread(number), asked.nearest(number)]
             for number in range(rounds)
         ]
     table = pd.DataFrame(rows, columns=[*RUN, "round", *MEASURES])
     return over_seeds(table, [*METHOD, "round"], MEASURES)
 
 
-def _counts(labels: "pd.DataFrame", number: int) -> list[int]:
-    """Of a run's labels in a round and until then: ``MEASURES`` that are counted."""
-    now, until, known = labels["round"] == number, labels["round"] <= number, labels["label"] != IGNORED
-    return [
-        int(now.sum()),
-        int((now & ~known).sum()),
-        labels.loc[now & known, "label"].nunique(),
-        labels.loc[now, "image"].nunique(),
-        labels.loc[until & known, "label"].nunique(),
-        labels.loc[until, "image"].nunique(),
-    ]
+class _Asked:
+    """What a run's rounds asked for, as arrays: pandas would take most of a large study's minutes.
 
+    Args:
+        labels: from :func:`read_labels`.
+        size: (height, width) of the images.
+    """
 
-def _spread(labels: "pd.DataFrame", number: int, size: tuple[int, int]) -> float:
-    """Mean distance between the places of every two pixels of a round, height and width each scaled to [0, 1]."""
-    from scipy.spatial.distance import pdist
+    def __init__(self, labels: "pd.DataFrame", size: tuple[int, int]) -> None:
+        self._size, self._rounds = size, labels["round"].to_numpy()
+        self._labels, self._places = labels["label"].to_numpy(), labels[["row", "column"]].to_numpy()
+        self._images = labels["image"].astype("category").cat.codes.to_numpy()
 
-    height, width = size
-    places = labels.loc[labels["round"] == number, ["row", "column"]].to_numpy()
-    return pdist(places / [max(height - 1, 1), max(width - 1, 1)]).mean() if len(places) > 1 else math.nan
+    def counts(self, number: int) -> list[int]:
+        """Of a round and until then: ``MEASURES`` that are counted."""
+        now, until, known = self._rounds == number, self._rounds <= number, self._labels != IGNORED
+        return [
+            int(now.sum()),
+            int((now & ~known).sum()),
+            len(set(self._labels[now & known])),
+            len(set(self._images[now])),
+            len(set(self._labels[until & known])),
+            len(set(self._images[until])),
+        ]
 
+    def spread(self, number: int) -> float:
+        """Mean distance between the places of every two pixels of a round, height and width each scaled to [0, 1]."""
+        from scipy.spatial.distance import pdist
 
-def _nearest(labels: "pd.DataFrame", size: tuple[int, int]) -> Callable[[int], float]:
-    """Mean distance of the pixels until a round to the nearest other one of their image, as a share of its diagonal."""
-    import numpy as np
-    from scipy.spatial import KDTree
+        height, width = self._size
+        places = self._places[self._rounds == number]
+        return pdist(places / [max(height - 1, 1), max(width - 1, 1)]).mean() if len(places) > 1 else math.nan
 
-    diagonal = math.hypot(*size)
-    # images in layers more than a diagonal apart: one tree finds every pixel's nearest in its own image
-    layers = 2 * diagonal * labels["image"].astype("category").cat.codes
-    apart = np.column_stack([labels["row"], labels["column"], layers])
+    def nearest(self, number: int) -> float:
+        """Mean distance of the pixels until a round to the nearest other one of their image, by its diagonal."""
+        import numpy as np
+        from scipy.spatial import KDTree
 
-    def until(number: int) -> float:
-        pixels = apart[labels["round"] <= number]
-        if len(pixels) < 2:
+        diagonal, until = math.hypot(*self._size), self._rounds <= number
+        if until.sum() < 2:
             return math.nan
+        # images in layers more than a diagonal apart: one tree finds every pixel's nearest in its own image
+        pixels = np.column_stack([self._places[until], 2 * diagonal * self._images[until]])
         distances = KDTree(pixels).query(pixels, k=2)[0][:, 1]
         distances = distances[distances < diagonal]
         return distances.mean() / diagonal if len(distances) else math.nan
 
-    return until
 
-
-def stopping(folders: Iterable[Path | str], rounds: int, methods: Sequence[str] = ()) -> "pd.DataFrame":
+def stopping(folders: Iterable[Path | str | FinishedRun], rounds: int, methods: Sequence[str] = ()) -> "pd.DataFrame":
     """Tabulate how far predictions on the training images settled, round by round, over seeds.
 
     The numbers are those of :mod:`pixelherd.annotation.stopping`.
@@ -167,7 +176,7 @@ def stopping(folders: Iterable[Path | str], rounds: int, methods: Sequence[str] 
     return over_seeds(table, [*METHOD, "round"], STOPPING_COLUMNS[1:])
 
 
-def scores(folders: Iterable[Path | str], rounds: int, methods: Sequence[str] = ()) -> "pd.DataFrame":
+def scores(folders: Iterable[Path | str | FinishedRun], rounds: int, methods: Sequence[str] = ()) -> "pd.DataFrame":
     """Average the quantiles of the scores over the pool and over the chosen pixels of each round over seeds.
 
     Returns:
@@ -184,7 +193,9 @@ def scores(folders: Iterable[Path | str], rounds: int, methods: Sequence[str] = 
     return means.reset_index()
 
 
-def correlations(folders: Iterable[Path | str], rounds: int, methods: Sequence[str] = ()) -> "pd.DataFrame":
+def correlations(
+    folders: Iterable[Path | str | FinishedRun], rounds: int, methods: Sequence[str] = ()
+) -> "pd.DataFrame":
     """Tabulate Spearman's rank correlation of every two scores over the pool of each round, over seeds.
 
     Returns:

@@ -6,6 +6,7 @@ the rounds before it. Rows come in one order everywhere: dataset, features, budg
 order, the reference last), seed, round.
 """
 
+import csv
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -121,11 +122,11 @@ def budget_key(budget: str) -> float:
     return float("inf") if budget == "all" else float(budget)
 
 
-def in_order(folders: Iterable[Path | str], methods: Sequence[str] = ()) -> list[FinishedRun]:
+def in_order(folders: Iterable[Path | str | FinishedRun], methods: Sequence[str] = ()) -> list[FinishedRun]:
     """Read the seals of run folders, and sort the runs as all tables and figures do.
 
     Args:
-        folders: run folders.
+        folders: run folders, or runs whose seals were read and compared before.
         methods: the study's order of methods; others follow by name, and the reference comes last.
 
     Raises:
@@ -138,7 +139,40 @@ def in_order(folders: Iterable[Path | str], methods: Sequence[str] = ()) -> list
         method = (finished.is_reference, rank, run.method)
         return (run.dataset, run.features, budget_key(run.budget), run.budget, *method, run.seed)
 
-    return sorted((read_run(folder) for folder in folders), key=key)
+    return sorted((each if isinstance(each, FinishedRun) else read_run(each) for each in folders), key=key)
+
+
+def read_cells(path: Path, columns: Sequence[str]) -> list[list[str]]:
+    """Read the cells of a CSV file that must start with ``columns``, those alone, as text.
+
+    A study has tens of thousands of files of a few rows, of which pandas would take a millisecond each.
+
+    Raises:
+        UserError: as :func:`read_csv`.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            found = [[original(cell) for cell in row] for row in csv.reader(file, strict=True) if row]
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing", remedy="run the study again to make it") from None
+    except (csv.Error, UnicodeDecodeError):
+        found = []
+    if not found or any(len(row) != len(found[0]) for row in found):
+        raise _no_table(path)
+    _check_columns(path, found[0], columns)
+    return [row[: len(columns)] for row in found[1:]]
+
+
+def _no_table(path: Path) -> UserError:
+    return UserError(f"{path} is not a table of comma-separated values", remedy="delete it and run the study again")
+
+
+def _check_columns(path: Path, found: Sequence[str], columns: Sequence[str]) -> None:
+    if list(found[: len(columns)]) != list(columns):
+        raise UserError(
+            f"{path} has the columns {', '.join(found)}, but must start with {', '.join(columns)}",
+            remedy="delete it and run the study again",
+        )
 
 
 def read_csv(path: Path, columns: Sequence[str]) -> "pd.DataFrame":
@@ -155,20 +189,16 @@ def read_csv(path: Path, columns: Sequence[str]) -> "pd.DataFrame":
     except FileNotFoundError:
         raise UserError(f"{path} is missing", remedy="run the study again to make it") from None
     except ValueError:
-        raise UserError(
-            f"{path} is not a table of comma-separated values", remedy="delete it and run the study again"
-        ) from None
+        raise _no_table(path) from None
     if "image" in table:
         table["image"] = table["image"].map(original, na_action="ignore")
-    if list(table.columns[: len(columns)]) != list(columns):
-        raise UserError(
-            f"{path} has the columns {', '.join(table.columns)}, but must start with {', '.join(columns)}",
-            remedy=("delete it and run the study again"),
-        )
+    _check_columns(path, list(table.columns), columns)
     return table
 
 
-def read_metrics(folders: Iterable[Path | str], rounds: int, methods: Sequence[str] = ()) -> "pd.DataFrame":
+def read_metrics(
+    folders: Iterable[Path | str | FinishedRun], rounds: int, methods: Sequence[str] = ()
+) -> "pd.DataFrame":
     """Read the metrics of many runs, a row per run and round.
 
     Args:
@@ -258,25 +288,31 @@ def read_labels(folder: Path, rounds: int, classes: int) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    tables = []
-    for number in range(rounds):
-        path = of_round(folder, number, LABELS)
-        table = read_csv(path, LABEL_COLUMNS)
-        if pd.to_numeric(table[["row", "column"]].stack(), errors="coerce").isna().any():
-            raise UserError(f"{path} holds a row or column that is no number", remedy="correct it")
-        unknown = table.loc[~pd.to_numeric(table["label"], errors="coerce").isin([*range(classes), IGNORED]), "label"]
-        if len(unknown):
+    answers = [row for number in range(rounds) for row in _answers(of_round(folder, number, LABELS), number, classes)]
+    return pd.DataFrame(answers, columns=LABEL_COLUMNS)
+
+
+def _answers(path: Path, number: int, classes: int) -> Iterator[tuple[int, str, int, int, int]]:
+    """The answers of a round: its number, image, row, column, label."""
+    for _, image, *place, label in read_cells(path, LABEL_COLUMNS):
+        try:
+            row, column = (int(float(cell)) for cell in place)
+        except (ValueError, OverflowError):
+            raise UserError(f"{path} holds a row or column that is no number", remedy="correct it") from None
+        try:
+            value = float(label)
+        except ValueError:
+            value = math.nan
+        if not (value in range(classes) or value == IGNORED):
             raise UserError(
-                f"{path} holds the label {unknown.iloc[0]}, but labels are 0 to {classes - 1}, or {IGNORED} for "
-                f"{CANNOT_TELL!r}",
+                f"{path} holds the label {label}, but labels are 0 to {classes - 1}, or {IGNORED} for {CANNOT_TELL!r}",
                 remedy="correct it",
             )
-        tables.append(table.astype({"row": int, "column": int, "label": int}).assign(round=number))
-    return pd.concat(tables, ignore_index=True)
+        yield number, image, row, column, int(value)
 
 
 def labelled_runs(
-    folders: Iterable[Path | str], rounds: int, methods: Sequence[str]
+    folders: Iterable[Path | str | FinishedRun], rounds: int, methods: Sequence[str]
 ) -> Iterator[tuple[FinishedRun, "pd.DataFrame"]]:
     """Yield every run but the reference's, with its answers.
 
@@ -289,7 +325,7 @@ def labelled_runs(
 
 
 def read_rounds(
-    folders: Iterable[Path | str], rounds: int, methods: Sequence[str], name: str, columns: Sequence[str]
+    folders: Iterable[Path | str | FinishedRun], rounds: int, methods: Sequence[str], name: str, columns: Sequence[str]
 ) -> "pd.DataFrame":
     """Read a file that rounds may have, of all rounds and runs, behind the runs' keys.
 
@@ -306,18 +342,20 @@ def read_rounds(
     import pandas as pd
 
     texts = {"score", "group", "first", "second"}
-    numbers = {column: float for column in columns if column not in texts}
-    parts = []
+    rows = []
     for run in in_order(folders, methods):
         for path in (of_round(run.folder, number, name) for number in range(rounds)):
             if path.is_file():  # seals list their files: where this one is lacking, the run is older than it
-                table = read_csv(path, columns)
-                try:
-                    table = table.astype(numbers).astype({"round": int})
-                except ValueError:
-                    raise UserError(
-                        f"{path} holds text where numbers belong", remedy=f"delete {run.folder} and run the study again"
-                    ) from None
-                parts.append(with_key(run, table))
-    parts = [part for part in parts if len(part)]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*RUN, *columns])
+                for cells in read_cells(path, columns):
+                    try:
+                        values = [
+                            cell if column in texts else float(cell or "nan")
+                            for column, cell in zip(columns, cells, strict=True)
+                        ]
+                        rows.append([*run.key, int(values[0]), *values[1:]])
+                    except ValueError:
+                        raise UserError(
+                            f"{path} holds text where numbers belong",
+                            remedy=f"delete {run.folder} and run the study again",
+                        ) from None
+    return pd.DataFrame(rows, columns=[*RUN, *columns])
