@@ -15,6 +15,7 @@ from pixelherd.pipeline.inputs import results, rounds, shared
 from pixelherd.pipeline.inputs.work import Work, none_of, one_of
 from pixelherd.pipeline.session import Session
 from pixelherd.results.registry import TABLES as TABLE_NAMES
+from pixelherd.results.setups import OVERALL
 from pixelherd.storage.files import hash_of
 from pixelherd.storage.stores import DATA
 from pixelherd.study import stages

@@ -128,7 +128,7 @@ rule write_figures:
         of(results.every_seal),
     output:
         PATHS.figures,
-        [directory(PATHS.figures_of.format(dataset=name)) for name in STUDY.datasets],
+        [directory(PATHS.figures_of.format(dataset=name)) for name in [*STUDY.datasets, OVERALL]],
     log:
         "logs/write_figures.log",
     conda:

@@ -26,6 +26,7 @@ class TableSettings(Settings):
         stages: by two-stage method the single-stage one of the same score.
         features: the features entry that others are compared with, or by dataset the entry, if there is one.
         confidence: coverage of the intervals of differences, in (0, 1).
+        rope: difference in mIoU, in [0, 1], up to which two methods count as practically the same.
         fractions: fractions of the fully supervised mIoU, in (0, 1], for which the labels needed are counted.
         published: results of others.
         effort: the seconds that a person's answers take.
@@ -35,6 +36,7 @@ class TableSettings(Settings):
     stages: dict[str, str] = Field(default_factory=dict)
     features: str | dict[str, str] | None = None
     confidence: float = 0.95
+    rope: float = 0.01
     fractions: tuple[float, ...] = (0.7, 0.8, 0.9)
     published: PublishedResults | None = None
     effort: EffortSettings = EffortSettings()

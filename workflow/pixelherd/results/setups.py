@@ -8,8 +8,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+EVERY = "(all)"
+"""Stands for all datasets or all features of a study; no name has brackets."""
+
+OVERALL = "all.datasets"
+"""Folder of figures of what all setups of a budget say together; no dataset has a dot in its name."""
+
+
 class Setup(NamedTuple):
-    """What methods are compared on: runs of one setup differ in method and seed alone."""
+    """What methods are compared on: runs of one setup differ in method and seed alone.
+
+    Where dataset or features are ``EVERY``, what several setups of a budget say together.
+    """
 
     dataset: str
     features: str
@@ -18,10 +28,14 @@ class Setup(NamedTuple):
     @property
     def heading(self) -> str:
         """What titles call the setup."""
-        return f"{self.dataset} · {self.features} · budget {self.budget}"
+        dataset = "all datasets" if self.dataset == EVERY else self.dataset
+        features = "all features" if self.features == EVERY else self.features
+        return f"{dataset} · {features} · budget {self.budget}"
 
     def folder(self, figures: Path | str) -> Path:
         """Return where the setup's figures lie among the study's ``figures``."""
+        if self.dataset == self.features == EVERY:
+            return Path(figures) / OVERALL / f"budget-{self.budget}"
         return Path(figures) / self.dataset / self.features / f"budget-{self.budget}"
 
 

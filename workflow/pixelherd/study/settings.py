@@ -302,6 +302,12 @@ class StatisticsSettings(Settings):
         "first.",
     )
     confidence: float = Field(default=0.95, gt=0, lt=1, description="Coverage of the intervals of differences.")
+    rope: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="Difference in mIoU up to which two methods count as practically the same; 0.01 is a point.",
+    )
     fractions: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         default=[0.7, 0.8, 0.9],
         description="Fractions of the fully supervised mIoU for which the labels needed are counted.",

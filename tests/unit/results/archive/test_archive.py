@@ -117,8 +117,11 @@ def test_any_text_comes_back(kinds, tmp_path_factory):
         number = packed._round_of(name) if "/" in name else "0"
         width = len(columns)
         # a line of one empty cell is no line for readers of CSV, and none that pixelherd writes
-        found = [[number if column == "round" else cell or "x" for column, cell in zip(columns, row)] for row in rows]
-        write_csv(folder / "table.csv", columns, [row[:width] for row in found])
+        found = [
+            [number if column == "round" else cell or "x" for column, cell in zip(columns, row[:width], strict=True)]
+            for row in rows
+        ]
+        write_csv(folder / "table.csv", columns, found)
         tables[name] = (folder / "table.csv").read_bytes().decode()
     digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in tables.items()}
     run = {"dataset": "toy", "features": "ddpm", "method": "edald", "budget": "0.1", "seed": 3}

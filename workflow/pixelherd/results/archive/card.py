@@ -42,8 +42,8 @@ def card(runs: Runs, folder: str, notes: str = "", record: Mapping[str, Any] | N
     seals = [each.seal for each in runs.values()]
     parts = [
         f"# {PurePosixPath(folder).name}: data card",
-        f"{len(runs):,} finished runs of [pixelherd](https://arxiv.org/abs/2510.22229)'s active learning, without heads "
-        "and pictures: what each round asked, what it was answered, and how good the head was that learned it.",
+        f"{len(runs):,} finished runs of [pixelherd](https://arxiv.org/abs/2510.22229)'s active learning, without "
+        "heads and pictures: what each round asked, what it was answered, and how good the head was that learned it.",
         *([notes.strip()] if notes.strip() else []),
         "## What it holds",
         _counts(runs),
@@ -67,10 +67,11 @@ def card(runs: Runs, folder: str, notes: str = "", record: Mapping[str, Any] | N
     return "\n\n".join(parts) + "\n"
 
 
-LIMITS = """- Seeds repeat the chance within a run. They do not cover the choice of images: nothing here speaks about other images.
+LIMITS = """- Seeds repeat the chance within a run. They do not cover the choice of images: nothing here speaks about
+  others.
 - Runs of one seed share candidates and the order of images, so methods are to be compared seed by seed.
-- Sums round otherwise on another processor, and a score that ties by a digit orders pixels otherwise: the same study made
-  elsewhere has other queries from some round on. What a run says of its machine is that of its evaluation.
+- Sums round otherwise on another processor, and a score that ties by a digit orders pixels otherwise: the same study
+  made elsewhere has other queries from some round on. What a run says of its machine is that of its evaluation.
 - Heads and pictures are left out: masks cannot be predicted from this, and a report made of it shows no images."""
 
 
@@ -115,13 +116,13 @@ def _columns(runs: Runs) -> str:
     )
     return "\n".join(
         [
-            f"Every table begins with {', '.join(f'`{name}`' for name in RUN)}, which name the run. Where a table's columns "
-            "differ, as those of metrics do with the classes, there is a file for each kind.",
+            f"Every table begins with {', '.join(f'`{name}`' for name in RUN)}, which name the run. Where a table's "
+            "columns differ, as those of metrics do with the classes, there is a file for each kind.",
             "",
             *known,
             *more,
-            "- `seals.jsonl.xz`: a line a run: its settings with their hash, the hash of the source, classes, image counts, "
-            "machine, and the digest of each of its files.",
+            "- `seals.jsonl.xz`: a line a run: its settings with their hash, the hash of the source, classes, image "
+            "counts, machine, and the digest of each of its files.",
             "- `index.json`: the digest of each file of the archive.",
         ]
     )

@@ -59,7 +59,7 @@ def _rounds(one: Carried, other: Carried) -> "pd.DataFrame":
 
     tested = [pd.read_csv(io.StringIO(each.tables[METRICS])).set_index(ROUND)["miou"] for each in (one, other)]
     differences = (tested[1] - tested[0]).dropna()
-    rows, asked, before = [], (set[str](), set[str]()), (set[str](), set[str]())
+    rows, asked = [], (set[str](), set[str]())
     for number in range(min(one.seal["rounds"], other.seal["rounds"])):
         now = _asked(one, number), _asked(other, number)
         for all_so_far, these in zip(asked, now, strict=True):
@@ -127,9 +127,9 @@ def in_words(found: Repeats, first: Path, second: Path) -> str:
             f"absolute {differences.abs().mean():.2f}), by {differences.abs().max():.2f} at most."
         )
     note = (
-        "Equal: runs with the same bytes in all tables. Same pixels: runs that have asked the same ones so far. Now, so "
-        "far, least: share of pixels that both asked in the round, until it, and that of the run that shares least (%). "
-        "Mean, std, largest: difference in mIoU (points)."
+        "Equal: runs with the same bytes in all tables. Same pixels: runs that have asked the same ones so far. Now, "
+        "so far, least: share of pixels that both asked in the round, until it, and that of the run that shares least "
+        "(%). Mean, std, largest: difference in mIoU (points)."
     )
     return "\n".join([*lines, "", note, "", _markdown(by_round(found.runs)), "", _markdown(by_method(found.runs)), ""])
 

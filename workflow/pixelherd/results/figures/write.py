@@ -7,8 +7,9 @@ from pixelherd.results.figures import asked as of_asked
 from pixelherd.results.figures import compared as of_compared
 from pixelherd.results.figures import evaluated as of_evaluated
 from pixelherd.results.figures import overlays
+from pixelherd.results.figures import ranks as of_ranks
 from pixelherd.results.settings import DEFAULTS, TableSettings
-from pixelherd.results.tables import asked, compared, evaluated
+from pixelherd.results.tables import asked, compared, evaluated, leaderboard
 from pixelherd.results.tables.runs import in_order, read_metrics
 from pixelherd.study.paths import THUMBNAILS
 
@@ -24,7 +25,8 @@ def write_figures(
 
     ``learning_curves``, ``differences`` and ``labels_per_class`` as PNG and SVG; ``labels_per_round.png``,
     ``scores-{method}.png`` of each method that ranks a pool, and ``overlay-{method}.png`` of each method's first seed
-    that has thumbnails; where a person labels, ``settling`` as PNG and SVG.
+    that has thumbnails; where a person labels, ``settling`` as PNG and SVG; over all
+    setups of a budget ``ranks`` as PNG and SVG.
 
     Args:
         folders: finished run folders of the study.
@@ -41,6 +43,8 @@ def write_figures(
     differences = compared.comparison(metrics, settings.reference, settings.confidence)
     of_evaluated.learning_curves(metrics, folder, methods)
     of_compared.differences(differences, settings.confidence, folder, methods)
+    in_all = leaderboard.ranks(metrics), leaderboard.friedman(metrics, settings.confidence)
+    of_ranks.critical_differences(*in_all, folder)
     of_asked.class_rounds(asked.labels_per_round(runs, rounds, methods), folder)
     of_asked.score_ranges(asked.scores(runs, rounds, methods), folder)
     of_asked.settling(asked.stopping(runs, rounds, methods), folder, methods)

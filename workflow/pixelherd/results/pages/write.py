@@ -3,18 +3,24 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pixelherd.results.pages import asked as of_asked
 from pixelherd.results.pages import compared as of_compared
 from pixelherd.results.pages import evaluated as of_evaluated
+from pixelherd.results.pages import leaderboard as of_leaderboard
 from pixelherd.results.pages.format import Page
 from pixelherd.results.registry import REGISTRY, TABLES
 from pixelherd.results.settings import DEFAULTS, TableSettings
 from pixelherd.results.setups import Setup
-from pixelherd.results.tables import asked, compared, effort, evaluated
+from pixelherd.results.tables import asked, compared, effort, evaluated, leaderboard
+from pixelherd.results.tables.runs import FinishedRun, in_order, read_metrics
 from pixelherd.results.tables.runs import FinishedRun, in_order, read_metrics
 from pixelherd.results.tables.seeds import uneven_seeds
 from pixelherd.storage.files import write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OTHER_SEEDS = (
     "Methods do not all have the same seeds here, so their means differ by that too; the differences between methods "
@@ -65,11 +71,27 @@ def make_pages(
         of_asked.correlations_page(asked.correlations(folders, rounds, methods)),
         of_asked.stopping_page(asked.stopping(folders, rounds, methods)),
     ]
+    pages += _in_order(tested, settings)
     made = {page.name: page for page in pages}
     assert made.keys() == REGISTRY.keys(), "the registry names what is made here, and nothing else"
     uneven, datasets = uneven_seeds(tested), set(tested["dataset"])
     untested = [name for name in metrics["dataset"].unique() if name not in datasets]
     return [with_remarks(made[name], uneven, untested) for name in TABLES]
+
+
+def _in_order(tested: "pd.DataFrame", settings: TableSettings) -> list[Page]:
+    """Pages of methods in order, in each setup and over all of them."""
+    reference, confidence, rope = settings.reference, settings.confidence, settings.rope
+    best_first = leaderboard.leaderboard(tested, reference, confidence, rope)
+    pairs = leaderboard.signed_ranks(tested, confidence, rope)
+    return [
+        of_leaderboard.leaderboard_page(best_first, reference, confidence, rope),
+        of_leaderboard.power_page(leaderboard.power(tested, reference, confidence), reference, confidence),
+        of_leaderboard.ranks_page(leaderboard.ranks(tested)),
+        of_leaderboard.friedman_page(leaderboard.friedman(tested, confidence), confidence),
+        of_leaderboard.signed_ranks_page(pairs, confidence, rope),
+        of_leaderboard.stability_page(leaderboard.stability(tested)),
+    ]
 
 
 def with_remarks(page: Page, uneven: set[Setup], untested: Sequence[str]) -> Page:

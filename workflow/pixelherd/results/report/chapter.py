@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 PARTS = {
     "Result": ["curves.chart", "final", "area", "curves"],
-    "Differences": ["differences.svg", "comparison", "stages", "features", "wins", "labels_needed"],
+    "Differences": [
+        *("differences.svg", "leaderboard", "comparison", "stages", "features", "wins", "labels_needed"),
+        *("stability", "power"),
+    ],
     "Classes": ["classes"],
     "Pictures": ["pictures"],
     "Answers to look at again": ["contradictions"],

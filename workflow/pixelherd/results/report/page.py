@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pixelherd.results.pages.format import html_text
 from pixelherd.results.pages.write import make_pages
+from pixelherd.results.report.across import across
 from pixelherd.results.report.chapter import OfSetup, Sources
 from pixelherd.results.report.terms import Terms
 from pixelherd.results.settings import DEFAULTS, TableSettings
@@ -51,6 +52,7 @@ def make_report(
     pages = {page.name: page for page in make_pages(runs, rounds, methods, settings)}
     study = Sources(runs, rounds, figures, captions, pages, list(methods), settings.confidence)
     chapters = [OfSetup(study, setup, rows).chapter() for setup, rows in by_setup(pages["final"].values)]
+    chapters += across(study)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     environment.filters |= {"emphasised": html_text, "explained": terms.explained, "term": terms.key}
     return environment.from_string(template).render(
