@@ -1,8 +1,8 @@
 """The files of an archive: tables of many runs in one, which pandas reads, and from which each run's own come back.
 
 A file ``queries.csv.xz`` holds the ``queries.csv`` of all rounds of all runs, a row a line, behind the columns that
-name the run. Where the columns of a table differ, as those of metrics do with a dataset's classes, each kind has a file.
-Cells are kept as text, so that every run's file comes back in the same bytes; its seal tells.
+name the run. Where the columns of a table differ, as those of metrics do with a dataset's classes, each kind has a
+file. Cells are kept as text, so that every run's file comes back in the same bytes; its seal tells.
 """
 
 import csv

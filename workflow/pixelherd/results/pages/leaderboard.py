@@ -38,8 +38,9 @@ def leaderboard_page(table: "pd.DataFrame", reference: str | None, confidence: f
     note = (
         "Methods by the mean area under their budget curves (percentage points of mIoU), and by the mIoU after the "
         f"last round. Difference: of the area, {against}, seed by seed, with its t-interval, uncorrected. Worse, same, "
-        "better: probabilities by Bayes's signed ranks of the seeds (Benavoli et al. 2017), where the same is a difference of "
-        f"at most {100 * rope:g} points. A rank says nothing of how far the next is: read it with the interval."
+        "better: probabilities by Bayes's signed ranks of the seeds (Benavoli et al. 2017), where the same is a "
+        f"difference of at most {100 * rope:g} points. A rank says nothing of how far the next is: read it with "
+        "the interval."
     )
     absent = "No method here is evaluated on test images."
     return Page("leaderboard", "Leaderboard", note, sections, absent, values=table)
@@ -78,8 +79,8 @@ def friedman_page(table: "pd.DataFrame", confidence: float) -> Page:
     note = (
         "Friedman's test that all methods have the same average rank, F by Iman and Davenport, and Nemenyi's critical "
         f"difference at {100 * (1 - confidence):g} %: average ranks that are further apart differ (Demšar 2006). "
-        "Seeds are no blocks: they repeat one setup. Blocks of one dataset share its images, so the first row calls too much "
-        "significant, and the second, a block a dataset, can hardly call anything; the truth lies between them."
+        "Seeds are no blocks: they repeat one setup. Blocks of one dataset share its images, so the first row calls "
+        "too much significant, and the second, a block a dataset, can hardly call anything; the truth lies between."
     )
     return Page("friedman", "Do methods differ over datasets?", note, sections, ONE_BLOCK, values=table)
 
@@ -100,8 +101,8 @@ def signed_ranks_page(table: "pd.DataFrame", confidence: float, rope: float) -> 
     note = (
         "Every two methods over blocks, by the area under the budget curve (points of mIoU). Nemenyi: whether average "
         f"ranks are further apart than the critical difference at {100 * (1 - confidence):g} %. Wilcoxon's signed "
-        "ranks, Holm over all pairs. Worse, same, better: probabilities by Bayes's signed ranks, the same being a difference "
-        f"of at most {100 * rope:g} points; of a few blocks its prior is a good part."
+        "ranks, Holm over all pairs. Worse, same, better: probabilities by Bayes's signed ranks, the same being a "
+        f"difference of at most {100 * rope:g} points; of a few blocks its prior is a good part."
     )
     return Page("signed_ranks", "Every two methods over datasets", note, sections, ONE_BLOCK, values=table)
 
@@ -121,8 +122,8 @@ def stability_page(table: "pd.DataFrame") -> Page:
     )
     note = (
         "Spearman's rank correlation of two leaderboards, by area and by the mIoU after the last round. Between the "
-        "even and the odd seeds of one setup it tells how much of the order is luck; between features, or datasets, whether "
-        "what wins on one wins on another: they can hardly agree more than halves of the seeds do."
+        "even and the odd seeds of one setup it tells how much of the order is luck; between features, or datasets, "
+        "whether what wins on one wins on another: they can hardly agree more than halves of the seeds do."
     )
     absent = "It takes three methods with several seeds, features or datasets; here are not as many."
     return Page("stability", "How stable is the order?", note, sections, absent, values=table)
@@ -144,7 +145,8 @@ def power_page(table: "pd.DataFrame", reference: str | None, confidence: float) 
         "Seeds with which the two-sided paired t-test finds a difference in area in four cases of five, from the "
         f"standard deviation (points) of the differences measured here, method minus *{reference}*; level {level:g} %. "
         "Detectable: the difference that the seeds of here find. Corrected: the level divided by the number of "
-        "methods, Holm's at worst. A standard deviation of few seeds is itself uncertain: of five it may be twice as large."
+        "methods, Holm's at worst. A standard deviation of few seeds is itself uncertain: of five it may be "
+        "twice as large."
     )
     absent = "It takes two methods with two common seeds, one of them the one to compare with."
     return Page("power", "How many seeds does it take?", note, sections, absent, values=table)

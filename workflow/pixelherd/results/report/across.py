@@ -51,6 +51,8 @@ def _blocks(study: Sources, setup: Setup, name: str) -> list[Block]:
     if name.endswith(".svg"):
         path, title = setup.folder(study.figures) / name, "Average ranks and their critical difference"
         alt = f"Average ranks of methods on a line, {setup.heading}; the table below has the numbers."
+        if not path.is_file():
+            return []
         return [Block(title, study.captions[name.removesuffix(".svg")], picture=data_uri(path), alt=alt)]
     page, is_long = study.pages[name], name == "signed_ranks"
     return [

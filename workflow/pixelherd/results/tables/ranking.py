@@ -114,8 +114,8 @@ def signed_rank(differences: ArrayLike, rope: float, generator: np.random.Genera
     """Return the probabilities that a method is worse, practically the same, and better: Bayes's signed-rank test.
 
     Benavoli et al. 2017, section 4.2: the differences have a Dirichlet process as prior, of strength 1/2 with all of
-    its mass at 0. A draw of weights gives the share of pairs whose mean lies below, in and above the region of practical
-    equivalence; what is counted is which share is the largest. Half of a tie belongs to each side.
+    its mass at 0. A draw of weights gives the share of pairs whose mean lies below, in and above the region of
+    practical equivalence; what is counted is which share is the largest. Half of a tie belongs to each side.
 
     Args:
         differences: method minus the other [n].
