@@ -131,6 +131,7 @@ def test_methods_with_other_seeds_are_told_where_they_are(tmp_path):
     for page in found:
         remarks = [section.setup.budget for section in page.sections if "over common seeds" in section.remark]
         assert remarks == (["0.1"] if page.name in ("final", "curves", "area", "classes", "effort") else []), page.name
+        assert remarks == (["0.1"] if REGISTRY[page.name].has_means else []), page.name
 
 
 def without_tests(folder: Path) -> Path:
@@ -156,10 +157,10 @@ def test_runs_without_test_images_are_listed_and_not_evaluated(study, tmp_path, 
         text = page.markdown() + page.latex()
         assert "nan" not in text.lower() and page.remark in text, page.name
         assert ("Not evaluated, since without test images: alone." in page.remark) == REGISTRY[page.name].is_evaluated
+    of_several = ("features", "ranks", "friedman", "signed_ranks", "stability")  # datasets, features or methods
     for name in [name for name in TABLES[1:] if REGISTRY[name].is_evaluated]:
-        assert "alone" not in set(made[name]["dataset"]) and (len(made[name]) > 0) == (others and name != "features"), (
-            name
-        )
+        expected = others and name not in of_several
+        assert "alone" not in set(made[name]["dataset"]) and (len(made[name]) > 0) == expected, name
     assert (made["labels_per_class"]["dataset"] == "alone").any()
     write_tables([*alone, *(study if others else [])], 3, tmp_path / "tables", METHODS)
     assert "| random   |                30 |       1 |          – |" in (tmp_path / "tables" / "final.md").read_text()
