@@ -155,6 +155,23 @@ def test_power_is_the_share_of_samples_in_which_the_t_test_finds_the_difference(
     assert ranking.power(0, 0.02, 12, 0.05) == pytest.approx(0.05)
 
 
+@settings(deadline=None, max_examples=60)
+@given(st.floats(0, 2), st.integers(2, 200), st.sampled_from([0.05, 0.01, 0.001]))
+def test_power_is_that_of_the_noncentral_t(ratio, seeds, level):
+    critical, shift = stats.t.ppf(1 - level / 2, seeds - 1), ratio * math.sqrt(seeds)
+    expected = stats.nct.sf(critical, seeds - 1, shift) + stats.nct.cdf(-critical, seeds - 1, shift)
+    found = ranking.power(ratio, 1, seeds, level)
+    assert math.isnan(expected) or found == pytest.approx(expected, abs=2e-4)
+
+
+@pytest.mark.parametrize("std", [1e-6, 0.01, 0.3])
+def test_two_seeds_detect_what_is_large_enough(std):
+    """There scipy's noncentral t has no value."""
+    size = ranking.detectable(std, 2)
+    assert ranking.power(size, std, 2, 0.05) == pytest.approx(0.8)
+    assert ranking.power(1e3 * size, std, 2, 0.05) == pytest.approx(1, abs=1e-3)
+
+
 def test_seeds_needed_are_those_of_cohens_tables():
     # paired t, two-sided 0.05, power 0.8: d = 0.2, 0.5, 0.8 take 199, 34, 15 pairs (G*Power 3.1)
     assert [ranking.seeds_needed(size, 1) for size in (0.2, 0.5, 0.8)] == [199, 34, 15]
