@@ -104,8 +104,8 @@ def test_how_to_read_a_figure_is_said_once(study, drawn, own):
     page = report(study, drawn)
     for name, caption in CAPTIONS.items():
         # nobody labelled, or could contradict, what masks answered
-        assert page.count(html_text(caption)) == (name not in ("contradictions", "doubts"))
-        assert own.count(html_text(caption)) == (name not in ("learning_curves", "differences"))
+        assert page.count(html_text(caption)) == (name not in ("contradictions", "doubts", "ranks"))
+        assert own.count(html_text(caption)) == (name not in ("learning_curves", "differences", "ranks"))
     assert page.count("do not cover the choice of training and test images") == 1
 
 
@@ -151,8 +151,20 @@ def test_a_chapter_says_what_it_lacks(study, drawn, tmp_path):
     (other / "thumbnails.npz").unlink()
     assert "edald: thumbnails.npz is not among the files" in report([*study, other], drawn)
     lacking = coarse.split("and what it would take")[1].count("<dt>")
-    assert lacking and coarse.count("<table ") + lacking == len(make_pages(study, 3))
+    assert lacking and coarse.count("<table ") + lacking == sum(
+        name in REGISTRY for names in PARTS.values() for name in names
+    )
     assert '<ul class="verdicts">' in page, "the answers of all chapters stand at the top"
+
+
+def test_what_all_datasets_say_is_the_last_chapter(study, tmp_path):
+    more = [write_run(tmp_path / "more", name, features="coarse", seed=seed) for name in METHODS[:2] for seed in (0, 1)]
+    draw([*study, *more], tmp_path / "figures")
+    page = make_report([*study, *more], 3, tmp_path / "figures", TEMPLATE, CAPTIONS, METHODS)
+    last = page[page.rindex('<section class="chapter"') :]
+    assert "all datasets · all features · budget 0.1" in last and "over 2 datasets × features" in last
+    assert html_text(CAPTIONS["ranks"]) in last and "Average ranks: all datasets" in last
+    assert "all features" not in report(study, tmp_path / "figures"), "one setup has nothing to average over"
 
 
 @pytest.mark.hostile("names that leave the house")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pixelherd.results.pages.cells import columns, numbers, probabilities, spread
 from pixelherd.results.pages.format import Page
+from pixelherd.results.setups import SETUP
 from pixelherd.results.tables.leaderboard import CHANCES, POINTS
 
 if TYPE_CHECKING:
@@ -15,7 +16,8 @@ ONE_BLOCK = "It takes several datasets or features with the same methods and see
 
 
 def leaderboard_page(table: "pd.DataFrame", reference: str | None, confidence: float, rope: float) -> Page:
-    """Show the methods of each setup, the best first."""
+    """Show the methods of each setup that has several, the best first."""
+    values, table = table, table[table.groupby(SETUP)["method"].transform("size") > 1]
     intervals = [
         "–" if math.isnan(low) else f"{low:+.2f} to {high:+.2f}"
         for low, high in zip(100 * table["difference_low"], 100 * table["difference_high"], strict=True)
@@ -42,8 +44,8 @@ def leaderboard_page(table: "pd.DataFrame", reference: str | None, confidence: f
         f"difference of at most {100 * rope:g} points. A rank says nothing of how far the next is: read it with "
         "the interval."
     )
-    absent = "No method here is evaluated on test images."
-    return Page("leaderboard", "Leaderboard", note, sections, absent, values=table)
+    absent = "It takes two methods that are evaluated on test images."
+    return Page("leaderboard", "Leaderboard", note, sections, absent, values=values)
 
 
 def ranks_page(table: "pd.DataFrame") -> Page:
