@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 EVERY = "(all)"
 """Stands for all datasets or all features of a study; no name has brackets."""
 
-OVERALL = "all.datasets"
-"""Folder of figures of what all setups of a budget say together; no dataset has a dot in its name."""
+OVERALL = "over.all"
+"""Folder of figures of what several setups of a budget say together; no dataset and no features have a dot."""
 
 
 class Setup(NamedTuple):
@@ -34,9 +34,8 @@ class Setup(NamedTuple):
 
     def folder(self, figures: Path | str) -> Path:
         """Return where the setup's figures lie among the study's ``figures``."""
-        if self.dataset == self.features == EVERY:
-            return Path(figures) / OVERALL / f"budget-{self.budget}"
-        return Path(figures) / self.dataset / self.features / f"budget-{self.budget}"
+        dataset, features = (OVERALL if name == EVERY else name for name in (self.dataset, self.features))
+        return Path(figures) / dataset / features / f"budget-{self.budget}"
 
 
 SETUP = list(Setup._fields)

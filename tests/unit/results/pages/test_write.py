@@ -130,7 +130,6 @@ def test_methods_with_other_seeds_are_told_where_they_are(tmp_path):
     found = make_pages([*few, *same, full], 2)
     for page in found:
         remarks = [section.setup.budget for section in page.sections if "over common seeds" in section.remark]
-        assert remarks == (["0.1"] if page.name in ("final", "curves", "area", "classes", "effort") else []), page.name
         assert remarks == (["0.1"] if REGISTRY[page.name].has_means else []), page.name
 
 

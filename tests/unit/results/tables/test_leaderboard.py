@@ -29,6 +29,10 @@ def metrics() -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def over_all(metrics: pd.DataFrame) -> leaderboard.Blocks:
+    return {tuple(setup): blocks for setup, blocks in leaderboard.blocks_of(metrics)}[EVERY, EVERY, "0.1"]
+
+
 def test_the_best_comes_first_and_the_reference_of_all_labels_not_at_all(metrics):
     table = leaderboard.leaderboard(metrics, "random", 0.95, 0.01)
     here = table[(table["dataset"] == "camvid") & (table["features"] == "photo")]
@@ -62,25 +66,42 @@ def test_ranks_are_averaged_over_blocks_and_not_over_seeds(metrics):
 def test_blocks_take_common_seeds_and_methods(metrics):
     lucky = metrics[~((metrics["method"] == "random") & (metrics["seed"] > 1))].copy()
     lucky.loc[(lucky["method"] == "margin") & (lucky["seed"] > 1), "miou"] = 0.0
-    ((_, blocks),) = leaderboard.blocks_of(lucky)
+    blocks = over_all(lucky)
     assert (blocks.area["margin"] > 0.3).all(), "seeds that random lacks do not count"
     lacking = metrics[~((metrics["method"] == "coverage") & (metrics["dataset"] == "dubai"))]
-    ((_, blocks),) = leaderboard.blocks_of(lacking)
+    blocks = over_all(lacking)
     assert list(blocks.area.columns) == ["margin", "random"] and len(blocks.area) == 6
+
+
+def test_what_runs_on_one_kind_of_features_alone_is_ranked_there(metrics):
+    alone = metrics[~((metrics["method"] == "coverage") & (metrics["features"] == "ddpm"))]
+    table = leaderboard.ranks(alone)
+    assert set(table.loc[table["features"] == EVERY, "method"]) == {"margin", "random"}
+    assert set(table.loc[table["features"] == "photo", "method"]) == {"margin", "coverage", "random"}
+    few = alone[(alone["method"] != "coverage") | (alone["seed"] < 2)]
+    blocks = dict(leaderboard.blocks_of(few))
+    one = few[(few["dataset"] == "dubai") & (few["features"] == "photo") & (few["method"] == "margin")]
+    means = blocks[EVERY, "photo", "0.1"].area["margin"], blocks[EVERY, EVERY, "0.1"].area["margin"]
+    assert means[0].xs("dubai").item() == pytest.approx(one.loc[one["seed"] < 2, "miou"].mean())
+    assert means[1]["dubai", "photo"] == pytest.approx(one["miou"].mean()), "more seeds where more are common"
 
 
 def test_friedman_has_a_row_of_blocks_and_one_of_datasets(metrics):
     table = leaderboard.friedman(metrics, 0.95)
+    over_features = table[table["features"] != EVERY]
+    assert over_features["features"].tolist() == ["photo", "ddpm"] and over_features["blocks"].tolist() == [3, 3]
+    table = table[table["features"] == EVERY]
     assert table["block"].tolist() == ["dataset × features", "dataset"] and table["blocks"].tolist() == [6, 3]
-    ((_, blocks),) = leaderboard.blocks_of(metrics)
+    blocks = over_all(metrics)
     assert table["chi2"][0] == pytest.approx(stats.friedmanchisquare(*blocks.area.to_numpy().T).statistic)
 
 
 def test_pairs_are_told_apart_by_blocks(metrics):
     table = leaderboard.signed_ranks(metrics, 0.95, 0.01)
-    assert len(table) == 3
+    assert table["features"].value_counts().to_dict() == {EVERY: 3, "photo": 3, "ddpm": 3}
+    table = table[table["features"] == EVERY]
     lost = row(table, method="margin", against="random")
-    ((_, blocks),) = leaderboard.blocks_of(metrics)
+    blocks = over_all(metrics)
     assert lost["wilcoxon_p"] == pytest.approx(stats.wilcoxon(blocks.area["margin"] - blocks.area["random"]).pvalue)
     assert lost["wilcoxon_p_holm"] == pytest.approx(3 * lost["wilcoxon_p"]) and lost["p_better"] > 0.9
     assert row(table, method="margin", against="coverage")["wilcoxon_p"] > 0.3

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pixelherd.results.figures.style import INK, literal, save, styled
-from pixelherd.results.setups import EVERY, by_setup
+from pixelherd.results.setups import EVERY, SETUP, by_setup
 from pixelherd.results.tables.ranking import groups
 
 if TYPE_CHECKING:
@@ -14,18 +14,19 @@ if TYPE_CHECKING:
 
 @styled
 def critical_differences(ranks: "pd.DataFrame", friedman: "pd.DataFrame", folder: Path | str) -> None:
-    """Draw the average ranks over all blocks of each budget, the best on the left (Demšar 2006, figure 1).
+    """Draw average ranks over blocks of several datasets, the best on the left (Demšar 2006, figure 1).
 
     Args:
         ranks: from :func:`pixelherd.results.tables.leaderboard.ranks`.
-        friedman: from :func:`pixelherd.results.tables.leaderboard.friedman`, whose first row of a budget has the
+        friedman: from :func:`pixelherd.results.tables.leaderboard.friedman`, whose first row of a setup has the
             critical difference; without one nothing is joined.
-        folder: ``all.datasets/budget-{budget}/ranks.png`` and ``.svg`` are written below it.
+        folder: ``over.all/{features}/budget-{budget}/ranks.png`` and ``.svg``, with ``over.all`` for all features
+            too, are written below it.
     """
     from matplotlib.figure import Figure
 
-    for setup, rows in by_setup(ranks[(ranks["dataset"] == EVERY) & (ranks["features"] == EVERY)]):
-        difference = friedman.loc[friedman["budget"] == setup.budget, "critical_difference"].iloc[0]
+    for setup, rows in by_setup(ranks[ranks["dataset"] == EVERY]):
+        difference = friedman.loc[(friedman[SETUP] == list(setup)).all(axis=1), "critical_difference"].iloc[0]
         average, names = rows["rank_mean"].to_list(), [literal(name) for name in rows["method"]]
         joined = groups(average, difference) if difference > 0 else []
         half, top = (len(names) + 1) // 2, 0.6 + 0.3 * len(joined)

@@ -15,7 +15,6 @@ from pixelherd.results.settings import DEFAULTS, TableSettings
 from pixelherd.results.setups import Setup
 from pixelherd.results.tables import asked, compared, effort, evaluated, leaderboard
 from pixelherd.results.tables.runs import FinishedRun, in_order, read_metrics
-from pixelherd.results.tables.runs import FinishedRun, in_order, read_metrics
 from pixelherd.results.tables.seeds import uneven_seeds
 from pixelherd.storage.files import write_text
 

@@ -12,12 +12,12 @@ from pixelherd.results.setups import EVERY, Setup, by_setup
 if TYPE_CHECKING:
     import pandas as pd
 
-PARTS = {"Ranks": ["ranks.svg", "ranks", "friedman"], "Pairs": ["signed_ranks"], "Stability": ["stability"]}
+PARTS = {"Ranks": ["ranks.svg", "friedman", "ranks"], "Pairs": ["signed_ranks"], "Stability": ["stability"]}
 """What each part shows: a figure by its file's name, tables by theirs."""
 
 
 def across(study: Sources) -> Iterator[Chapter]:
-    """Yield a chapter for each budget that several datasets or features have.
+    """Yield a chapter for each budget that several datasets or features share methods on.
 
     Raises:
         OSError: the figure cannot be read.
@@ -49,11 +49,13 @@ def verdict(ranks: "pd.DataFrame", friedman: "pd.DataFrame") -> Verdict:
 
 def _blocks(study: Sources, setup: Setup, name: str) -> list[Block]:
     if name.endswith(".svg"):
-        path, title = setup.folder(study.figures) / name, "Average ranks and their critical difference"
-        alt = f"Average ranks of methods on a line, {setup.heading}; the table below has the numbers."
-        if not path.is_file():
-            return []
-        return [Block(title, study.captions[name.removesuffix(".svg")], picture=data_uri(path), alt=alt)]
+        found, ranks = list[Block](), study.pages["ranks"].values
+        for each, _ in by_setup(ranks[(ranks["dataset"] == EVERY) & (ranks["budget"] == setup.budget)]):
+            path, title = each.folder(study.figures) / name, f"Average ranks: {each.heading}, as a picture"
+            alt = f"Average ranks of methods on a line, {each.heading}; the table below has the numbers."
+            note = "Read as the first." if found else study.captions[name.removesuffix(".svg")]
+            found += [Block(title, note, picture=data_uri(path), alt=alt)] if path.is_file() else []
+        return found
     page, is_long = study.pages[name], name == "signed_ranks"
     return [
         Block(f"{page.title}: {each.setup.heading}", f"{each.remark} {page.note}".strip(), is_long, table=each.table)

@@ -85,7 +85,7 @@ def expected_of(run: FinishedRun) -> "pd.DataFrame | None":
 
 
 def effort(
-    folders: Iterable[Path | str],
+    folders: Iterable[Path | str | FinishedRun],
     rounds: int,
     methods: Sequence[str],
     metrics: "pd.DataFrame",

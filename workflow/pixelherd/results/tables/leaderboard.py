@@ -87,36 +87,40 @@ class Blocks(NamedTuple):
     final: "pd.DataFrame"
 
 
-def blocks_of(metrics: "pd.DataFrame") -> Iterator[tuple[str, Blocks]]:
-    """Yield for each budget that several datasets or features have the blocks that share methods and seeds."""
+def blocks_of(metrics: "pd.DataFrame") -> Iterator[tuple[Setup, Blocks]]:
+    """Yield blocks of each budget that share methods and seeds, where they are several.
+
+    All of them, under the setup with ``EVERY`` for both; those of one features entry, a dataset each; those of one
+    dataset. Each group has the methods and seeds of its own: what runs on one kind of features alone is compared there.
+    """
     tested = metrics[metrics["method"] != REFERENCE]
     values = area_by_run(tested).merge(last_round(tested)[[*METHOD, "seed", "miou"]], on=[*METHOD, "seed"])
     for budget, rows in values.groupby("budget", sort=False):
-        by_block = rows.groupby(["dataset", "features"], sort=False)
-        everywhere = set.intersection(*by_block["method"].agg(set))
-        kept = rows[rows["method"].isin(everywhere)]
-        counts = kept.groupby(["dataset", "features", "seed"])["method"].transform("nunique")
-        common = kept[counts == len(everywhere)]
-        means = common.groupby(["dataset", "features", "method"], sort=False)[["miou_area", "miou"]].mean()
-        if means.empty or len(everywhere) < 2:
-            continue
-        tables = [means[column].unstack("method")[kept["method"].unique()] for column in ("miou_area", "miou")]
-        if len(tables[0]) > 1:
-            yield str(budget), Blocks(*tables)
+        groups = [(Setup(EVERY, EVERY, str(budget)), rows)]
+        groups += [(Setup(EVERY, str(key), str(budget)), some) for key, some in rows.groupby("features", sort=False)]
+        groups += [(Setup(str(key), EVERY, str(budget)), some) for key, some in rows.groupby("dataset", sort=False)]
+        for number, (setup, some) in enumerate(groups):
+            blocks = _common(some)
+            if blocks is not None and not (number and len(some) == len(rows)):
+                yield setup, blocks
 
 
-def _groups_of(budget: str, blocks: Blocks) -> Iterator[tuple[Setup, "pd.DataFrame"]]:
-    """Areas of all blocks, of each dataset's, and of each features entry's, where these are several."""
-    yield Setup(EVERY, EVERY, budget), blocks.area
-    for level, name in (("dataset", 0), ("features", 1)):
-        for value in dict.fromkeys(blocks.area.index.get_level_values(level)):
-            some = blocks.area.xs(value, level=level)
-            if 1 < len(some) < len(blocks.area):
-                yield (Setup(value, EVERY, budget) if not name else Setup(EVERY, value, budget)), some
+def _common(rows: "pd.DataFrame") -> Blocks | None:
+    """Means over the seeds that all methods have in a block, of methods that all blocks have; None where too few."""
+    by_block = rows.groupby(["dataset", "features"], sort=False)
+    everywhere = set.intersection(*by_block["method"].agg(set))
+    kept = rows[rows["method"].isin(everywhere)]
+    counts = kept.groupby(["dataset", "features", "seed"])["method"].transform("nunique")
+    means = kept[counts == len(everywhere)].groupby(["dataset", "features", "method"], sort=False)
+    tables = [
+        means[column].mean().unstack("method").reindex(columns=kept["method"].unique())
+        for column in ("miou_area", "miou")
+    ]
+    return Blocks(*tables) if len(everywhere) > 1 and len(tables[0]) > 1 else None
 
 
 def ranks(metrics: "pd.DataFrame") -> "pd.DataFrame":
-    """Average the ranks of methods over blocks: over all, over a dataset's features, and over a feature's datasets.
+    """Average the ranks of methods over blocks: over all, over a feature's datasets, and over a dataset's features.
 
     Returns:
         Columns: dataset, features (``EVERY`` where it is averaged over), budget, method, blocks, rank_mean, rank_best,
@@ -125,31 +129,37 @@ def ranks(metrics: "pd.DataFrame") -> "pd.DataFrame":
     import pandas as pd
 
     rows = []
-    for budget, blocks in blocks_of(metrics):
-        for setup, area in _groups_of(budget, blocks):
-            placed = pd.DataFrame(ranking.ranks(area), columns=area.columns)
-            for method in placed.mean().sort_values(kind="stable").index:
-                of = placed[method]
-                rows.append([*setup, method, len(of), of.mean(), of.min(), of.max(), area[method].mean()])
+    for setup, blocks in blocks_of(metrics):
+        placed = pd.DataFrame(ranking.ranks(blocks.area), columns=blocks.area.columns)
+        for method in placed.mean().sort_values(kind="stable").index:
+            of = placed[method]
+            rows.append([*setup, method, len(of), of.mean(), of.min(), of.max(), blocks.area[method].mean()])
     return pd.DataFrame(rows, columns=[*METHOD, "blocks", "rank_mean", "rank_best", "rank_worst", "miou_area_mean"])
 
 
 def friedman(metrics: "pd.DataFrame", confidence: float) -> "pd.DataFrame":
-    """Test whether methods differ over blocks: dataset × features, and datasets alone with the mean of their features.
+    """Test whether methods differ over blocks of several datasets.
+
+    Over all blocks, over those blocks with the mean of a dataset's features as one, and over the datasets of one
+    features entry.
 
     Returns:
-        Columns: dataset, features (both ``EVERY``), budget, block, blocks, methods, chi2, chi2_p, f, f_p,
-        critical_difference; NaN where blocks or methods are too few.
+        Columns: dataset, features, budget, block, blocks, methods, chi2, chi2_p, f, f_p, critical_difference; NaN where
+        blocks or methods are too few.
     """
     import pandas as pd
 
     rows = []
-    for budget, blocks in blocks_of(metrics):
+    for setup, blocks in blocks_of(metrics):
+        if setup.dataset != EVERY:
+            continue
         kinds = {"dataset × features": blocks.area, "dataset": blocks.area.groupby(level="dataset", sort=False).mean()}
+        if setup.features != EVERY:
+            del kinds["dataset × features"]
         for kind, area in kinds.items():
             found = ranking.friedman(area, confidence)
             tests = [found.chi2, found.chi2_p, found.f, found.f_p, found.critical_difference]
-            rows.append([EVERY, EVERY, budget, kind, found.blocks, found.methods, *tests])
+            rows.append([*setup, kind, found.blocks, found.methods, *tests])
     names = ["block", "blocks", "methods", "chi2", "chi2_p", "f", "f_p", "critical_difference"]
     return pd.DataFrame(rows, columns=[*SETUP, *names])
 
@@ -158,7 +168,7 @@ def signed_ranks(metrics: "pd.DataFrame", confidence: float, rope: float) -> "pd
     """Compare every two methods over blocks: Nemenyi, Wilcoxon (Holm over all pairs) and Bayes's signed ranks.
 
     Returns:
-        Columns: dataset, features (both ``EVERY``), budget, method, against, blocks, difference_mean (of the area),
+        Columns: dataset (``EVERY``), features, budget, method, against, blocks, difference_mean (of the area),
         rank_difference (positive: the method ranks better), nemenyi (whether it exceeds the critical difference),
         wilcoxon_p, wilcoxon_p_holm, p_worse, p_same (within ``rope``), p_better.
     """
@@ -166,16 +176,17 @@ def signed_ranks(metrics: "pd.DataFrame", confidence: float, rope: float) -> "pd
 
     names = ["blocks", "difference_mean", "rank_difference", "nemenyi", "wilcoxon_p"]
     parts = []
-    for budget, blocks in blocks_of(metrics):
+    for setup, blocks in blocks_of(metrics):
+        if setup.dataset != EVERY:
+            continue
         found = ranking.friedman(blocks.area, confidence)
         average = dict(zip(blocks.area.columns, found.average, strict=True))
         rows = []
         for method, other in combinations(blocks.area.columns, 2):
             differences, apart = blocks.area[method] - blocks.area[other], average[other] - average[method]
-            chances = _chances(differences, rope, budget, method, other)
+            chances = _chances(differences, rope, *setup, method, other)
             numbers = [len(differences), differences.mean(), apart, abs(apart) > found.critical_difference]
-            p = ranking.wilcoxon(differences)
-            rows.append([EVERY, EVERY, budget, method, other, *numbers, p, *chances])
+            rows.append([*setup, method, other, *numbers, ranking.wilcoxon(differences), *chances])
         part = pd.DataFrame(rows, columns=[*METHOD, "against", *names, *CHANCES])
         part.insert(part.columns.get_loc("wilcoxon_p") + 1, "wilcoxon_p_holm", holm(part["wilcoxon_p"]))
         parts.append(part)

@@ -6,6 +6,7 @@ Demšar, Zaffalon, Time for a Change, JMLR 18 (2017).
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -126,7 +127,7 @@ def signed_rank(differences: ArrayLike, rope: float, generator: np.random.Genera
     means = (sample[:, None] + sample) / 2
     below, above = (np.heaviside(np.round(sign * means - rope, 12), 0.5) for sign in (-1, 1))
     weights = generator.dirichlet([0.5, *[1.0] * (len(sample) - 1)], SAMPLES) if len(sample) > 1 else np.ones((1, 1))
-    worse, better = (np.einsum("si,ij,sj->s", weights, each, weights, optimize=True) for each in (below, above))
+    worse, better = ((weights @ each * weights).sum(axis=1) for each in (below, above))
     shares = np.column_stack([worse, 1 - worse - better, better])
     largest = np.isclose(shares, shares.max(axis=1, keepdims=True), rtol=0, atol=1e-12)
     found = (largest / largest.sum(axis=1, keepdims=True)).mean(axis=0)
@@ -148,7 +149,7 @@ def power(difference: float, std: float, seeds: int, level: float) -> float:
     from scipy import special, stats
 
     freedom, shift = seeds - 1, math.sqrt(seeds) * abs(difference) / std
-    places, weights = np.polynomial.legendre.leggauss(QUANTILES)
+    places, weights = _quadrature()
     spread = np.sqrt(2 * special.gammaincinv(freedom / 2, (places + 1) / 2) / freedom)
     bound = stats.t.ppf(1 - level / 2, freedom) * spread
     return float(weights @ (special.ndtr(shift - bound) + special.ndtr(-shift - bound)) / 2)
@@ -156,6 +157,12 @@ def power(difference: float, std: float, seeds: int, level: float) -> float:
 
 QUANTILES = 256
 """Of the sample's standard deviation, at which the power is computed: four digits of it are right."""
+
+
+@cache
+def _quadrature() -> tuple[np.ndarray, np.ndarray]:
+    return np.polynomial.legendre.leggauss(QUANTILES)
+
 
 MOST_SEEDS = 10_000
 
