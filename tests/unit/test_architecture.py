@@ -26,7 +26,7 @@ FLOORS = (
     ("annotation",),
     ("results",),
     ("pipeline",),
-    ("prediction",),
+    ("labelling",),
     ("__main__",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -108,7 +108,7 @@ def test_a_study_pauses_for_a_person_and_ends_as_the_masks_would_end_it(csv_stud
     folder = study.folder / "results" / "runs" / EDALD
     head, queries = ((folder / name).read_bytes() for name in ("round-0/head.safetensors", "round-1/queries.csv"))
     answer(study, EDALD, 0, [[*line[:4], (line[4] + 1) % 9] for line in lines])
-    assert {job.split("/")[0] for job in study.ran()} == {"label", "fit", "stopping", "annotate"}
+    assert {job.split("/")[0] for job in study.ran()} == {"answer", "fit", "stopping", "annotate"}
     assert (folder / "round-0/head.safetensors").read_bytes() != head
     assert (folder / "round-1/queries.csv").read_bytes() == queries
     answer(study, EDALD, 0)

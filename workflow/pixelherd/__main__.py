@@ -14,6 +14,7 @@ COMMANDS = {
     "doctor": "look whether everything is there, and how to mend what is not",
     "report": "make the report of what is finished",
     "predict": "make masks of new images by a run's head",
+    "label": "open a page to label a folder of photographs while a model learns beside",
     "verify": "compare cache and results with what was written",
     "archive": "pack finished runs, without heads and pictures, into a small folder of tables",
     "unpack": "put an archive's runs into a folder of results",
@@ -34,6 +35,7 @@ are found from any folder.
   pixelherd run features --cores 4                           one target of the workflow
   pixelherd run --verbose                                    with Snakemake's own output
   pixelherd run --workflow-profile slurm                     through SLURM
+  pixelherd label photos                                     a page in the browser; see pixelherd label --help
   pixelherd predict --config 'predict={{images: FOLDER}}'
   pixelherd archive results archive/mine
   pixelherd unpack archive/table1 results/table1
@@ -105,10 +107,15 @@ def is_shipped_study(argument: str) -> bool:
     return named and (SHIPPED / argument).is_file()
 
 
+def labels_a_folder(flags: Sequence[str]) -> bool:
+    """Whether `label` is given a folder of photographs, and not flags of Snakemake for a study."""
+    return bool({"-h", "--help"} & set(flags)) or any(not each.startswith("-") for each in flags[:1])
+
+
 def main() -> None:
     """Become the Snakemake that the command line asks for, or do what it asks for without one."""
     arguments = sys.argv[1:]
-    if not arguments or {"-h", "--help"} & set(arguments):
+    if not arguments or ({"-h", "--help"} & set(arguments) and arguments[0] != "label"):
         print(HELP, end="")
         return
     if arguments[0] == "--version":
@@ -124,6 +131,11 @@ def main() -> None:
             from pixelherd.results.archive import command as of_results
 
             of_results.run(arguments[0], arguments[1:])
+            return
+        if arguments[0] == "label" and labels_a_folder(arguments[1:]):
+            from pixelherd.labelling.web.command import main as label
+
+            label(arguments[1:])
             return
         call = command(arguments)
     except UserError as mistake:

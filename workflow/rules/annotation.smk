@@ -1,4 +1,4 @@
-# A person as the oracle: the page of a round, the answers, and how far the predictions have settled.
+# A person as the oracle: the page of a round, or one to label live; the answers; how far predictions have settled.
 
 ANNOTATION_TEMPLATE = Path(shipped("../report/annotation.html.j2"))
 
@@ -36,14 +36,14 @@ rule annotate:
         "../scripts/annotate.py"
 
 
-rule label:
+rule answer:
     input:
-        unpack(of(rounds.label)),
+        unpack(of(rounds.answer)),
     output:
         labels=PATHS.labels,
         digests=PATHS.answered_digests,
     log:
-        "logs/label/{step}.log",
+        "logs/answer/{step}.log",
     wildcard_constraints:
         step=one_of([] if STUDY.oracle == "masks" else WORK.steps()),
     conda:
@@ -54,11 +54,11 @@ rule label:
         round=lambda w: round_of(w.step),
         classes=of(stages.class_names, STUDY),
         known_as=of(stages.class_keys, STUDY),
-        cost=noted_by("label", "{step}"),
+        cost=noted_by("answer", "{step}"),
     message:
-        "Label {wildcards.step}"
+        "Take the answers of {wildcards.step}"
     script:
-        "../scripts/label.py"
+        "../scripts/answer.py"
 
 
 rule stopping:
@@ -82,3 +82,18 @@ rule stopping:
         "Compare the predictions of {wildcards.step} with those before"
     script:
         "../scripts/stopping.py"
+
+
+rule label:
+    log:
+        "logs/label.log",
+    conda:
+        "../../envs/pixelherd.yaml"
+    resources:
+        **needs(8000, 2880),
+    params:
+        study=STUDY.content(),
+    message:
+        "Open a page to label with"
+    script:
+        "../scripts/label.py"

@@ -1,22 +1,8 @@
-"""A round's labels: the answers that a person gave to its queries."""
-
-from pathlib import Path
+"""A page to label the images of a study with, until Ctrl+C."""
 
 from pixelherd.pipeline.job import job
 
 with job(snakemake):
-    from pixelherd.annotation import oracle
-    from pixelherd.datasets.dataset import Dataset
-    from pixelherd.datasets.pixels import LABEL_COLUMNS, QUERY_COLUMNS, answer_by, read_pixels, write_pixels
-    from pixelherd.storage.records import write_digests
+    from pixelherd.labelling.web.command import label_study
 
-    files, params, number = snakemake.input, snakemake.params, snakemake.params.round
-    dataset = Dataset.open(Path(files.dataset).parent)
-    ids, width = dataset.train.ids, dataset.size[1]
-    asked = read_pixels([files.queries], QUERY_COLUMNS, ids, width)
-    pixels = oracle.read_asked(files.queries)
-    numbers = oracle.asked_keys(files.queries)
-    labels = oracle.read_answers(files.answers, pixels, number, params.classes, params.known_as, numbers)
-    answered = answer_by(asked, labels, files.answers)
-    write_pixels(snakemake.output.labels, LABEL_COLUMNS, number, answered, ids, width)
-    write_digests(snakemake.output.digests, [snakemake.output.labels])
+    label_study(snakemake.params.study)

@@ -12,7 +12,7 @@ with job(snakemake):
     from pixelherd.errors import UserError
     from pixelherd.features.backbones.manifest import stored_in
     from pixelherd.features.settings import MapSettings
-    from pixelherd.prediction import Predictor, new_images, predict_folder
+    from pixelherd.results.prediction import Predictor, new_images, predict_folder
 
     files, params, wanted = snakemake.input, snakemake.params, snakemake.params.predict
     if params.mistake:

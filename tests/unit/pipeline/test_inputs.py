@@ -299,7 +299,7 @@ def test_a_person_is_asked_by_pages_and_answers_by_files(work_of):
     assert read["head"].endswith("round-0/head.safetensors") and read["maps"] == INDEX
     assert read["stopping"] == [f"{ROUND.format('edald', 0)}/stopping.csv"]
     assert "head" not in bare(rounds.annotate(work, run, 0))
-    assert bare(rounds.label(work, run, 1))["answers"] == page.replace("page.html", "labels.csv")
+    assert bare(rounds.answer(work, run, 1))["answers"] == page.replace("page.html", "labels.csv")
     assert bare(rounds.stopping(work, run, 1))["before"].endswith("round-0/head.safetensors")
     assert work.unasked() == work.steps()
 

@@ -239,6 +239,8 @@ def request(study: Study, run: Run, round_number: int) -> str | None:
     """The line that asks a person for answers; None as long as the round's page is not there."""
     paths = study.paths
     queries, page, answers = _files(study, run, round_number, paths.queries, paths.page, paths.answers)
+    if study.oracle == "log":
+        return f"round {round_number} of {run.path} waits for {answers}, which `pixelherd label` writes"
     if not queries.is_file() or not page.is_file():
         return None
     asked, lacking = len(read_asked(queries)), missing(study, run, round_number)

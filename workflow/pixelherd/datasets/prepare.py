@@ -142,9 +142,9 @@ def prepare(
             bar = tqdm(found, desc=f"prepare {split}", unit="image", disable=None if progress else True)
             for number, sample in enumerate(bar):
                 image, labels = sample.load()
-                arrays["images"][number] = _fit(image, settings, Image.Resampling.BILINEAR)
+                arrays["images"][number] = prepared_image(image, settings, Image.Resampling.BILINEAR)
                 if labels is not None:
-                    fitted = _fit(Image.fromarray(labels), settings, Image.Resampling.NEAREST)
+                    fitted = prepared_image(Image.fromarray(labels), settings, Image.Resampling.NEAREST)
                     arrays["labels"][number] = fitted
                     any_label = any_label or bool((fitted != IGNORED).any())
             if not any_label:
@@ -232,7 +232,7 @@ def _crop_of(settings: DatasetSettings) -> tuple[tuple[int, int], int, int]:
     return tuple(full), (full[0] - settings.size[0]) // 2, (full[1] - settings.size[1]) // 2
 
 
-def _fit(image: "Image.Image", settings: DatasetSettings, resampling: "Image.Resampling") -> "np.ndarray":
+def prepared_image(image: "Image.Image", settings: DatasetSettings, resampling: "Image.Resampling") -> "np.ndarray":
     """Resize to the size of the settings, or to the larger ``resize`` with a central crop."""
     import numpy as np
 

@@ -137,6 +137,7 @@ def fit(
     settings: LinearSettings,
     device: torch.device | str = "cpu",
     unlabelled: Labelled | None = None,
+    temperature: float | None = None,
 ) -> Fit:
     """Fit a linear head.
 
@@ -146,6 +147,7 @@ def fit(
         settings: of the head.
         device: where vectors are multiplied.
         unlabelled: pixels for self-training, where the settings ask for it; their labels are not looked at.
+        temperature: T, where it is known from nearly the same pixels: to estimate it takes five more fits.
 
     Raises:
         UserError: no labelled pixel, a label outside the classes, or features that are not finite.
@@ -167,7 +169,7 @@ def fit(
             design = design_with(labelled, guessed, known, settings, device)
             images = np.concatenate([labelled.images, guessed.images])
             parameters = minimise(design, design.weights, None, log)
-    temperature = temperature_of(design, images, parameters)
+    temperature = temperature or temperature_of(design, images, parameters)
     put(head, *design.back(parameters / (temperature or 1.0)))
     return Fit(head, temperature or 1.0, temperature is not None, log, design, parameters)
 

@@ -16,11 +16,9 @@ from pixelherd.storage.files import digest_of, hash_of, write_json
 from pixelherd.storage.records import (
     SEAL_DIGEST,
     check_digests,
-    found_in,
-    is_own_digest,
     write_record,
 )
-from pixelherd.study.paths import BEGUN, EXPECTED, HEAD, METRICS, SEAL, THUMBNAILS
+from pixelherd.study.paths import BEGUN, EXPECTED, HEAD, METRICS, SEAL, THUMBNAILS, read_seal
 from pixelherd.study.run import Run
 
 if TYPE_CHECKING:
@@ -81,12 +79,6 @@ def sealed_rounds(folder: Path, settings: dict[str, Any]) -> int:
         return 0
     tables = [name for name in content["files"] if name.endswith(".csv")]
     return content["rounds"] if all((folder / name).is_file() for name in tables) else 0
-
-
-def read_seal(folder: Path) -> dict[str, Any] | None:
-    """The seal of a run's folder, or None where there is none (or a broken one, which seals nothing)."""
-    content, needed = found_in(folder / SEAL), {"run", "rounds", "settings_sha256", "source_sha256", "files"}
-    return content if needed <= content.keys() and is_own_digest(content) else None
 
 
 def break_seals(files: Iterable[str]) -> None:

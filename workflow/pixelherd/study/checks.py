@@ -198,7 +198,7 @@ def budgets_fit(study: "Study", runs: "Iterable[Run]", images: Images) -> None:
             rounds together ask for more than the images' lists (or context pixels) hold.
     """
     for run in runs:
-        if study.score(run.method) == "full":
+        if study.score(run.method) == "full" or not study.chooses(run.method):
             continue
         train = images[run.dataset]["train"]
         for who, rounds, share, limits in _limits(study, run):

@@ -5,8 +5,10 @@ rule makes; filled in (``paths.labels.format(step=run.step(3))``) it is a file.
 """
 
 from pathlib import Path
+from typing import Any
 
 from pixelherd.selection.coverage import UNION
+from pixelherd.storage.records import found_in, is_own_digest
 from pixelherd.study.run import Run
 
 # Files of a run's folder, of its rounds, and of the pages that ask a person.
@@ -121,3 +123,9 @@ class Paths:
     def until(self, pattern: str, run: Run, last: int) -> list[str]:
         """Return :meth:`of_round` of rounds 0…last."""
         return [self.of_round(pattern, run, number) for number in range(last + 1)]
+
+
+def read_seal(folder: Path) -> dict[str, Any] | None:
+    """The seal of a run's folder, or None where there is none (or a broken one, which seals nothing)."""
+    content, needed = found_in(folder / SEAL), {"run", "rounds", "settings_sha256", "source_sha256", "files"}
+    return content if needed <= content.keys() and is_own_digest(content) else None

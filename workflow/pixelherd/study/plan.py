@@ -220,14 +220,16 @@ def _rounds(study: Study, runs: list[Run], images: dict[str, int]) -> list[Item]
             found.append(Item("pool", len(runs) * (rounds - 1), 0, 0, (method,)))
         if study.needs_samples(method) and rounds > 1:
             found.append(_sampling(study, runs, rounds - 1, images))
-        if study.is_single_stage(method):
+        if study.labels_anywhere(method):
             found += _single_stage(study, runs, rounds, asked, images["train"])
-        found.append(Item("score", len(runs) * rounds, 0, 0, (method,)))
-        if not study.needs_masks(method):
+        if study.chooses(method):
+            found.append(Item("score", len(runs) * rounds, 0, 0, (method,)))
+        if study.oracle == "csv" and not study.needs_masks(method):
             # the page of a round shows what the head of the round before predicts in the images that are asked about
             again = (rounds - 1) * steps * sum(min(pixels, images["train"]) for pixels in asked) if recomputes else 0
             found.append(Item("annotate", len(runs) * rounds, again, 0, (method,)))
-            found.append(Item("label", len(runs) * rounds, 0, 0, (method,)))
+        if not study.needs_masks(method):
+            found.append(Item("answer", len(runs) * rounds, 0, 0, (method,)))
             found.append(Item("stopping", len(runs) * rounds, 0, 0, (method,)))
     name = "fit" if study.head_of(method).kind == "linear" else "train"
     found.append(Item(name, *_training(study, runs, rounds, images), (method,)))
@@ -243,7 +245,7 @@ def _single_stage(study: Study, runs: list[Run], rounds: int, asked: list[int], 
     run, settings = runs[0], study.features[runs[0].features]
     steps, recomputes = forwards_of(study, run.dataset, run.features), settings.maps == "recompute"
     found = []
-    if rounds > 1:
+    if rounds > 1 and study.chooses(run.method):
         draws = study.needs_draws(run.method) and not study.kept_draws(run.dataset, run.features)
         maps = recomputes + study.draws_of(run.method, run.features) * draws
         jobs = len(runs) * (rounds - 1)

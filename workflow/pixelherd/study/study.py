@@ -53,10 +53,11 @@ class Study(Settings):
     )
     seeds: list[Seed] = Field(default=[0], min_length=1, description="Seeds of the runs.")
     rounds: PositiveInt = Field(default=10, le=10_000, description="Rounds of a run.")
-    oracle: Literal["masks", "csv"] = Field(
+    oracle: Literal["masks", "csv", "log"] = Field(
         default="masks",
-        description="Who answers the queries: the training images' masks, or a person, by a CSV file for each round "
-        "that a page in `results/annotation` helps to write.",
+        description="Who answers the queries: the training images' masks (`masks`), or a person, by a CSV file for "
+        "each round that a page in `results/annotation` helps to write (`csv`). With `log` nothing is queried: "
+        "`pixelherd label` has asked already, and wrote a CSV file for each round.",
     )
     annotator: AnnotatorSettings | None = Field(
         default=None, description="With `oracle: masks`: answers err as a person's do; by default they do not."
@@ -120,6 +121,14 @@ class Study(Settings):
 
     # What a method needs follows from its score.
 
+    def chooses(self, method: str) -> bool:
+        """Whether the study chooses the pixels of the method's rounds; those of a log are chosen already."""
+        return self.oracle != "log" or self.score(method) == "full"
+
+    def labels_anywhere(self, method: str) -> bool:
+        """Whether any pixel may be labelled, in the images' lists or not."""
+        return self.is_single_stage(method) or not self.chooses(method)
+
     def score(self, method: str) -> str:
         """Score, or selection without a score, of a method entry."""
         return self.methods[method].score or method
@@ -130,23 +139,23 @@ class Study(Settings):
 
     def is_two_stage(self, method: str) -> bool:
         """Whether a score ranks a herded pool."""
-        return self.is_scored(method) and self.methods[method].stages == 2
+        return self.is_scored(method) and self.methods[method].stages == 2 and self.chooses(method)
 
     def is_single_stage(self, method: str) -> bool:
         """Whether a score ranks every pixel of every training image."""
-        return self.is_scored(method) and self.methods[method].stages == 1
+        return self.is_scored(method) and self.methods[method].stages == 1 and self.chooses(method)
 
     def needs_lists(self, method: str) -> bool:
         """Whether the method chooses among the images' lists, if only in round 0."""
-        return self.is_scored(method) or SELECTIONS[self.score(method)].needs_lists
+        return self.chooses(method) and (self.is_scored(method) or SELECTIONS[self.score(method)].needs_lists)
 
     def needs_head(self, method: str) -> bool:
         """Whether the method asks the head of the round before."""
-        return self.is_scored(method) or SELECTIONS[self.score(method)].needs_head
+        return self.chooses(method) and (self.is_scored(method) or SELECTIONS[self.score(method)].needs_head)
 
     def needs_draws(self, method: str) -> bool:
         """Whether the method's score needs predictions under noise draws 1…M."""
-        return self.is_scored(method) and SCORES[self.score(method)].needs_draws
+        return self.chooses(method) and self.is_scored(method) and SCORES[self.score(method)].needs_draws
 
     def ranks_by_draws(self, method: str) -> bool:
         """Whether a round of the method takes predictions under noise draws; round 0 has no head to make them."""
@@ -158,14 +167,14 @@ class Study(Settings):
 
     def needs_samples(self, method: str) -> bool:
         """Whether the method's score compares samples of a head: by dropout, or from the posterior of its weights."""
-        return self.is_scored(method) and SCORES[self.score(method)].needs_samples
+        return self.chooses(method) and self.is_scored(method) and SCORES[self.score(method)].needs_samples
 
     def depends_on_seed(self, method: str) -> bool:
         """Whether anything about the method's runs is random: its candidates, its choice, or how its heads begin."""
         registered = SCORES.get(self.score(method)) or SELECTIONS[self.score(method)]
         candidates = self.candidates_of(method)
         lists = self.needs_lists(method) and candidates.per_seed and candidates.pixels != "all"
-        chance = registered.needs_generator or self.needs_samples(method)
+        chance = (registered.needs_generator and self.chooses(method)) or self.needs_samples(method)
         return lists or chance or self.errs(method) or self.head_of(method).kind == "mlp"
 
     def head_of(self, method: str) -> LinearSettings | MlpSettings:

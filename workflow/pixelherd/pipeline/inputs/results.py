@@ -104,7 +104,12 @@ def every_seal(work: Work) -> list[str]:
 
 
 def every_page(work: Work) -> list[str]:
-    """Return the pages that wait for a person, who waits for the network before the first answer and not after it."""
+    """Return the pages that wait for a person, who waits for the network before the first answer and not after it.
+
+    Who labels live has a page already.
+    """
+    if work.study.oracle == "log":
+        return []
     pages = [work.paths.of_round(work.paths.page, run, number) for run, number in work.waiting.items()]
     drawn = {work.draws_index(run) for run in work.waiting if work.study.needs_listed_draws(run.method)}
     return pages + sorted(drawn)

@@ -86,7 +86,7 @@ def train(work: Work, run: Run, number: int) -> Files:
     if study.trains_densely(run.method):
         return needed | native_maps(work, run.dataset, run.features, "train")
     needed["context"] = work.maps_index(run.dataset, run.features, "train")
-    if study.is_single_stage(run.method):
+    if study.labels_anywhere(run.method):
         needed["vectors"] = [work.vectors(run, each) for each in range(number + 1)]
     elif study.needs_lists(run.method):
         needed["union"] = work.union(run)
@@ -126,12 +126,12 @@ def annotate(work: Work, run: Run, number: int) -> Files:
     return needed
 
 
-def label(work: Work, run: Run, number: int) -> Files:
-    """Return a round's queries and a person's answers."""
+def answer(work: Work, run: Run, number: int) -> Files:
+    """Return a round's queries, unless the study chooses nothing, and a person's answers."""
     paths = work.paths
     queries, answers = (paths.of_round(each, run, number) for each in (paths.queries, paths.answers))
-    needed: Files = {"dataset": work.dataset(run.dataset), "queries": queries, "answers": answers}
-    return needed | made_again(work, run, number)
+    needed: Files = {"dataset": work.dataset(run.dataset), "answers": answers, **made_again(work, run, number)}
+    return needed | ({"queries": queries} if work.study.chooses(run.method) else {})
 
 
 def trains_densely(work: Work, run: Run) -> bool:

@@ -142,8 +142,8 @@ class Work(Stores):
 
     def unasked(self) -> list[str]:
         """Return the rounds whose queries no page has asked yet; those that one asks are not chosen anew."""
-        if self.study.oracle == "masks":
-            return self.steps()
+        if self.study.oracle != "csv":
+            return self.steps() if self.study.oracle == "masks" else []
         return [
             run.step(number)
             for run, rounds in self.pending.items()

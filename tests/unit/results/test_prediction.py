@@ -15,7 +15,7 @@ from pixelherd.features.backbones import manifest
 from pixelherd.features.maps import compute
 from pixelherd.heads import dense, network
 from pixelherd.pipeline import seals
-from pixelherd.prediction import OPACITY, Predictor, new_images, predict_folder, stamp_of
+from pixelherd.results.prediction import OPACITY, Predictor, new_images, predict_folder, stamp_of
 from pixelherd.storage.files import write_json
 from pixelherd.storage.records import SEAL_DIGEST
 from pixelherd.study import stages

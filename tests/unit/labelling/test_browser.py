@@ -1,0 +1,175 @@
+"""The live page in Chromium: enter, answer by keys, lead, correct, a phone, a second person, what axe finds."""
+
+import json
+import sys
+import time
+
+import pytest
+from PIL import Image
+
+from pixelherd.datasets.readers.demo import scene
+from unit.places import REPOSITORY
+
+sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+
+pytest.importorskip("starlette", reason="the page is missing: pip install -e '.[label]'")
+
+from live import Live
+
+pytestmark = pytest.mark.browser
+
+HOSTILE = '</script><img src=x onerror="document.title=1">&"'
+
+
+@pytest.fixture
+def live(tmp_path):
+    (tmp_path / "photos").mkdir()
+    for number in range(4):
+        Image.fromarray(scene(5, number, (96, 128))[0]).save(tmp_path / "photos" / f"<b>street & {number}.png")
+    found = Live(tmp_path / "photos").start()
+    yield found
+    found.end()
+
+
+@pytest.fixture
+def opened(browser, live):
+    """Opens the page of a person; errors in it fail the test at its end."""
+    wrong, pages = [], []
+
+    def opened(who: str, width: int = 1280, height: int = 800, **options):
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        page = context.new_page()
+        pages.append(page)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on(
+            "request",
+            lambda sent: sent.url.startswith(("http://127.0.0.1", "data:", "blob:")) or wrong.append(sent.url),
+        )
+        page.goto(live.address)
+        page.wait_for_selector("body[data-loaded]")
+        page.fill("#name", who)
+        return page
+
+    yield opened
+    for page in pages:
+        page.close()
+    assert wrong == []
+
+
+def until(page, condition: str) -> None:
+    """Wait until something is true in the page, whose policy lets nothing be evaluated from inside."""
+    limit = time.monotonic() + 60
+    while not page.evaluate(f"Boolean({condition})"):
+        assert time.monotonic() < limit, condition
+        time.sleep(0.02)
+
+
+def begin(page) -> None:
+    page.click("#start")
+    until(page, "document.body.dataset.ready && document.body.dataset.drawn")
+
+
+def answer(page, key: str) -> None:
+    until(page, "question && image === question.image && !busy")
+    before = page.evaluate("question.id")
+    page.keyboard.press(key)
+    until(page, f"!busy && question && question.id !== {before}")
+
+
+def violations(page) -> list[str]:
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [each["id"] for each in found if each["impact"] in ("serious", "critical")]
+
+
+def scrolls(page) -> bool:
+    return page.evaluate(
+        "document.documentElement.scrollHeight > innerHeight || document.documentElement.scrollWidth > innerWidth"
+    )
+
+
+def test_from_the_address_to_answers_by_keys(opened, live):
+    page = opened("Ann")
+    for name in ("sky", HOSTILE, "road"):
+        page.fill("#adds", name)
+        page.keyboard.press("Enter")
+        until(page, f"state.classes.some(each => each.name === {json.dumps(name)})")
+    assert violations(page) == []
+    begin(page)
+    assert page.title() == "Label photos-labels" and not scrolls(page)
+    assert page.evaluate("document.activeElement.dataset.label") == "1", "classes come first"
+    for key in "123123":
+        answer(page, key)
+    state = live.wait(lambda: (found := live.state())["answers"] == 6 and found["head"] and found)
+    assert [each["labels"] for each in state["classes"]] == [2, 2, 2]
+    until(page, "paint && paint.image === target().image")
+    assert violations(page) == [] and "⏎" not in page.inner_text("#ask")
+
+    # undo shows the pixel that is asked again; a click chooses any pixel, escape goes back
+    page.keyboard.press("Backspace")
+    until(page, "chosen && !busy")
+    page.keyboard.press("3")
+    until(page, "!chosen && !busy && state.answers === 6")
+    box = page.locator("#full").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    until(page, "chosen")
+    asked = page.evaluate("question.id")
+    page.keyboard.press("1")
+    until(page, "!chosen && !busy && state.answers === 7")
+    assert page.evaluate("question.id") == asked, "what is asked stays asked"
+    page.click("#past button >> nth=0")
+    until(page, "chosen && chosen.label === 1")
+    page.keyboard.press("Escape")
+    until(page, "!chosen")
+
+    # wheel and drag, and nothing leaves the page
+    before = page.evaluate("view.scale")
+    page.mouse.move(box["x"] + 200, box["y"] + 200)
+    page.mouse.wheel(0, -400)
+    until(page, f"view.scale > {before}")
+    page.keyboard.press("/")
+    until(page, f"Math.abs(view.scale - {before}) < 1e-6")
+
+    for button, dialog in (("#edit", "#editing"), ("#look", "#gallery"), ("#finish", "#finishing")):
+        page.click(button)
+        page.wait_for_selector(f"{dialog}[open]")
+        assert violations(page) == [], dialog
+        page.keyboard.press("Escape")
+    assert page.title() == "Label photos-labels", "no name is run as markup"
+
+
+def test_a_page_goes_on_when_its_server_was_killed(opened, live):
+    live.add_class("sky")
+    live.add_class("road")
+    page = opened("Ann")
+    until(page, "state.classes.length === 2")
+    begin(page)
+    answer(page, "Space")
+    live.kill()
+    page.evaluate("answer(1)")
+    page.wait_for_selector("#offline:not([hidden])")
+    assert "Your answer waits here" in page.inner_text("#offline")
+    live.start()
+    until(page, "!busy && document.body.dataset.answered")
+    assert live.state()["answers"] == 1 and page.is_hidden("#offline")
+
+
+def test_a_phone_and_a_second_person(opened, live):
+    live.add_class("sky")
+    live.add_class("road")
+    phone, desk = opened("Bob", 390, 844, has_touch=True), opened("Ann")
+    for page in (phone, desk):
+        until(page, "state.classes.length === 2")
+        begin(page)
+    assert phone.evaluate("JSON.stringify([question.image, question.row, question.column])") != desk.evaluate(
+        "JSON.stringify([question.image, question.row, question.column])"
+    )
+    assert not scrolls(phone) and violations(phone) == []
+    small = "[...document.querySelectorAll('#work button')].filter(b => b.offsetParent && b.offsetHeight < 44).length"
+    assert phone.evaluate(small) == 0
+    first = "#classes button >> nth=0"
+    until(phone, "question && image === question.image && !busy")
+    phone.tap(first)
+    until(phone, "document.body.dataset.answered")
+    until(desk, "state.people.includes('Bob') && state.answers === 1")

@@ -1,0 +1,266 @@
+"""Labelling live: a server and its model as they are, an afternoon with kills, and the same heads by Snakemake."""
+
+import csv
+import json
+import os
+import random
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from pixelherd.datasets.readers.demo import CLASSES, scene
+from pixelherd.labelling.store import Store
+
+REPOSITORY = Path(__file__).parents[2]
+sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+
+pytest.importorskip("starlette", reason="the page is missing: pip install -e '.[label]'")
+
+from live import Live, Refused  # noqa: E402
+
+SIDE = 96
+NAMES = [name for name, *_ in CLASSES]
+
+
+def draw(folder: Path, numbers: range) -> None:
+    folder.mkdir(exist_ok=True)
+    for number in numbers:
+        image, _ = scene(3, number, (SIDE, SIDE))
+        Image.fromarray(image).save(folder / f"street {number:03}.png")
+
+
+def truth(question: dict, known: int = len(NAMES)) -> int:
+    """The number of the class of a question's pixel; 0 where nobody added that class, or it is none."""
+    _, labels = scene(3, int(question["name"].split()[1]), (SIDE, SIDE))
+    label = int(labels[question["row"], question["column"]])
+    return label + 1 if label < known else 0
+
+
+@pytest.fixture
+def live(tmp_path):
+    draw(tmp_path / "photos", range(6))
+    found = Live(tmp_path / "photos")
+    yield found
+    found.end()
+
+
+def add_classes(live: Live, count: int = len(NAMES)) -> None:
+    for name in NAMES[:count]:
+        live.add_class(name)
+
+
+def repeat(live: Live) -> Path:
+    """Have Snakemake run the written study; returns the head of its last round."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "2"]
+    done = subprocess.run(command, cwd=live.project, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    rounds = yaml.safe_load((live.project / "config.yaml").read_text())["rounds"]
+    run = live.project / "results/runs/photographs/encoder/uherding/budget-20/seed-0"
+    return run / f"round-{rounds - 1}/head.safetensors"
+
+
+def own_head(live: Live) -> Path:
+    return live.project / "results/annotation/photographs/encoder/uherding/budget-20/seed-0/head.safetensors"
+
+
+def test_a_page_learns_paints_and_ends_with_masks(live):
+    live.start()
+    add_classes(live, 4)
+    with pytest.raises(Refused, match="there is a class 'sky' already"):
+        live.add_class("sky")
+    with pytest.raises(Refused, match="needs a letter a-z or a digit"):
+        live.add_class("空")
+    question = live.ask()
+    for _ in range(12):
+        answered = live.answer(question, truth(question, 4))
+        question = answered["question"] or live.ask()
+    state = live.wait(lambda: (found := live.state())["said"] == 12 and found["head"] and found)
+    assert state["answers"] == 12 and state["read"] == state["photographs"] == 6 and state["accuracy"] is None
+    painted = live.get(f"paint/{question['image']}")
+    (live.project / "paint.png").write_bytes(painted)
+    values = np.asarray(Image.open(live.project / "paint.png"))
+    ids = {each["id"] for each in state["classes"] if each["labels"]}
+    assert values.shape == (SIDE, SIDE, 3) and set(np.unique(values[..., 0]).tolist()) <= ids
+
+    # any pixel may be chosen, corrected and undone
+    chosen = {"image": question["image"], "row": 5, "column": 7}
+    live.answer(chosen, 1)
+    live.answer(chosen, 2)
+    view = live.do("view", image=question["image"])["labels"]
+    assert [each["label"] for each in view if (each["row"], each["column"]) == (5, 7)] == [2]
+    assert live.do("undo")["undone"]["row"] == 5
+    view = live.do("view", image=question["image"])["labels"]
+    assert [each["label"] for each in view if (each["row"], each["column"]) == (5, 7)] == [1]
+
+    # what there is not is refused, and names of files are no addresses
+    for wrong in ({"image": 99}, {"row": SIDE}, {"column": 10**9}, {"label": 77}, {"receipt": "short"}, {"row": "1"}):
+        with pytest.raises(Refused):
+            live.do("answer", **{**chosen, "label": 1, "receipt": "0123456789", **wrong})
+    for path in ("picture/99/small", "picture/0/huge", "picture/..%2f..%2fconfig.yaml/small", "answers.sqlite"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            live.get(path)
+
+    live.do("masks")
+    masks = live.wait(lambda: (found := live.state()["masks"]) and found["done"] == found["of"] and found)
+    assert masks["of"] == 6
+    for number in range(6):
+        mask = np.asarray(Image.open(live.project / f"masks/masks/street {number:03}.png"))
+        assert mask.shape == (SIDE, SIDE) and mask.max() < 4
+    coco = json.loads((live.project / "masks/coco.json").read_text())
+    assert len(coco["images"]) == 6 and sum(each["area"] for each in coco["annotations"]) == 6 * SIDE * SIDE
+    gallery = json.loads(live.get("gallery"))
+    assert len(gallery) == 6 and [each[2] for each in gallery] == sorted((each[2] for each in gallery), reverse=True)
+    rows = list(csv.DictReader(live.get("labels.csv").decode().splitlines()))
+    assert len(rows) == 13 and {row["label"] for row in rows} <= {*NAMES[:4], "unknown"}
+
+
+@pytest.mark.slow
+def test_an_afternoon_with_kills_loses_no_answer_and_snakemake_ends_with_its_head(live, tmp_path):
+    generator, acknowledged, kills = random.Random(0), {}, 0
+    live.start()
+    add_classes(live, 6)
+    for number in range(100):
+        if number == 40:
+            add_classes_later(live)
+        if number == 60:
+            draw(tmp_path / "photos", range(6, 9))
+            live.wait(lambda: live.state()["photographs"] == 9)
+        who = "bob" if number > 50 and number % 3 == 0 else "ann"
+        question, receipt = live.ask(who), secrets.token_hex(8)
+        label = truth(question, 6 if number < 40 else len(NAMES))
+        if generator.random() < 0.1:
+            label = 1 + (label + 1) % 6  # a mistake
+        if number % 5 == 0 and kills < 20:
+            kills += 1
+            if generator.random() < 0.5:  # killed while the answer is on its way, which is then sent again
+                sending = subprocess.Popen([sys.executable, "-c", SENDER, *sender(live, question, label, who, receipt)])
+                time.sleep(0.5 * generator.random())
+                live.kill()
+                sending.wait()
+            else:
+                live.kill()
+            live.start()
+        found = live.answer(question, label, who, receipt=receipt)
+        acknowledged[receipt] = found["answer"], question, label, who
+        if number % 17 == 0:
+            live.do("undo", who)
+            live.answer(question, label, who)
+        if number % 23 == 0:
+            live.do("skip", who, question=live.ask(who)["id"])
+    assert kills == 20
+    live.do("class", id=2, name="house", colour="#123456", key="h")
+    live.end()
+
+    store = Store(live.project / "answers.sqlite")
+    assert store.is_sound()
+    answers = {each.id: each for each in store.answers()}
+    assert len(acknowledged) == 100
+    for number, question, label, who in acknowledged.values():
+        found = answers[number]
+        assert (found.row, found.column, found.label, found.annotator) == (
+            question["row"],
+            question["column"],
+            label,
+            who,
+        )
+    reasons = [each.reason for each in store.questions()]
+    assert reasons.count("random") >= 8
+    held_out = {each.place for each in store.questions() if each.reason == "random"}
+    store.close()
+    rows = [
+        line
+        for path in sorted(own_head(live).parent.glob("round-*/labels.csv"))
+        for line in csv.DictReader(path.open())
+    ]
+    assert not held_out & {(row["image"], int(row["row"]), int(row["column"])) for row in rows}
+
+    # opened once more, the page fits the head of all answers; the study repeats it byte for byte
+    live.start()
+    live.do("checkpoint")
+    rounds = yaml.safe_load((live.project / "config.yaml").read_text())["rounds"]
+    live.wait(lambda: live.state()["rounds"] == rounds)
+    live.end()
+    assert repeat(live).read_bytes() == own_head(live).read_bytes()
+    assert (live.project / "results/report.html").is_file()
+
+    # more answers go on from there, and a correction of an old one makes its rounds again
+    live.start()
+    first = live.wait(lambda: live.do("next")["past"])[-1]
+    live.answer({name: first[name] for name in ("image", "row", "column")}, 1 + first["label"] % 5)
+    live.do("checkpoint")
+    live.wait(lambda: live.state()["rounds"] >= rounds)
+    live.end()
+    assert repeat(live).read_bytes() == own_head(live).read_bytes()
+
+
+def add_classes_later(live: Live) -> None:
+    for name in NAMES[6:]:
+        live.add_class(name)
+
+
+SENDER = """
+import sys, json, urllib.request
+request = urllib.request.Request(sys.argv[1], sys.argv[2].encode(), json.loads(sys.argv[3]))
+try:
+    urllib.request.urlopen(request, timeout=5).read()
+except OSError:
+    pass
+"""
+
+
+def sender(live: Live, question: dict, label: int, who: str, receipt: str) -> list[str]:
+    said = {name: question[name] for name in ("image", "row", "column")}
+    body = json.dumps({"annotator": who, **said, "label": label, "receipt": receipt, "question": question["id"]})
+    headers = json.dumps({"content-type": "application/json", "x-pixelherd-token": live.token})
+    return [f"http://127.0.0.1:{live.port}/do/answer", body, headers]
+
+
+def test_the_written_study_gives_the_same_head(live):
+    live.start()
+    add_classes(live)
+    question = live.ask()
+    for _ in range(23):
+        question = live.answer(question, truth(question))["question"] or live.ask()
+    live.wait(lambda: live.state()["rounds"] == 1)
+    live.do("checkpoint")
+    live.wait(lambda: live.state()["rounds"] == 2)
+    live.end()
+    assert repeat(live).read_bytes() == own_head(live).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_study_of_a_persons_own_opens_a_page(tmp_path):
+    draw(tmp_path / "photos", range(3))
+    images = {"kind": "folder", "root": "photos", "train_images": ".", "size": [64, 64]}
+    images["classes"] = [{"name": "sky"}, {"name": "road"}]
+    study = {
+        "datasets": {"mine": images},
+        "features": {"f": {"backbone": {"filters": [1, 2]}}},
+        "methods": {"uherding": None},
+        "oracle": "log",
+        "budgets": [20],
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(study))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and "which `pixelherd label` writes" in done.stderr
+    environment = os.environ | {"BROWSER": "true"}
+    options = {"cwd": tmp_path, "stderr": subprocess.PIPE, "text": True, "env": environment}
+    server = subprocess.Popen([*command, "label"], **options, start_new_session=True)
+    try:
+        address = next(line.split(" at ")[1].strip() for line in server.stderr if "label at http" in line)
+        page = urllib.request.urlopen(address, timeout=60).read().decode()
+        assert "<title>Label" in page and "nonce=" in page
+    finally:
+        os.killpg(server.pid, signal.SIGINT)
+        server.wait(120)

@@ -1,0 +1,1 @@
+"""The page's server: who may ask, what is asked, and the command that starts it."""
