@@ -50,5 +50,5 @@ def test_every_rule_says_what_it_needs():
 def test_what_prints_to_the_user_is_no_job_of_the_queue():
     local = (REPOSITORY / "workflow" / "Snakefile").read_text().split("localrules:")[1].split("rule all:")[0]
     printing = {name for name, rule in rules().items() if "\n    output:" not in rule}
-    assert printing == {"plan", "predict", "doctor", "verify", "unused"}
+    assert printing == {"plan", "predict", "doctor", "verify", "unused", "label"}
     assert all(f"    {name},\n" in local for name in printing)

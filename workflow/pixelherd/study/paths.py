@@ -13,6 +13,7 @@ from pixelherd.study.run import Run
 
 # Files of a run's folder, of its rounds, and of the pages that ask a person.
 SEAL, METRICS, EXPECTED, THUMBNAILS, BEGUN = "run.json", "metrics.csv", "expected.csv", "thumbnails.npz", "begun.json"
+RECORD = "run.json"  # in a folder of results: how they came about
 QUERIES, LABELS, SCORES, CORRELATIONS = "queries.csv", "labels.csv", "scores.csv", "correlations.csv"
 HEAD, TRAINING_LOG, STOPPING = "head.safetensors", "training.csv", "stopping.csv"
 ASKED_DIGESTS, ANSWERED_DIGESTS, TRAINED_DIGESTS, STOPPING_DIGESTS = (
@@ -110,7 +111,7 @@ class Paths:
         self.job_costs = f"{results}/costs/jobs"
         self.costs = f"{results}/costs/costs.md"
         self.costs_tables = [f"{results}/costs/{name}.csv" for name in ("costs", "methods")]
-        self.record = f"{results}/run.json"
+        self.record = f"{results}/{RECORD}"
 
     def run_folder(self, run: Run) -> Path:
         """Return the folder of a run's results."""

@@ -9,9 +9,7 @@ from pixelherd.results.archive import carried, packed
 from pixelherd.results.archive.card import card
 from pixelherd.results.archive.repeats import in_words, repeats
 from pixelherd.storage.records import found_in
-
-RECORD = "run.json"
-"""In a folder of results: how they came about."""
+from pixelherd.study.paths import RECORD
 
 
 def run(name: str, arguments: Sequence[str]) -> None:
