@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pixelherd.datasets.pixels import EXPECTED_COLUMNS
 from pixelherd.pipeline import seals
 from pixelherd.selection.rankings import QUANTILES, SCORE_COLUMNS
 from pixelherd.storage.files import write_csv
@@ -31,6 +32,7 @@ class Results:
             write_csv(folder / f"round-{number}" / "scores.csv", SCORE_COLUMNS, found)
             write_csv(folder / f"round-{number}" / "training.csv", ["iteration", "loss"], [[1, "0.50"], [2, "1e-05"]])
             (folder / f"round-{number}" / "head.safetensors").write_bytes(b"head" * 99)
+        write_csv(folder / "expected.csv", EXPECTED_COLUMNS, [])
         (folder / "thumbnails.npz").write_bytes(b"pictures" * 99)
         run = Run("toy", "ddpm", method, given.get("budget", "0.1"), given.get("seed", 0))
         facts = {"classes": small.CLASSES, "image_size": [24, 32], "images": {"train": 9, "test": 3}}

@@ -12,6 +12,7 @@ KINDS = {
     "metrics": "a row a round of each run: `labelled_pixels`, and what evaluation on the test split gave, in [0, 1]",
     "queries": "the pixels that each round asked for: 0-based row and column of the prepared image, and the score",
     "labels": "their answers: positions in the seal's `classes`, 255 for one that could not be told",
+    "expected": "what the head of the round before expected of them",
     "scores": "quantiles of each score over the pool, and over the pixels chosen from it",
     "correlations": "Spearman's rank correlation of every two scores over the pool",
     "training": "how the head was fitted: a row an iteration",
