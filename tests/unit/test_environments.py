@@ -52,3 +52,15 @@ def test_what_prints_to_the_user_is_no_job_of_the_queue():
     printing = {name for name, rule in rules().items() if "\n    output:" not in rule}
     assert printing == {"plan", "predict", "doctor", "verify", "unused", "label"}
     assert all(f"    {name},\n" in local for name in printing)
+
+
+@pytest.mark.parametrize("executor", ["kubernetes", "aws-batch", "googlebatch", "htcondor", "lsf"])
+def test_profiles_of_executors_agree_with_the_default_one_and_have_an_extra(executor):
+    profile = read(f"profiles/{executor}/config.yaml")
+    assert profile["executor"] == executor
+    default = read("profiles/default/config.yaml")
+    assert {key: profile[key] for key in default if not key.startswith(("_", "?"))} == {
+        key: value for key, value in default.items() if not key.startswith(("_", "?"))
+    }
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert any(f"snakemake-executor-plugin-{executor}" in each for each in extras[executor])

@@ -5,8 +5,8 @@ ANNOTATION_TEMPLATE = Path(shipped("../report/annotation.html.j2"))
 
 rule annotate:
     input:
-        unpack(of(rounds.annotate)),
-        template=ancient(ANNOTATION_TEMPLATE),
+        unpack(reads(rounds.annotate)),
+        template=local(ancient(ANNOTATION_TEMPLATE)),
     output:
         page=PATHS.page,
         asked=PATHS.asked,
@@ -38,7 +38,7 @@ rule annotate:
 
 rule answer:
     input:
-        unpack(of(rounds.answer)),
+        unpack(reads(rounds.answer)),
     output:
         labels=PATHS.labels,
         digests=PATHS.answered_digests,
@@ -63,7 +63,7 @@ rule answer:
 
 rule stopping:
     input:
-        unpack(of(rounds.stopping)),
+        unpack(reads(rounds.stopping)),
     output:
         PATHS.stopping,
         PATHS.stopping_digests,

@@ -1,6 +1,6 @@
 rule pretrained:
     input:
-        dataset=of(shared.pretraining),
+        unpack(reads(shared.pretraining, "dataset")),
     output:
         store(PATHS.pretrained),
     log:
@@ -23,7 +23,7 @@ rule pretrained:
 
 rule backbone:
     input:
-        of(shared.backbone),
+        unpack(reads(shared.backbone, "parts")),
     output:
         PATHS.backbone,
         directory(PATHS.backbone_folder),  # of what is converted or fetched
@@ -36,6 +36,7 @@ rule backbone:
     params:
         **made_by("backbone", "{features}"),
         settings=of(stages.backbone_request, STUDY),
+        carried=lambda w, output: STORAGE is not None,
     message:
         "Find the backbone of {wildcards.features}"
     script:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pixelherd.errors import UserError, say, show
 from pixelherd.pipeline import source
 from pixelherd.pipeline.inputs import results, rounds, shared
+from pixelherd.pipeline.inputs.travel import Travel
 from pixelherd.pipeline.inputs.work import Work, none_of, one_of
 from pixelherd.pipeline.session import Session
 from pixelherd.results.registry import TABLES as TABLE_NAMES
@@ -39,10 +40,11 @@ SCRIPTS = {name: Path(shipped(f"../scripts/{name}.py")) for name in (*source.RUN
 if workflow.is_main_process:
     for file in workflow.configfiles:
         in_one_line(no_key_twice, file)
-SESSION = in_one_line(Session.open, config, SCRIPTS, main=workflow.is_main_process)
+SESSION = in_one_line(Session.open, config, SCRIPTS, main=workflow.is_main_process, storage=STORAGE)
 if workflow.is_main_process:
     SESSION.before_jobs(workflow, in_one_line)
 WORK, STUDY, PATHS = SESSION.work, SESSION.work.study, SESSION.work.paths
+TRAVEL = Travel(WORK)
 
 COMMAND = os.environ.get("PIXELHERD_COMMAND") or shlex.join(["snakemake", *sys.argv[1:]])
 ADVICE = f"what is finished is kept; mend what is wrong, then give the same command again: {COMMAND}"
@@ -101,7 +103,10 @@ def of_finished(*files):
 def show_what_was_made(dag):
     """Show the final table and say where the report lies, if this call made them."""
     made = {job.rule.name for job in dag.needrun_jobs(exclude_finished=False)}
+    final, report = Path(PATHS.table.format(table="final", kind="md")), Path(PATHS.report)
+    if STORAGE:
+        STORAGE.fetch_made(made, write_tables=final, write_report=report)
     if "write_tables" in made:
-        show(Path(PATHS.table.format(table="final", kind="md")).read_text())
+        show(final.read_text())
     if "write_report" in made:
-        show(f"The report: {Path(PATHS.report).absolute()}")
+        show(f"The report: {report.absolute()}")

@@ -1,6 +1,6 @@
 rule extract:
     input:
-        unpack(of(shared.extract)),
+        unpack(reads(shared.extract)),
     output:
         store(PATHS.maps),
     log:
@@ -23,7 +23,7 @@ rule extract:
 
 rule index_features:
     input:
-        of(Work.maps),
+        unpack(reads(Work.maps, "shards")),
     output:
         PATHS.maps_index,
     log:
@@ -43,7 +43,7 @@ rule index_features:
 # With `draw_maps: keep`, for scores that measure disagreement.
 rule extract_draws:
     input:
-        unpack(of(shared.extract)),
+        unpack(reads(shared.extract)),
     output:
         store(PATHS.draw_maps),
     log:
@@ -67,7 +67,7 @@ rule extract_draws:
 
 rule picture:
     input:
-        unpack(of(shared.extract)),
+        unpack(reads(shared.extract)),
     output:
         store(PATHS.pictures),
     log:

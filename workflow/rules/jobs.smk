@@ -1,5 +1,10 @@
 # What jobs ask of the machine, what their results depend on, and where they note what they cost. No rule is defined here.
 
+# The same by the names under which executors know it: Snakemake, SLURM, Kubernetes and LSF the first; Google Batch,
+# HTCondor and AWS Batch others, and each leaves those of the others alone.
+MEMORY_NAMES = ("mem_mb", "googlebatch_memory", "htcondor_request_mem_mb")
+GPU_NAMES = ("gpu", "nvidia_gpu", "request_gpus", "_gpus")
+
 
 def needs(memory, minutes, per_image=(0, 0), split=None, gpu=False):
     """Resources that grow with the attempt, and with a shard's images or with those of a whole ``split``.
@@ -15,14 +20,12 @@ def needs(memory, minutes, per_image=(0, 0), split=None, gpu=False):
 
         return resource
 
-    scaling = {"mem_mb": scaled(memory, per_image[0]), "runtime": scaled(minutes, per_image[1])}
-    if not gpu:
+    scaling = {**dict.fromkeys(MEMORY_NAMES, scaled(memory, per_image[0])), "runtime": scaled(minutes, per_image[1])}
+    if not gpu or STUDY.device == "cpu":
         return scaling
-    if STUDY.device == "cpu":
-        wanted = 0
-    else:
-        wanted = (lambda wildcards: int(gpu(wildcards))) if callable(gpu) else 1
-    return {**scaling, "gpu": wanted, "jobs_per_gpu": STUDY.jobs_per_gpu}
+    # None is no request at all: Kubernetes takes a request for 0 GPUs for one
+    wanted = (lambda wildcards: 1 if gpu(wildcards) else None) if callable(gpu) else 1
+    return {**scaling, **dict.fromkeys(GPU_NAMES, wanted), "jobs_per_gpu": STUDY.jobs_per_gpu}
 
 
 @functools.cache

@@ -1,6 +1,6 @@
 rule herd:
     input:
-        unpack(of(shared.herd)),
+        unpack(reads(shared.herd)),
     output:
         store(PATHS.lists),
     log:
@@ -24,7 +24,7 @@ rule herd:
 
 rule perturb:
     input:
-        unpack(of(shared.perturb)),
+        unpack(reads(shared.perturb)),
     output:
         store(PATHS.draws),
     log:
@@ -48,7 +48,7 @@ rule perturb:
 
 rule index_draws:
     input:
-        of(Work.draws),
+        unpack(reads(Work.draws, "shards")),
     output:
         PATHS.draws_index,
     log:
@@ -67,7 +67,7 @@ rule index_draws:
 
 rule gather:
     input:
-        of(Work.lists),
+        unpack(reads(Work.lists, "shards")),
     output:
         PATHS.union,
         PATHS.union_arrays,

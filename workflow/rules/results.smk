@@ -23,7 +23,7 @@ rule plan:
 
 rule predict:
     input:
-        unpack(of(results.predict)),
+        unpack(reads(results.predict)),
     log:
         "logs/predict.log",
     conda:
@@ -104,7 +104,7 @@ use rule unused as clean with:
 
 rule write_tables:
     input:
-        of(results.every_seal),
+        unpack(reads(results.every_seal, "seals")),
     output:
         tables=TABLES,
         digests=PATHS.tables_digests,
@@ -116,6 +116,7 @@ rule write_tables:
         **needs(1000, 30),
     params:
         **COMPARED,
+        place=lambda w, output: PATHS.tables_digests,
         source=lambda w: source_of("write_tables"),
     message:
         "Write the tables"
@@ -125,7 +126,7 @@ rule write_tables:
 
 rule write_figures:
     input:
-        of(results.every_seal),
+        unpack(reads(results.every_seal, "seals")),
     output:
         PATHS.figures,
         [directory(PATHS.figures_of.format(dataset=name)) for name in [*STUDY.datasets, OVERALL]],
@@ -146,9 +147,8 @@ rule write_figures:
 
 rule write_report:
     input:
-        **{part: ancient(path) for part, path in REPORT_PARTS.items()},
-        seals=of(results.every_seal),
-        figures=PATHS.figures,
+        unpack(reads(results.reported)),
+        **{part: local(ancient(path)) for part, path in REPORT_PARTS.items()},
     output:
         report=PATHS.report,
         digests=PATHS.report_digests,
@@ -160,6 +160,7 @@ rule write_report:
         **needs(2000, 30),
     params:
         **COMPARED,
+        place=lambda w, output: PATHS.report_digests,
         source=lambda w: source_of("write_report"),
         page=hash_of({part: path.read_text() for part, path in REPORT_PARTS.items()}),
     message:
@@ -170,7 +171,7 @@ rule write_report:
 
 rule write_costs:
     input:
-        of(results.every_seal),
+        unpack(reads(results.every_seal, "seals")),
     output:
         costs=PATHS.costs,
         tables=PATHS.costs_tables,

@@ -3,7 +3,7 @@
 
 rule pool:
     input:
-        unpack(of(rounds.pool)),
+        unpack(reads(rounds.pool)),
     output:
         PATHS.pool,
     log:
@@ -26,7 +26,7 @@ rule pool:
 
 rule rank:
     input:
-        unpack(of(rounds.rank)),
+        unpack(reads(rounds.rank)),
     output:
         PATHS.ranks,
     log:
@@ -53,7 +53,7 @@ rule rank:
 
 rule score:
     input:
-        unpack(of(rounds.score)),
+        unpack(reads(rounds.score)),
     output:
         **({"labels": PATHS.labels} if STUDY.oracle == "masks" else {}),
         queries=PATHS.queries,
@@ -83,7 +83,7 @@ rule score:
 
 rule vectors:
     input:
-        unpack(of(rounds.vectors)),
+        unpack(reads(rounds.vectors)),
         labels=PATHS.answered_labels,
     output:
         PATHS.vectors,
@@ -107,7 +107,7 @@ rule vectors:
 
 rule train:
     input:
-        unpack(of(rounds.train)),
+        unpack(reads(rounds.train)),
     output:
         head=PATHS.head,
         log=PATHS.training_log,
@@ -141,7 +141,7 @@ rule train:
 
 use rule train as train_dropout with:
     input:
-        unpack(of(rounds.train_sampled)),
+        unpack(reads(rounds.train_sampled)),
     output:
         head=PATHS.sampled_head,
         log=PATHS.sampled_log,
@@ -159,7 +159,7 @@ use rule train as train_dropout with:
 
 rule fit:
     input:
-        unpack(of(rounds.train)),
+        unpack(reads(rounds.train)),
     output:
         head=PATHS.head,
         log=PATHS.training_log,
@@ -190,7 +190,7 @@ rule fit:
 
 use rule fit as sample with:
     input:
-        unpack(of(rounds.train_sampled)),
+        unpack(reads(rounds.train_sampled)),
     output:
         head=PATHS.sampled_head,
         log=PATHS.sampled_log,
@@ -208,7 +208,7 @@ use rule fit as sample with:
 # With `maps: recompute`: the network sees each test image once for all runs that are evaluated together.
 rule index_heads:
     input:
-        of(results.heads_evaluated_together),
+        unpack(reads(results.heads_evaluated_together)),
     output:
         PATHS.pass_heads,
     log:
@@ -227,7 +227,7 @@ rule index_heads:
 
 rule test_pass:
     input:
-        unpack(of(results.test_pass)),
+        unpack(reads(results.test_pass)),
     output:
         PATHS.test_pass,
     log:
@@ -255,7 +255,7 @@ rule test_pass:
 
 rule index_passes:
     input:
-        of(results.shards_of_passes),
+        unpack(reads(results.shards_of_passes)),
     output:
         PATHS.passes,
     log:
@@ -274,7 +274,7 @@ rule index_passes:
 
 rule evaluate:
     input:
-        unpack(of(results.evaluate)),
+        unpack(reads(results.evaluate)),
     output:
         metrics=PATHS.metrics,
         expected=PATHS.expected,

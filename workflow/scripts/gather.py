@@ -15,5 +15,5 @@ with job(snakemake):
     key = snakemake.wildcards.key.partition("-")[0]
     facts = {"listed": params.listed, "kernel": settings.kernel}
     with writing(Path(snakemake.output[0]).parent, facts, inside="") as folder:
-        lists = Shards([Path(manifest).parent for manifest in snakemake.input])
+        lists = Shards([Path(manifest).parent for manifest in snakemake.input.shards])
         facts["bandwidth"] = write_union(folder, lists, params.listed, settings, key)

@@ -8,4 +8,4 @@ with job(snakemake):
     from pixelherd.storage.files import digest_of
     from pixelherd.storage.records import write_record
 
-    write_record(snakemake.output[0], {"files": {str(path): digest_of(Path(path)) for path in snakemake.input}})
+    write_record(snakemake.output[0], {"files": {str(path): digest_of(Path(path)) for path in snakemake.input.files}})

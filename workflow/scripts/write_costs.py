@@ -12,7 +12,7 @@ with job(snakemake):
     from pixelherd.study.study import Study
 
     study = Study.read(snakemake.params.study)
-    seals = [read_seal(Path(seal).parent) for seal in snakemake.input]
+    seals = [read_seal(Path(seal).parent) for seal in snakemake.input.seals]
     images = {seal["run"]["dataset"]: seal["images"] for seal in seals}
     planned = plan.by_stage(plan.items(study, images))
     forwards = {stage: item.forwards for stage, item in planned.items()}

@@ -9,7 +9,7 @@ with job(snakemake):
     from pixelherd.results.settings import TableSettings
     from pixelherd.storage.stores import writing
 
-    runs, params = [Path(seal).parent for seal in snakemake.input], snakemake.params
+    runs, params = [Path(seal).parent for seal in snakemake.input.seals], snakemake.params
     settings = TableSettings.model_validate(params.statistics)
     with writing(Path(snakemake.output[0]).parent, {}, inside="") as folder:
         for declared in map(Path, snakemake.output[1:]):

@@ -23,4 +23,4 @@ with job(snakemake):
         TableSettings.model_validate(params.statistics),
     )
     write_text(snakemake.output.report, page)
-    write_digests(snakemake.output.digests, [snakemake.output.report])
+    write_digests(snakemake.output.digests, [snakemake.output.report], place=params.place)

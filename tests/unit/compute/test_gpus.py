@@ -1,5 +1,6 @@
 """Leases of pretend GPUs, held by real processes."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import pytest
 
 from pixelherd.compute import gpus
+from pixelherd.errors import UserError
 
 JOB = """
 import os, sys, time
@@ -88,6 +90,95 @@ def test_allocations_of_slurm_do_not_wait_for_each_other(tmp_path):
         assert holder.stdout.readline().startswith("took 0")
         holder.kill()
         holder.communicate()
+
+
+LISTED = """\
+GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77)
+  MIG 3g.20gb     Device  0: (UUID: MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f)
+  MIG 2g.10gb     Device  1: (UUID: MIG-cba663e8-9bed-5b25-b243-5985ef7c9beb)
+GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-1f6c2a34-0e0a-44d1-9d3a-52b1a7b0c1d2)
+GPU 2: NVIDIA H100 80GB HBM3 (UUID: GPU-9b7c2a34-1e0a-44d1-9d3a-52b1a7b0c1d2)
+"""
+FIRST, SECOND = "GPU-1f6c2a34-0e0a-44d1-9d3a-52b1a7b0c1d2", "GPU-9b7c2a34-1e0a-44d1-9d3a-52b1a7b0c1d2"
+SLICES = ["MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f", "MIG-cba663e8-9bed-5b25-b243-5985ef7c9beb"]
+
+
+@pytest.fixture
+def driver(tmp_path, monkeypatch):
+    """A machine whose driver lists three GPUs, one of them divided; gives its ``PATH``."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "listed").write_text(LISTED)
+    (folder / "nvidia-smi").write_text(f'#!/bin/sh\n[ "$*" = -L ] && cat {folder}/listed\n')
+    (folder / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return os.environ["PATH"]
+
+
+@pytest.mark.parametrize(
+    "value, found",
+    [
+        (None, [*SLICES, FIRST, SECOND]),
+        ("1", [FIRST]),
+        ("2,1", [SECOND, FIRST]),
+        ("GPU-9b7c,1", [SECOND, FIRST]),
+        ("0", SLICES),
+        ("GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77", SLICES),
+        (SLICES[1], SLICES[1:]),
+        ("MIG-cba6", SLICES[1:]),
+        ("1,GPU-1f6c", [FIRST]),
+        ("2,7,1", [SECOND]),
+        ("GPU-no", []),
+    ],
+)
+def test_an_index_and_a_uuid_are_one_gpu_and_slices_stand_for_a_divided_one(driver, monkeypatch, value, found):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value) if value else monkeypatch.delenv(
+        "CUDA_VISIBLE_DEVICES", raising=False
+    )
+    assert gpus.visible() == found
+
+
+def test_jobs_that_name_one_gpu_by_index_and_by_uuid_wait_for_each_other(tmp_path, driver):
+    holder = start(tmp_path / "locks", devices="1", seconds=600)
+    assert holder.stdout.readline().split()[1] == FIRST
+    waiting = start(tmp_path / "locks", devices="GPU-1f6c", seconds=0)
+    assert f"all GPUs are taken ({FIRST})" in waiting.stderr.readline()
+    other = start(tmp_path / "locks", devices="GPU-1f6c,2", seconds=0)
+    assert other.communicate(timeout=60)[0].split()[1] == SECOND
+    holder.kill()
+    holder.communicate()
+    assert waiting.communicate(timeout=60)[0].split()[1] == FIRST
+
+
+def test_each_slice_is_a_device_of_its_own(tmp_path, driver):
+    holders = [start(tmp_path / "locks", devices="0", seconds=20) for _ in range(2)]
+    assert sorted(holder.stdout.readline().split()[1] for holder in holders) == sorted(SLICES)
+    for holder in holders:
+        holder.kill()
+        holder.communicate()
+
+
+def test_an_index_of_another_machine_is_another_gpu(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    monkeypatch.setattr(gpus, "of_machine", list)
+    holder = start(tmp_path, devices="0", seconds=600)  # of this machine
+    assert holder.stdout.readline().startswith("took 0")
+    monkeypatch.setattr(gpus.socket, "gethostname", lambda: "another-machine")
+    with gpus.lease(1, tmp_path) as gpu:  # or it would wait
+        assert gpu == "0"
+    holder.kill()
+    holder.communicate()
+
+
+def test_a_folder_without_locks_is_a_mistake_with_a_remedy(tmp_path, monkeypatch):
+    def refuse(self, **options):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr(gpus.FileLock, "acquire", refuse)
+    with pytest.raises(UserError, match="has no locks for GPUs; set TMPDIR"), gpus.lease(1, tmp_path):
+        pass
 
 
 @pytest.mark.parametrize(

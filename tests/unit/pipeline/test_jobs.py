@@ -27,14 +27,16 @@ def needs():
 
 def test_memory_and_time_grow_with_the_attempt_and_the_images(needs):
     found = needs("cpu")(1000, 10, per_image=(5, 0.5))
-    assert found.keys() == {"mem_mb", "runtime"}
+    assert found.keys() == {"mem_mb", "googlebatch_memory", "htcondor_request_mem_mb", "runtime"}
+    assert found["htcondor_request_mem_mb"](None, 1) == found["googlebatch_memory"](None, 1) == 1020
     assert (found["mem_mb"](None, 1), found["runtime"](None, 2)) == (1020, 24)
     whole = needs("cpu")(1000, lambda wildcards: 60, per_image=(5, 0), split="train")
     assert (whole["mem_mb"]({"dataset": "demo"}, 2), whole["runtime"]({"dataset": "demo"}, 1)) == (3000, 60)
 
 
-def test_a_gpu_is_asked_for_by_a_number(needs):
-    assert needs("auto")(1, 1, gpu=True)["gpu"] == 1 and needs("cpu")(1, 1, gpu=True)["gpu"] == 0
-    wanted = [needs("auto")(1, 1, gpu=lambda wildcards, found=found: found)["gpu"](None) for found in (True, False)]
-    assert wanted == [1, 0] and [type(each) for each in wanted] == [int, int], "SLURM knows no `--gpus=True`"
-    assert needs("cpu")(1, 1, gpu=lambda wildcards: True)["gpu"] == 0
+@pytest.mark.parametrize("name", ["gpu", "nvidia_gpu", "request_gpus", "_gpus"])
+def test_a_gpu_is_asked_for_by_a_number_or_not_at_all(needs, name):
+    assert needs("auto")(1, 1, gpu=True)[name] == 1 and name not in needs("cpu")(1, 1, gpu=True)
+    wanted = [needs("auto")(1, 1, gpu=lambda wildcards, found=found: found)[name](None) for found in (True, False)]
+    assert wanted == [1, None] and type(wanted[0]) is int, "SLURM knows no `--gpus=True`, Kubernetes no 0"
+    assert name not in needs("cpu")(1, 1, gpu=lambda wildcards: True)

@@ -12,6 +12,7 @@ import pytest
 
 from pixelherd.errors import UserError
 from pixelherd.pipeline import marks, seals, session
+from pixelherd.pipeline.inputs.telling import variable_of
 from pixelherd.storage.files import write_text
 from pixelherd.study import stages
 from pixelherd.study.study import Study
@@ -111,7 +112,7 @@ def test_jobs_without_the_environment_see_what_their_snakemake_told_and_not_what
 ):
     began = session.Session.open(settings, scripts, main=True)
     began.start([])
-    variable = session.variable_of(began.work.study)
+    variable = variable_of(began.work.study)
     Path(os.environ[variable]).with_name(f"{variable}-0.json").write_text('{"pending": {}, "waiting": {}}')
     monkeypatch.delenv(variable)
     job = session.Session.open(settings, scripts, main=False)
@@ -127,7 +128,7 @@ def test_the_source_of_a_stage_is_hashed_once_for_all_shards(folder, settings, s
 
 def test_a_job_that_does_not_see_its_snakemakes_folder_says_so(folder, settings, scripts):
     began = session.Session.open(settings, scripts, main=True)
-    Path(os.environ[session.variable_of(began.work.study)]).unlink()
+    Path(os.environ[variable_of(began.work.study)]).unlink()
     with pytest.raises(UserError, match=r"is not there for this job; work on a file system that all nodes share"):
         session.Session.open(settings, scripts, main=False)
 
@@ -276,7 +277,7 @@ def test_where_slurm_is_not_at_hand_the_jobs_of_a_killed_snakemake_are_told(tmp_
 
 def test_what_killed_calls_told_goes_and_what_this_one_tells_stays(folder, settings, scripts):
     opened = session.Session.open(settings, scripts, main=True)
-    told = Path(os.environ[session.variable_of(opened.work.study)])
+    told = Path(os.environ[variable_of(opened.work.study)])
     left = told.with_name("PIXELHERD_SESSION_killed-1.json")
     left.write_text("{}")
     opened.start([Path("results/x")])

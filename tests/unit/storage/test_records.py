@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 from hypothesis import given
@@ -115,3 +116,15 @@ def test_a_seal_of_old_holds_no_digest_of_its_own():
     assert records.is_own_digest(content)
     assert records.is_own_digest(content | {records.SEAL_DIGEST: records.hash_of(content)})
     assert not records.is_own_digest({"rounds": 3, records.SEAL_DIGEST: records.hash_of(content)})
+
+
+def test_a_record_that_is_written_for_another_place_is_right_there_alone(tmp_path):
+    copy, place = tmp_path / "copy", tmp_path / "results"
+    for folder in (copy, place):
+        folder.mkdir()
+        (folder / "report.html").write_text("page")
+    write_digests(copy / "report.json", [copy / "report.html"], place=str(place / "report.json"))
+    shutil.copy(copy / "report.json", place / "report.json")
+    check_digests(place / "report.json")
+    with pytest.raises(UserError, match="in the wrong place"):
+        check_digests(copy / "report.json")

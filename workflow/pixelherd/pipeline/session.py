@@ -5,7 +5,6 @@ the call began: runs may be sealed, and answers saved, while jobs run, and a job
 """
 
 import atexit
-import json
 import os
 import sys
 from collections.abc import Callable, Collection, Mapping
@@ -22,10 +21,12 @@ from pixelherd.compute import slurm
 from pixelherd.datasets.originals import Digests
 from pixelherd.errors import UserError, say
 from pixelherd.pipeline import marks, seals, source, upkeep
+from pixelherd.pipeline.inputs import telling
+from pixelherd.pipeline.inputs.mirror import Mirror, Storage
 from pixelherd.pipeline.inputs.work import Work
 from pixelherd.pipeline.job import start_server
 from pixelherd.storage.clock import of_the_future
-from pixelherd.storage.files import hash_of, write_json
+from pixelherd.storage.files import write_json
 from pixelherd.storage.locks import lock_at, take
 from pixelherd.storage.records import found_in
 from pixelherd.study import checks, plan
@@ -34,8 +35,6 @@ from pixelherd.study.study import Study
 
 FOLDER = Path(".snakemake")
 QUEUE = "pixelherd.json"
-TOLD = "PIXELHERD_SESSION"
-"""Begins the environment variable by which jobs find what their Snakemake tells them of their study."""
 PATIENCE_SECONDS = 300
 """How long a dry run may hold the folder."""
 
@@ -50,8 +49,11 @@ class Session:
         work: what the study has still to do.
     """
 
-    def __init__(self, folder: Path = FOLDER, scripts: Mapping[str, Path] | None = None) -> None:
-        self._folder = folder
+    def __init__(
+        self, folder: Path = FOLDER, scripts: Mapping[str, Path] | None = None, storage: Storage | None = None
+    ) -> None:
+        self._folder, self._storage = folder, storage
+        self._mirror: Mirror | None = None
         self._told = folder / "pixelherd" / "told"
         self._lock = lock_at(folder / "pixelherd.lock")  # several modules share it
         self._last = partial(found_in, folder / QUEUE)  # what the last Snakemake told, and its jobs in SLURM
@@ -66,7 +68,9 @@ class Session:
         return source.hash_of_scripts(self._scripts[name] for name in source.RUN_STAGES)
 
     @classmethod
-    def open(cls, config: Mapping[str, Any], scripts: Mapping[str, Path], *, main: bool) -> "Session":
+    def open(
+        cls, config: Mapping[str, Any], scripts: Mapping[str, Path], *, main: bool, storage: Storage | None = None
+    ) -> "Session":
         """Read the study and find what it has still to do.
 
         The call that the user gave claims the folder, marks runs of other settings, says what is kept, and asks for
@@ -76,20 +80,25 @@ class Session:
             config: the study, as Snakemake read it.
             scripts: the scripts of the workflow by name.
             main: whether this process was called by the user, and is not a job.
+            storage: where results and cache lie, if not on this file system.
 
         Raises:
             UserError: the study has a mistake, or its data is missing.
         """
-        session, study = cls(scripts=scripts), Study.read(dict(config))
+        session, study = cls(scripts=scripts, storage=storage), Study.read(dict(config))
+        if storage:
+            session._mirror = Mirror(storage, study, session._folder / "pixelherd" / "mirror")
         if main:
             session.claim()
             atexit.register(session.leave)
-        told = None if main else session.told(study)
+        told = None if main else telling.hear(study, session._last().get("told", {}), storage)
         session.work = work = session.look(study, main) if told is None else session.work_of(study).as_told(told)
         if main:
             checks.budgets_fit(study, work.pending, work.images)
-            upkeep.drop_incomplete(work.indices())
-            session.tell()
+            drop = session._mirror.drop_incomplete if session._mirror else upkeep.drop_incomplete
+            drop(work.indices())
+            if told_at := telling.tell(session._told, study, work.told()):
+                atexit.register(told_at.unlink, missing_ok=True)
             session.say_what_is_found()
             atexit.register(session.ask, Path.cwd())
         return session
@@ -99,13 +108,21 @@ class Session:
         digests = Digests(Path(study.paths.digests))
         self._looked = plan.Looked(study, digests)
         files = cache(partial(files_of_backbones, study, digests))
-        return Work(study, {}, {}, self._looked, {}, cache(self.source_of), files)  # each is asked for every shard
+        work = Work(study, {}, {}, self._looked, {}, cache(self.source_of), files)  # each is asked for every shard
+        return replace(work, is_there=self._mirror.holds) if self._mirror else work
+
+    def _seen(self, study: Study) -> tuple[Study, Path]:
+        """A study whose results are those that this session goes by, and the folder of the marks of its runs."""
+        return (self._mirror.study, self._mirror.marks) if self._mirror else (study, marks.MARKS)
 
     def look(self, study: Study, main: bool) -> Work:
         """Find what a study has still to do, and what it will be made of, and mark what is to be made anew."""
         work = self.work_of(study)
+        if self._mirror:
+            self._mirror.look()
+        seen, folder = self._seen(study)
         try:
-            lacking = seals.pending_runs(study, self.source, work.addresses.run)
+            lacking = seals.pending_runs(seen, self.source, work.addresses.run)
             work = replace(work, pending=lacking, waiting=oracle.waiting(study, lacking))
             for dataset in sorted({run.dataset for run in lacking}):
                 work.originals[dataset]  # raises what is wrong with them
@@ -114,14 +131,21 @@ class Session:
                 return self.work_of(study)
             raise
         if main:
-            self._unmark = marks.mark_outdated(study, lacking, self.source, work.begun())
-        again = {run: marks.first_round_again(study, run) for run in lacking}
+            self._unmark = marks.mark_outdated(seen, lacking, self.source, work.begun(), folder)
+            self._send()
+        again = {run: marks.first_round_again(seen, run, folder) for run in lacking}
         return replace(work, again={run: number for run, number in again.items() if number is not None})
 
     def leave(self) -> None:
         """Take back the marks of a call that made nothing: it may only have looked."""
         if not self._started:
             self._unmark()
+            self._send()
+
+    def _send(self) -> None:
+        """Have marks and notes of this session in the storage, where there is one."""
+        if self._mirror:
+            self._mirror.send()
 
     def source_of(self, stage: str) -> str:
         """Return the hash of the source of a stage."""
@@ -143,38 +167,10 @@ class Session:
         if left:
             say("the last Snakemake in this folder was killed; its locks are removed, what it finished is kept")
 
-    def tell(self) -> None:
-        """Write what jobs have to know; a dry run tells as well."""
-        path = self._told / f"{(variable := variable_of(self.work.study))}-{os.getpid()}.json"
-        try:
-            write_json(path, self.work.told())
-        except OSError:
-            return  # a folder that is read only, in which no job will run
-        os.environ[variable] = str(path.absolute())
-        atexit.register(path.absolute().unlink, missing_ok=True)
-
-    def told(self, study: Study) -> dict[str, Any] | None:
-        """Return what the Snakemake that started this job told it; None if it told nothing.
-
-        Raises:
-            UserError: the job does not see what its Snakemake wrote.
-        """
-        name = variable_of(study)
-        if (
-            path := os.environ.get(name) or self._last().get("told", {}).get(name)
-        ) is None:  # a cluster's jobs may lack it
-            return None
-        try:
-            return json.loads(Path(path).read_text())
-        except FileNotFoundError:
-            raise UserError(
-                f"{path} is not there for this job", remedy="work on a file system that all nodes share"
-            ) from None
-
     def say_what_is_found(self) -> None:
         """Name runs that another source made, or that begin anew, results that changed, and a clock that is ahead."""
         study = self.work.study
-        lines = [] if study.refresh else seals.news_of_finished(study, self.work.pending, self.source)
+        lines = [] if study.refresh else seals.news_of_finished(self._seen(study)[0], self.work.pending, self.source)
         lines += map(str, upkeep.changed_results(study.paths, study.runs()))
         for line in filter(None, (*lines, of_the_future(study.results, study.cache))):
             say(line)
@@ -201,7 +197,8 @@ class Session:
             def start(log: Any) -> None:
                 jobs = list(workflow.dag.needrun_jobs())
                 cache = [Path(self.work.study.cache) for job in jobs if job.rule.name.endswith("clean")]
-                files = [Path(file) for job in jobs for file in job.output] + cache
+                named = self._storage.path_of if self._storage else str
+                files = [Path(named(file)) for job in jobs for file in job.output] + cache
                 if files:  # what only prints may run beside another
                     shown(self.start, files, getattr(workflow.scheduler._executor, "run_uuid", None))
                     if workflow.local_exec:
@@ -228,23 +225,24 @@ class Session:
         """
         take(self._lock, PATIENCE_SECONDS, "in this folder", "let it end, or end it, first")
         self._started = True
+        seen, folder = self._seen(self.work.study)
         if begun := self.work.begun():  # again: another call may have taken back its own meanwhile
-            marks.mark_outdated(self.work.study, self.work.pending, self.source, begun)
+            marks.mark_outdated(seen, self.work.pending, self.source, begun, folder)
         if any(file.is_relative_to(self.work.study.cache) for file in files):
             self._cache_lock = lock_at(self.work.study.paths.lock)
             take(self._cache_lock, 1, f"with the cache {self.work.study.cache}", "let it end, or set another `cache`")
             upkeep.remove(self.work.prepared_of(self._looked.superseded))
             self._looked.remember()
-        marks.note_begun(self.work.study, begun)
+        marks.note_begun(seen, begun)
+        self._send()
+        if self._mirror:
+            self._mirror.break_seals(self.work.pending, files)
         if self._lock.is_locked and (left := self._last().get("queue")):
             slurm.cancel(left)
         for path in self._told.glob("*.json"):  # of killed ones
             if str(path.absolute()) not in os.environ.values():
                 path.unlink(missing_ok=True)
-        told = {name: path for name, path in os.environ.items() if name.startswith(TOLD)}
+        told = {name: path for name, path in os.environ.items() if name.startswith(telling.TOLD)}
         write_json(self._folder / QUEUE, {"queue": queue, "told": told})
-
-
-def variable_of(study: Study) -> str:
-    """Return the environment variable by which jobs of a study find what they are told."""
-    return f"{TOLD}_{hash_of(study.content())[:12]}"
+        if self._storage:
+            telling.send(self.work.study, self._storage)

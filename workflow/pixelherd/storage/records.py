@@ -66,10 +66,17 @@ def is_own_digest(content: dict[str, Any]) -> bool:
     return SEAL_DIGEST not in content or content[SEAL_DIGEST] == hash_of(rest)
 
 
-def write_digests(path: Path | str, files: Iterable[Path | str], **facts: Any) -> None:
-    """Write a record of the digests of files that lie beside it, with ``facts``, for :func:`check_digests`."""
+def write_digests(path: Path | str, files: Iterable[Path | str], place: str | None = None, **facts: Any) -> None:
+    """Write a record of the digests of files that lie beside it, with ``facts``, for :func:`check_digests`.
+
+    Args:
+        path: the record.
+        files: those beside it.
+        place: where the record will lie, if it is written elsewhere first, as a copy for a storage is.
+        facts: what else it tells.
+    """
     named = {Path(file).name: digest_of(Path(file)) for file in files}
-    write_record(path, {**facts, "files": named}, _beside(Path(path)))
+    write_record(path, {**facts, "files": named}, _beside(Path(place or path)))
 
 
 def fact_beside(path: Path, name: str) -> Any:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from pixelherd.errors import UserError
 from pixelherd.features.backbones.manifest import load, manifest
+from pixelherd.features.backbones.sources.encoder import EncoderFolder
+from pixelherd.features.backbones.sources.folder import DiffusersFolder
 from pixelherd.features.backbones.sources.kinds import read_source
 from pixelherd.features.backbones.sources.source import Autocast, Source
 from pixelherd.storage.files import digest_of, write_json
@@ -83,12 +85,13 @@ def _keep(settings: Source, folder: Path) -> None:
         raise UserError(f"{folder} holds something else than this backbone", remedy="delete it, or name another folder")
 
 
-def provide(source: Source, folder: Path | str) -> dict[str, Any]:
+def provide(source: Source, folder: Path | str, *, copied: bool = False) -> dict[str, Any]:
     """Make what a backbone needs: itself, unless it is there, and what jobs would else compute each for themselves.
 
     Args:
         source: where it comes from.
         folder: what is made lies here.
+        copied: whether a folder that has the network is copied into it, for jobs that do not see where it lies.
 
     Returns:
         Its :func:`pixelherd.features.backbones.manifest.manifest`; where it was made, its ``source``: where it came
@@ -102,6 +105,9 @@ def provide(source: Source, folder: Path | str) -> dict[str, Any]:
         if found is None:
             shutil.rmtree(folder, ignore_errors=True)
             facts = {"source": source.make(folder)}
+            found = source.made(folder)
+        elif copied and isinstance(found, DiffusersFolder | EncoderFolder):
+            shutil.copytree(found.place, folder, dirs_exist_ok=True)
             found = source.made(folder)
         found = found.prepared(folder)
         if kept := found.kept_files():

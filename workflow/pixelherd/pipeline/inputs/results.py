@@ -1,7 +1,6 @@
 """Inputs of what is made of runs: their evaluation, tables, masks of new images."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from pixelherd.errors import UserError
@@ -81,6 +80,11 @@ def evaluate(work: Work, run: Run) -> Files:
 
 def sealed(work: Work, run: Run) -> list[str]:
     """Return what else a run's rounds leave: its seal speaks of them, and nothing else would make them again."""
+    return left_by(work, run, work.pending.get(run, ()))
+
+
+def left_by(work: Work, run: Run, rounds: Iterable[int], *, labels: bool = False) -> list[str]:
+    """Return what rounds of a run leave besides heads, and besides labels if these are not asked for."""
     study, paths = work.study, work.paths
     every_round, later_rounds = [paths.training_log, paths.trained_digests], []
     if study.needs_samples(run.method):
@@ -89,7 +93,8 @@ def sealed(work: Work, run: Run) -> list[str]:
         every_round += [paths.answered_digests, paths.stopping_digests]
     elif study.score(run.method) != "full":
         every_round += [paths.queries, paths.scores, paths.correlations, paths.asked_digests]
-    rounds = work.pending.get(run, ())
+    if labels and study.score(run.method) != "full":
+        every_round.append(paths.labels)
     return [each.format(step=run.step(n)) for n in rounds for each in every_round + (later_rounds if n else [])]
 
 
@@ -101,6 +106,11 @@ def made_of(work: Work, run: Run) -> str:
 def every_seal(work: Work) -> list[str]:
     """Return the seals of all runs but those that wait for a person."""
     return [work.paths.seal.format(run=run.path) for run in work.study.runs() if run not in work.waiting]
+
+
+def reported(work: Work) -> Files:
+    """Return what the report is made of, besides its template."""
+    return {"seals": every_seal(work), "figures": work.paths.figures}
 
 
 def every_page(work: Work) -> list[str]:
@@ -134,7 +144,7 @@ def predicting(work: Work) -> tuple[Run, int]:
     if study.predict.images is None:
         raise UserError("predict.images: name the folder of new images, --config 'predict={images: FOLDER}'")
     head = work.paths.of_round(work.paths.head, run, number)
-    if run not in work.pending and not Path(head).is_file():
+    if run not in work.pending and not work.is_there(head):
         seal = work.paths.seal.format(run=run.path)
         raise UserError(f"predict.run: {head} is gone", remedy=f"to make the finished run again delete {seal}")
     return run, number

@@ -1,5 +1,6 @@
 """What a study has still to do, as a session finds it."""
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ class Work(Stores):
         source_of: gives the hash of the source of a stage.
         files: gives the digests of the files of local backbones, by features.
         made_before: :attr:`made` as the call that started this job found it.
+        is_there: tells whether a file of results or cache is there.
     """
 
     study: Study
@@ -41,6 +43,7 @@ class Work(Stores):
     source_of: Callable[[str], str]
     files: Callable[[], FilesOfBackbones]
     made_before: frozenset[str] | None = None
+    is_there: Callable[[str], bool] = os.path.isfile
 
     def __post_init__(self) -> None:
         """Have lists of shards made once, for each of their shards is asked about."""
@@ -62,7 +65,7 @@ class Work(Stores):
         """Addresses at which there is something already: it is what the study asks for, and never made again."""
         if self.made_before is not None:
             return self.made_before
-        return frozenset(name for name, path in self.stores().items() if Path(path).is_file())
+        return frozenset(name for name, path in self.stores().items() if self.is_there(path))
 
     def used(self) -> tuple[list[str], list[str]]:
         """Return what the study uses of its cache, whether runs are finished or not, and the addresses of its runs."""
