@@ -5,8 +5,12 @@ backbone. The finished study is pretended: sealed runs of empty files. Prints se
 which other work on the machine disturbs less) and peak memory.
 
     python benchmarks/dag.py
+
+``--images 1000000`` plans one dataset of so many training images instead, with five methods, five seeds and 500 images
+a job, and prints the plan too: what such a collection asks of Snakemake, and of disks.
 """
 
+import argparse
 import os
 import re
 import resource
@@ -33,6 +37,20 @@ def grid() -> dict:
     return settings | {"methods": dict.fromkeys(METHODS), "images_per_job": 16}
 
 
+def collection(images: int) -> dict:
+    """The settings of a study of one large collection."""
+    settings = yaml.safe_load((REPOSITORY / "studies" / "paper.yaml").read_text())
+    large = {"kind": "ade_bed", "root": "data", "images": {"train": images, "test": 1000}}
+    features = {"backbone": {"embedded": "efficientnet_lite2"}, "maps": "recompute"}
+    return settings | {
+        "datasets": {"large": large},
+        "features": {"lite": features},
+        "methods": dict.fromkeys(["edald", "margin", "entropy", "coverage", "random"]),
+        "seeds": [0, 1, 2, 3, 4],
+        "images_per_job": 500,
+    }
+
+
 def pretend_finished(folder: Path, study: Study) -> None:
     """Fill ``folder`` with sealed runs of empty files, and what is made of them."""
     for run in study.runs():
@@ -55,7 +73,7 @@ def pretend_finished(folder: Path, study: Study) -> None:
 def snakemake(folder: Path, *arguments: str) -> tuple[str, str]:
     """Output of a Snakemake in ``folder``, and what it took."""
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--directory", str(folder)]
-    command += ["--configfile", str(folder / "study.yaml"), *arguments]
+    command = [*command, *arguments, "--configfile", str(folder / "study.yaml")]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "workflow")}
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
@@ -66,7 +84,25 @@ def snakemake(folder: Path, *arguments: str) -> tuple[str, str]:
     return done.stdout + done.stderr, f"{seconds:.1f} s ({used:.1f} s of CPU), {after.ru_maxrss / 1024:.0f} MB at most"
 
 
+def planned(settings: dict, *more: str) -> None:
+    """Plan a study of which nothing is there, and print what it took."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "study.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+        for target in more:
+            output, took = snakemake(folder, target)
+            print(output, took, sep="\n")
+        output, took = snakemake(folder, "-n", "--quiet", "rules")
+        jobs = re.search(r"^total +(\d+)$", output, re.MULTILINE)[1]
+        print(f"dry run of {int(jobs):,} jobs: {took}")
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, help="plan one collection of so many training images instead")
+    if images := parser.parse_args().images:
+        planned(collection(images), "plan")
+        return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "study.yaml").write_text(yaml.safe_dump(grid(), sort_keys=False))
@@ -74,12 +110,7 @@ def main() -> None:
         output, took = snakemake(folder)
         assert "Nothing to be done" in output, output
         print(f"finished study: {took}")
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        (folder / "study.yaml").write_text(yaml.safe_dump(grid(), sort_keys=False))
-        output, took = snakemake(folder, "-n", "--quiet", "rules")
-        jobs = re.search(r"^total +(\d+)$", output, re.MULTILINE)[1]
-        print(f"dry run of {int(jobs):,} jobs: {took}")
+    planned(grid())
 
 
 if __name__ == "__main__":

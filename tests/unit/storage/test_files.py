@@ -15,6 +15,7 @@ from pixelherd.storage.files import (
     hash_of,
     original,
     read_csv,
+    sorted_json,
     write_csv,
     write_json,
     write_text,
@@ -99,3 +100,13 @@ def test_a_text_has_the_digest_of_its_file(tmp_path_factory, text):
 def test_equal_settings_have_one_hash_in_any_order_of_keys():
     assert hash_of({"a": 1, "b": {"c": [1, 2], "d": None}}) == hash_of({"b": {"d": None, "c": [1, 2]}, "a": 1})
     assert hash_of({"a": [1, 2]}) != hash_of({"a": [2, 1]})
+
+
+@given(
+    st.dictionaries(st.text(max_size=5), st.lists(st.text(max_size=3) | st.integers() | st.none(), max_size=4)),
+    st.text(max_size=5),
+)
+def test_a_hash_is_the_same_with_parts_that_were_written_before(settings, key):
+    whole = {**settings, key: {"b": [1, "é"], "a": None}}
+    rest = {name: value for name, value in whole.items() if name != key}
+    assert hash_of(rest, {key: sorted_json(whole[key])}) == hash_of(whole)

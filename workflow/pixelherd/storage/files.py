@@ -6,8 +6,9 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pixelherd.errors import UserError
@@ -109,6 +110,20 @@ def write_json(path: Path | str, content: dict | list) -> None:
     write_text(path, json.dumps(content, indent=1) + "\n")
 
 
-def hash_of(settings: dict[str, Any]) -> str:
-    """SHA-256 of settings, the same for equal settings in any key order."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+def hash_of(settings: dict[str, Any], written: Mapping[str, str] = MappingProxyType({})) -> str:
+    """SHA-256 of settings, the same for equal settings in any key order.
+
+    Args:
+        settings: JSON.
+        written: more of them that :func:`sorted_json` wrote before, by key: large ones that many hashes share.
+    """
+    if not written:
+        return hashlib.sha256(sorted_json(settings).encode()).hexdigest()
+    texts = {key: sorted_json(value) for key, value in settings.items()} | dict(written)
+    whole = ", ".join(f"{json.dumps(key)}: {texts[key]}" for key in sorted(texts))
+    return hashlib.sha256(f"{{{whole}}}".encode()).hexdigest()
+
+
+def sorted_json(content: Any) -> str:
+    """Return JSON in one line, the same for equal content in any key order."""
+    return json.dumps(content, sort_keys=True)

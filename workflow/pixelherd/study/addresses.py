@@ -12,7 +12,7 @@ from typing import Any
 
 from pixelherd.datasets.originals import Digests, Original, Originals
 from pixelherd.features.backbones.sources.source import Source
-from pixelherd.storage.files import hash_of
+from pixelherd.storage.files import hash_of, sorted_json
 from pixelherd.storage.shards import images_of, ranges
 from pixelherd.study import stages
 from pixelherd.study.run import Run
@@ -67,6 +67,7 @@ class Addresses:
             "dataset",
             "backbone",
             "_images",
+            "_training_images",
             "_maps_of",
             "shards",
             "index",
@@ -137,8 +138,13 @@ class Addresses:
         study, dataset, features = self._study, run.dataset, run.features
         result = stages.result(study, run) | {"dataset": self.dataset(dataset)}
         classes = stages.class_keys(study, dataset) if "oracle" in result else len(stages.class_names(study, dataset))
-        images, network = self._images(dataset, "train"), self.backbone(features)  # stored or not, in whatever shards
-        return address(of=result, classes=classes, images=images, backbone=network, source=self._source("extract"))
+        images, network = self._training_images(dataset), self.backbone(features)  # stored or not, in whatever shards
+        parts = {"of": result, "classes": classes, "backbone": network, "source": self._source("extract")}
+        return hash_of(parts, {"images": images})[:LENGTH]
+
+    def _training_images(self, dataset: str) -> str:
+        """What prepared training images depend on, as JSON that is written once for all runs."""
+        return sorted_json(self._images(dataset, "train"))
 
     def _images(self, dataset: str, split: str, shard: str | None = None) -> dict[str, Any]:
         """What prepared images depend on."""
