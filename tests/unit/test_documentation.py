@@ -23,7 +23,17 @@ OF_THE_USER = {"my-study.yaml", "my-folder", "path/to"}
 OF_A_STUDY = {".snakemake", "results", "cache", "logs", "data", "predictions"}
 """Folders that studies write or read; what lies in them is not the repository's."""
 
-WITH_VALUE = {"--cores", "--configfile", "--config", "--resources", "--workflow-profile", "-s", "-d"}
+WITH_VALUE = {
+    "--cores",
+    "--default-storage-prefix",
+    "--default-storage-provider",
+    "--configfile",
+    "--config",
+    "--resources",
+    "--workflow-profile",
+    "-s",
+    "-d",
+}
 """Options of Snakemake, of those that the pages use, that a value follows."""
 
 FENCE = re.compile(r"^ *(```|~~~).*?^ *\1 *$", re.MULTILINE | re.DOTALL)

@@ -1,9 +1,12 @@
 """The environments that a study may run in agree, and the SLURM profile keeps what the default one says."""
 
+import re
 import tomllib
 
 import pytest
 import yaml
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from unit.places import REPOSITORY
 
@@ -64,3 +67,13 @@ def test_profiles_of_executors_agree_with_the_default_one_and_have_an_extra(exec
     }
     extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert any(f"snakemake-executor-plugin-{executor}" in each for each in extras[executor])
+
+
+def test_the_image_of_jobs_has_the_python_and_the_plugins_that_the_package_asks_for():
+    lines = (REPOSITORY / "envs" / "Dockerfile").read_text().splitlines()
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    (version,) = re.findall(r"^FROM python:([\d.]+)-slim$", "\n".join(lines), re.MULTILINE)
+    assert Version(version) in SpecifierSet(project["requires-python"])
+    (extras,) = re.findall(r"pip install \S+ '/opt/pixelherd\[([\w,-]+)\]'", "\n".join(lines))
+    assert set(extras.split(",")) <= project["optional-dependencies"].keys()
+    assert {"torch", "zarr", "=="}.isdisjoint(" ".join(lines).split()), "pyproject.toml alone has versions"

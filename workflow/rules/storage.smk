@@ -44,10 +44,9 @@ class Storage:
         """What the study calls a file of a job."""
         return file.storage_object.query.removeprefix(self._prefix) if file.is_storage else file
 
-
     def fetch_made(self, made, **files):
-        """Copy files of rules that made them to this machine, for whoever looks."""
-        for path in (path for rule, path in files.items() if rule in made):
+        """Copy files, by the rules that make them, to this machine, for whoever looks."""
+        for path in (path for name, path in files.items() if name in made):
             self.fetch(str(path), path)
 
 
@@ -57,7 +56,7 @@ if (provider := workflow.storage_registry.default_storage_provider) is not None:
 
 
 def reads(function, name="files"):
-    """What a rule reads by a function of the study, by ``name`` if that gives one file or a list.
+    """What a job reads by a function of the study, by ``name`` if that gives one file or a list.
 
     From a storage comes what is named here, so there all that lies beside these files is named too.
     """
