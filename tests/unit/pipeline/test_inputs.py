@@ -1,6 +1,7 @@
 """What stages read, of studies that have nothing to do with Snakemake."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from pixelherd.datasets.originals import Original
 from pixelherd.errors import UserError
 from pixelherd.pipeline.inputs import results, rounds, shared
+from pixelherd.pipeline.inputs.travel import Travel
 from pixelherd.pipeline.inputs.work import Work, one_of
 from pixelherd.study import stages
 from pixelherd.study.run import Run
@@ -432,3 +434,52 @@ def test_answers_are_compared_with_what_heads_expected(work_of):
     masks = work_of()
     assert {"context", "union"} <= results.evaluate(masks, run_of(masks, "edald")).keys()
     assert not {"context", "union"} & results.evaluate(masks, run_of(masks, "full")).keys(), "nobody answered it"
+
+
+def along(work, files):
+    return bare(Travel(work).along(files))
+
+
+def test_from_a_storage_comes_what_lies_beside_manifests(work_of):
+    work = work_of()
+    run = run_of(work, "edald")
+    found = along(work, rounds.score(work, run, 0))
+    assert "c/datasets/demo/data" in found and "c/lists/demo/ddpm/seed-0/union-4/vectors.npy" in found
+    assert not [path for path in found if path.endswith("manifest.json")], "they are named by the rule"
+
+
+def test_from_a_storage_come_the_shards_that_an_index_names_and_all_of_each(work_of):
+    work = work_of()
+    index = work.maps_index("demo", "ddpm", "train")
+    (shard, data), *others = [(path, str(Path(path).with_name("data"))) for path in work.maps("demo", "ddpm", "train")]
+    found = Travel(work).along({"context": index})
+    assert {shard, data} <= set(found) and len(found) == 2 * (1 + len(others))
+
+
+def test_from_a_storage_come_the_network_and_what_it_was_trained_to(work_of):
+    work = work_of()
+    assert along(work, work.network("ddpm")) == ["c/backbones/ddpm"]
+
+
+def test_from_a_storage_tables_get_what_runs_leave_and_no_heads(work_of):
+    work = work_of()
+    found = along(work, {"seals": results.every_seal(work)})
+    run = "r/runs/demo/ddpm/edald/budget-3/seed-0"
+    assert {
+        f"{run}/{name}" for name in ("metrics.csv", "thumbnails.npz", "round-0/labels.csv", "round-1/queries.csv")
+    } <= set(found)
+    assert not [path for path in found if path.endswith("head.safetensors")]
+
+
+def test_of_finished_runs_comes_what_there_is(work_of):
+    work = replace(work_of(pending={}), is_there=lambda path: path.endswith("metrics.csv"))
+    assert {Path(path).name for path in along(work, {"seals": results.every_seal(work)})} == {"metrics.csv"}
+
+
+def test_an_evaluation_that_goes_on_gets_what_earlier_rounds_left(work_of):
+    whole = work_of()
+    work = work_of(pending={run: range(1, 2) for run in whole.study.runs()})
+    run = run_of(work, "edald")
+    files = results.evaluate(work, run)
+    left = {path for path in along(work, files) if "/round-0/" in path}
+    assert left == {path for path in bare(results.left_by(work, run, [0]))}

@@ -63,9 +63,11 @@ class Travel:
                 yield from (trained, *self._of_store(Path(trained)))
 
     def _of_run(self, run: Run) -> list[str]:
-        """What tables, figures and the report read of a run; they do without its heads."""
-        files = [self._paths.metrics.format(run=run.path), self._paths.thumbnails.format(run=run.path)]
-        return files + left_by(self._work, run, range(self._study.rounds_of(run.method)), labels=True)
+        """What tables, figures and the report read of a run; they do without its heads, and what older runs lack."""
+        made = (self._paths.metrics, self._paths.thumbnails, self._paths.expected)
+        files = [path.format(run=run.path) for path in made]
+        files += left_by(self._work, run, range(self._study.rounds_of(run.method)), labels=True)
+        return files if run in self._work.pending else [path for path in files if self._work.is_there(path)]
 
     @cached_property
     def _runs(self) -> dict[str, Run]:
