@@ -24,6 +24,7 @@ OF_A_STUDY = {".snakemake", "results", "cache", "logs", "data", "predictions"}
 """Folders that studies write or read; what lies in them is not the repository's."""
 
 WITH_VALUE = {
+    "--sdm",
     "--cores",
     "--default-storage-prefix",
     "--default-storage-provider",
