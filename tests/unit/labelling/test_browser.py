@@ -146,8 +146,9 @@ def test_a_page_goes_on_when_its_server_was_killed(opened, live):
     until(page, "state.classes.length === 2")
     begin(page)
     answer(page, "Space")
+    until(page, "image === question.image && !busy")
     live.kill()
-    page.evaluate("answer(1)")
+    page.evaluate("void answer(1)")  # its promise waits for the server
     page.wait_for_selector("#offline:not([hidden])")
     assert "Your answer waits here" in page.inner_text("#offline")
     live.start()
