@@ -30,7 +30,7 @@ def run(cache, settings, tmp_path_factory):
     for number in range(2):
         (folder / f"round-{number}").mkdir()
         network.save(cache.head(number), folder / f"round-{number}" / "head.safetensors", {})
-    for name in ("metrics.csv", "thumbnails.npz"):
+    for name in ("metrics.csv", "expected.csv", "thumbnails.npz"):
         (folder / name).write_text("")
     classes = [{"name": each.name, "colour": list(each.colour)} for each in cache.classes]
     seals.seal(folder, run, stages.result(study, run), 2, {"classes": classes}, "f" * 64)
