@@ -172,3 +172,28 @@ def test_what_only_type_checkers_see_is_left_out(tmp_path):
         "pixelherd.datasets.classes",
         "pixelherd.heads.metrics",
     ]
+
+
+def test_what_compilers_keep_beside_modules_is_no_source(tmp_path):
+    """A folder that a module names holds modules too, and numba keeps what it compiled in their ``__pycache__``."""
+    package = tmp_path / "pixelherd"
+    (package / "coverage" / "__pycache__").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "choose.py").write_text('SELECTIONS = "coverage"\n')
+    (package / "coverage" / "facts.yaml").write_text("a: 1\n")
+    script = tmp_path / "score.py"
+    script.write_text("from pixelherd.choose import SELECTIONS\n")
+    program = (
+        "import sys; from pathlib import Path; from pixelherd.pipeline.source import hash_of_script\n"
+        "print(hash_of_script(Path(sys.argv[1]), Path(sys.argv[2])))"
+    )
+
+    def found():  # of a new process: a call reads each file once
+        command = [sys.executable, "-c", program, script, package]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    before = found()
+    (package / "coverage" / "__pycache__" / "pairs.first-1.py311.1.nbc").write_bytes(b"compiled")
+    assert found() == before
+    (package / "coverage" / "facts.yaml").write_text("a: 2\n")
+    assert found() != before

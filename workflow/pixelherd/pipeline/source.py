@@ -144,4 +144,5 @@ def _data(file: Path, package: Path) -> list[Path]:
     texts = _read(file, package).texts
     beside = [path for path in sorted(file.parent.iterdir()) if path.name in texts]
     found = [each for path in beside for each in (sorted(path.rglob("*")) if path.is_dir() else [path])]
-    return [path for path in found if path.is_file() and path.suffix not in (".py", ".pyc")]
+    compiled = "__pycache__"  # Python's and numba's
+    return [path for path in found if path.is_file() and path.suffix != ".py" and compiled not in path.parts]
