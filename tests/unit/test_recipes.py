@@ -12,7 +12,7 @@ from unit.places import REPOSITORY
 
 RECIPES = recipes.read(REPOSITORY / "CONTRIBUTING.md")
 
-PARTS = ("backbones", "benchmarks", "config", "docs", "envs", "profiles", "studies", "tests", "workflow")
+PARTS = ("archive", "backbones", "benchmarks", "config", "docs", "envs", "profiles", "studies", "tests", "workflow")
 """Folders that a copy has; others are caches and results."""
 
 ROOMS = (

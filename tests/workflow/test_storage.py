@@ -110,7 +110,11 @@ def test_changed_settings_make_the_runs_in_the_storage_again(on_files, finished,
     on_files.snakemake("runs")
     there = finished.empty(tmp_path / "local", head=on_files.settings["head"])
     there.snakemake("runs")
-    assert runs(remote) == runs(there.folder)
+    made, expected = runs(remote), runs(there.folder)
+    for name in [name for name in made if name.endswith("begun.json")]:
+        # who seals a run cannot note in the storage what it is made of: there the seal alone says it
+        assert b'"several"' in made.pop(name) and expected.pop(name)
+    assert made == expected
     assert runs(remote) != runs(finished.folder)
     assert "Nothing to be done" in said(on_files.snakemake("runs"))
 

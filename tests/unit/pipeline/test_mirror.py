@@ -10,6 +10,8 @@ from pixelherd.errors import UserError
 from pixelherd.pipeline import marks
 from pixelherd.pipeline.inputs import telling
 from pixelherd.pipeline.inputs.mirror import Mirror
+from pixelherd.pipeline.seals import note_made_of
+from pixelherd.storage.records import read_record
 from pixelherd.study.paths import BEGUN, SEAL
 from pixelherd.study.study import Study
 from unit.pipeline.sealed import ADDRESS, SOURCE, finish, pending_runs
@@ -52,7 +54,7 @@ def study(settings):
 def bucket(tmp_path, study):
     """A storage in which the first run of the study is finished."""
     there = study.model_copy(update={"results": str(tmp_path / "bucket" / "r")})
-    finish(there, there.runs()[0])
+    finish(there, there.runs()[0], address=ADDRESS)
     return Bucket(tmp_path / "bucket")
 
 
@@ -111,6 +113,17 @@ def test_seals_of_runs_that_are_made_again_go_and_others_stay(bucket, study, tmp
     assert f"{folder}/{SEAL}" in bucket.below("r")
     mirror.break_seals([run], [folder / "round-0" / "labels.csv"])
     assert f"{folder}/{SEAL}" not in bucket.below("r")
+
+
+def test_what_a_sealed_run_is_made_of_is_noted_when_its_seal_goes(bucket, study, tmp_path):
+    run = study.runs()[0]
+    note = study.paths.run_folder(run) / BEGUN
+    note_made_of(bucket.folder / note.parent, run, marks.SEVERAL)  # as a storage keeps it when a run is made again
+    mirror = looked(bucket, study, tmp_path)
+    marks.note_begun(mirror.study, {run: ADDRESS})
+    mirror.send()
+    mirror.break_seals([run], [note.parent / "round-1" / "labels.csv"])
+    assert read_record(bucket.folder / note, run.path)["address"] == ADDRESS
 
 
 def test_an_index_whose_shard_is_gone_goes(bucket, study, tmp_path):

@@ -113,7 +113,7 @@ def pending_runs(study: "Study", source: str, address_of: Callable[[Run], str]) 
         done = 0 if run in outdated else sealed_rounds(folder, stages.result(study, run))
         if done < rounds:
             has_heads = all((folder / f"round-{number}" / HEAD).is_file() for number in range(done))
-            goes_on = done and has_heads and _made_of(folder) in (None, address_of(run))
+            goes_on = done and has_heads and made_of(folder) in (None, address_of(run))
             lacking[run] = range(done if goes_on else 0, rounds)
     return lacking
 
@@ -143,8 +143,8 @@ def extended_anew(study: "Study", pending: Mapping[Run, range]) -> list[Run]:
     return [run for run in begin if 0 < done[run] < pending[run].stop]
 
 
-def _made_of(folder: Path) -> str | None:
-    """The address of what a finished run was made of; older seals hold none."""
+def made_of(folder: Path) -> str | None:
+    """Return the address of what a finished run was made of; older seals hold none."""
     return (read_seal(folder) or {}).get("address")
 
 

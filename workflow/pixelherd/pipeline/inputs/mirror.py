@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from pixelherd.errors import UserError
 from pixelherd.pipeline import marks
+from pixelherd.pipeline.seals import made_of, note_made_of
 from pixelherd.study.paths import BEGUN, SEAL
 from pixelherd.study.run import Run
 from pixelherd.study.study import Study
@@ -79,6 +80,7 @@ class Mirror:
         shutil.rmtree(self._folder, ignore_errors=True)
         for path in filter(self.holds, self._of_runs()):
             self._storage.fetch(path, self._folder / path)
+        self._note_sealed()
         for path in self.files:
             if path.startswith(f"{self._study.results}/runs/") and not (self._folder / path).exists():
                 (self._folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -94,6 +96,13 @@ class Mirror:
         for run in self._study.runs():
             seal, begun = (str(self._study.paths.run_folder(run) / name) for name in (SEAL, BEGUN))
             yield seal if self.holds(seal) else begun
+
+    def _note_sealed(self) -> None:
+        """Note here what sealed runs are made of: a job that seals one elsewhere notes it where nobody looks."""
+        for run in self._study.runs():
+            folder = self.study.paths.run_folder(run)
+            if address := made_of(folder):
+                note_made_of(folder, run, address)
 
     def _changing(self) -> dict[Path, str]:
         """Files of the mirror that a session changes, and their places in the storage."""
@@ -125,9 +134,14 @@ class Mirror:
                 self._storage.remove(index)
 
     def break_seals(self, runs: Iterable[Run], files: Iterable[Path]) -> None:
-        """Remove the seals of runs of which files are about to be made: jobs elsewhere cannot."""
+        """Remove the seals of runs of which files are about to be made, which jobs elsewhere cannot.
+
+        What these runs are made of, which a seal says, the notes say from now on.
+        """
         made = {parent for file in files for parent in file.parents}
         for run in runs:
             folder = self._study.paths.run_folder(run)
             if folder in made and self.holds(seal := str(folder / SEAL)):
+                if (note := self.study.paths.run_folder(run) / BEGUN).is_file():
+                    self._storage.put(note, str(folder / BEGUN))
                 self._storage.remove(seal)
