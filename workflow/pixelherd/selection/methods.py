@@ -67,6 +67,7 @@ SELECTIONS: dict[str, Selection] = {
     for selection in (
         Selection("coverage", "pixelherd.selection.rules.coverage"),
         Selection("uherding", "pixelherd.selection.rules.uherding", needs_head=True),
+        Selection("rare_herding", "pixelherd.selection.rules.rare_herding", needs_head=True),
         Selection("k_center", "pixelherd.selection.rules.k_center", needs_labels=True),
         Selection("typiclust", "pixelherd.selection.rules.typiclust", needs_generator=True),
         Selection("probcover", "pixelherd.selection.rules.probcover", needs_generator=True),

@@ -220,8 +220,8 @@ class MethodSettings(Settings):
 
     score: str | None = Field(
         default=None,
-        description="Score, or one of `coverage`, `uherding`, `k_center`, `typiclust`, `probcover`, `badge`, `tcm`, "
-        "`clasp_pe`, `dropquery`, `random` and `full` (the reference); by default the entry's name.",
+        description="Score, or one of `coverage`, `uherding`, `rare_herding`, `k_center`, `typiclust`, `probcover`, "
+        "`badge`, `tcm`, `clasp_pe`, `dropquery`, `random` and `full` (the reference); by default the entry's name.",
     )
     pool_fraction: float = Field(
         default=0.5, gt=0, le=1, description="Share of the offered pixels that global herding keeps for the score."

@@ -40,6 +40,7 @@ TERMS = {
     "critical difference": "How far average ranks must be apart before Nemenyi's test tells methods apart.",
     "Nemenyi": "Compares the average ranks of every two methods, corrected for their number.",
     "Wilcoxon p": "p of a test of the ranks of differences over datasets and features.",
+    "rare_herding": "As uherding, with more weight on classes that have few labels.",
     "spread": "Distance between two asked pixels of a round within the frame; 0.52 where places are uniform.",
     "t-test p": "How often chance alone gives a difference at least as large, if seeds differ about normally.",
     "tcm": "Takes typical pixels while labels are few, then those between two classes.",

@@ -13,7 +13,11 @@ def choose(offer: Offer) -> tuple[np.ndarray, np.ndarray]:
 
     The score is the gain in coverage.
     """
+    return herded(offer, lambda rows: unsureness(offer))
+
+
+def unsureness(offer: Offer) -> np.ndarray:
+    """Return 1 - (p₁ - p₂) of the offered rows, ``[n]`` float32 in (0, 1]."""
     # a head that is sure of everything leaves weights that are equal, not zero
     margins = acquisition.score("margin", None, base=offer.log_probs)
-    weights = (1 + margins).clamp(min=torch.finfo(torch.float32).tiny).numpy()
-    return herded(offer, lambda rows: weights)
+    return (1 + margins).clamp(min=torch.finfo(torch.float32).tiny).numpy()
