@@ -56,6 +56,8 @@ def test_in_a_file_a_call_is_a_few_lines_and_its_results(finished, tmp_path):
     assert done.stdout == f"\n{table}\nThe report: {study.results_folder / 'report.html'}\n"
     again = study.snakemake()
     assert again.stderr.splitlines()[1:] == ["Nothing to be done (all requested files are present and up to date)."]
+    assert again.stdout == done.stdout, "the results are shown all the same"
+    assert study.snakemake("runs").stdout == "" == study.snakemake("--quiet", "all").stdout
 
 
 def test_on_a_terminal_one_line_is_rewritten(finished, tmp_path):

@@ -318,7 +318,7 @@ FOLDER = {"kind": "folder", "root": "x", "train_list": "a", "test_list": "b"}
         ("methods.coreset", None, "methods.coreset: unknown score 'coreset' (did you mean 'k_center'?)"),
         ("methods.mine", {"score": "Core-Set"}, "methods.mine: unknown score 'Core-Set' (did you mean 'k_center'?)"),
         ("methods.core_set", None, "methods.core_set: unknown score 'core_set' (did you mean 'k_center'?)"),
-        ("methods.mine", {"score": "xyz"}, "'xyz' (known: coverage, uherding, rare_herding, k_center, typiclust, probcover, badge"),
+        ("methods.mine", {"score": "xyz"}, "'xyz' (known: coverage, uherding, rare_herding, k_center,"),
         ("Rounds", 2, "unknown key `Rounds` (did you mean 'rounds'?)"),
         ("methods.mine", {"score": "full"}, "methods.mine: the fully labelled reference is called `full`; rename"),
         ("methods.full", {"score": "edald"}, "methods.full: the fully labelled reference is called `full`; rename"),
