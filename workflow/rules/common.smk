@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import logging
 import os
 import shlex
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from pixelherd.errors import UserError, say, show
+from pixelherd.errors import UserError, say
 from pixelherd.pipeline import source
 from pixelherd.pipeline.inputs import results, rounds, shared
 from pixelherd.pipeline.inputs.travel import Travel
@@ -99,28 +98,3 @@ def store(manifest):
 def of_finished(*files):
     """Files that are made of finished runs, if there will be any."""
     return lambda wildcards: results.of_finished_runs(WORK, *files)
-
-
-def show_results(rules):
-    """Show the final table and say where the report lies, if these rules are among those that make them."""
-    final, report = Path(PATHS.table.format(table="final", kind="md")), Path(PATHS.report)
-    if STORAGE:
-        STORAGE.fetch_made(rules, write_tables=final, write_report=report)
-    if "write_tables" in rules:
-        show(final.read_text())
-    if "write_report" in rules:
-        show(f"The report: {report.absolute()}")
-
-
-class Idle(logging.Filter):
-    """Shows the results where Snakemake says that nothing is to be done: it calls no handler then."""
-
-    def filter(self, record):
-        """Show them, and let the line pass."""
-        if record.getMessage().startswith("Nothing to be done") and not workflow.dryrun:
-            show_results({job.rule.name for job in workflow.dag.jobs})
-        return True
-
-
-if workflow.is_main_process and not workflow.output_settings.quiet:
-    logging.getLogger("snakemake.logging").addFilter(Idle())
