@@ -68,6 +68,7 @@ HEADS_OF_0_1 = {
     "config": {
         "head": {"epochs": 5, "context": "kept"},
         "features": {"ddpm": {"backbone": "backbones/demo", "timesteps": [50, 150, 250], "blocks": [1, 3, 5, 7]}},
+        "candidates": {"pixels": 1500},
         "seeds": [0, 1],
     },
     "camvid": {"methods": {"full": {"epochs": 15}}, "seeds": [0, 1, 2]},
@@ -101,6 +102,7 @@ def test_runs_that_0_1_finished_stay_finished(name):
 def test_runs_that_0_1_finished_stay_finished_where_the_study_names_their_head(name):
     content, of_0_1 = shipped(name), HEADS_OF_0_1[name]
     content["features"] = of_0_1.get("features", content["features"])
+    content["candidates"] = content["candidates"] | of_0_1.get("candidates", {})
     for dataset in content["datasets"].values():
         dataset["size"] = of_0_1.get("size", dataset["size"])
     head = {"kind": "mlp"} | of_0_1.get("head", {})
