@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,11 @@ class FinishedRun:
     def is_reference(self) -> bool:
         """Whether it labels every training pixel."""
         return self.run.method == REFERENCE
+
+    @cached_property
+    def labels(self) -> "pd.DataFrame":
+        """The answers of all of its rounds, as :func:`read_labels` gives them; several tables ask for them."""
+        return read_labels(self.folder, self.rounds, len(self.classes))
 
 
 def read_run(folder: Path | str) -> FinishedRun:
@@ -321,7 +327,7 @@ def labelled_runs(
     """
     for run in in_order(folders, methods):
         if not run.is_reference:
-            yield run, read_labels(run.folder, rounds, len(run.classes))
+            yield run, run.labels[run.labels["round"] < rounds]
 
 
 def read_rounds(
