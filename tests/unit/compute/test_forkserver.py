@@ -84,6 +84,8 @@ def job(tmp_path: Path) -> Job:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # shells have what they start in the background ignore it, and children inherit that
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     return start
