@@ -21,6 +21,10 @@ class Refused(Exception):
     """The server refused a request of the page, with a status and words."""
 
 
+class Ended(Exception):
+    """The server is not there any more: how it ended, and what it printed at last."""
+
+
 class Live:
     """A page's counterpart for a folder of photographs; answers are given by ``truth``.
 
@@ -49,7 +53,7 @@ class Live:
             start_new_session=True,
         )
         log.close()
-        self.wait(lambda: "token=" in self.log() or self.process.poll() is not None)
+        self.wait(lambda: "token=" in self.log())
         self.token = self.log().split("token=")[1].split()[0]
         self.wait(self.answers)
         return self
@@ -83,13 +87,33 @@ class Live:
             self.process.wait(60)
 
     def wait(self, until: Callable[[], Any], seconds: float = 120) -> Any:
-        """Wait until something is true, and return it."""
+        """Wait until something is true, and return it.
+
+        Raises:
+            Ended: the server ended meanwhile.
+            TimeoutError: it took longer than so many seconds.
+        """
         limit = time.monotonic() + seconds
-        while not (found := until()):
+        while not (found := self._try(until)):
             if time.monotonic() > limit:
-                raise TimeoutError(self.log()[-2000:])
+                raise TimeoutError(f"after {seconds:.0f} s; the server printed: {self.log()[-2000:]}")
             time.sleep(0.005)
         return found
+
+    def _try(self, until: Callable[[], Any]) -> Any:
+        """What a condition gives, as long as the server is there."""
+        try:
+            found = until()
+        except OSError:
+            found = None
+            if not self._has_ended():
+                raise
+        if not found and self._has_ended():
+            raise Ended(f"the server ended with {self.process.returncode} and printed: {self.log()[-2000:]}")
+        return found
+
+    def _has_ended(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
 
     def get(self, path: str) -> bytes:
         """Fetch something."""

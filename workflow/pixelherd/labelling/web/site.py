@@ -20,7 +20,8 @@ from pixelherd.labelling import state
 from pixelherd.labelling.project import ROUND, Project
 from pixelherd.labelling.questions import AGAIN, CHOSEN, Desk, Proposal
 from pixelherd.labelling.store import UNKNOWN, Class, Place, Question
-from pixelherd.labelling.worker import ANSWERS, Told, Worker
+from pixelherd.labelling.learning.loop import ANSWERS, MASKS, Standing, Told
+from pixelherd.labelling.learning.worker import Worker
 
 FIRST = 48
 """Photographs that are shown to whoever enters."""
@@ -106,7 +107,7 @@ class Site:
         self._keys: dict[str, str] = {}
         self._facts: dict[str, Any] = {
             **{"read": 0, "photographs": 0, "unreadable": [], "version": 0, "right": 0, "asked": 0, "head": False},
-            **{"moved": None, "rounds": 0, "masks": None, "mistake": None},
+            **{"moved": None, "rounds": 0, "masks": None, "mistake": None, "process": None},
         }
         self._listeners: set[asyncio.Queue[str]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -125,20 +126,21 @@ class Site:
         """Take a message of the worker's, in its thread."""
         content = told.content
         if told.about == "reading":
-            for name, key in content.pop("new", []):
-                self._keys[name] = key
+            new = content.pop("new", [])
+            self._keys |= dict(new)
             self._facts |= content
-            self._index()
+            if any(name not in self._numbers for name, _ in new):
+                self._index()
             self.desk.photographs = list(self._keys)
         elif told.about == "model":
             self._painted |= content.pop("painted")
-            self._facts |= content
+            self._facts |= content | {"process": None}
         elif told.about == "proposals":
             self.desk.proposals = [Proposal(*each) for each in content]
-        elif told.about == "masks":
-            self._facts["masks"] = content
-        elif told.about in ("mistake", "failed"):
-            self._facts["mistake"] = content
+        elif told.about in (MASKS, "mistake"):
+            self._facts[told.about] = content
+        elif told.about in ("restarting", "failed"):
+            self._facts["process"] = content
         self.publish()
 
     def publish(self) -> None:
@@ -357,7 +359,7 @@ class Site:
         self.on_checkpoint(request)
         assert self._checkpointing is not None
         self._facts["masks"] = {"done": 0, "of": len(self._keys), "folder": str(self.project.masks.absolute())}
-        self._checkpointing.add_done_callback(lambda done: self.worker.send("masks") if done.result() else None)
+        self._checkpointing.add_done_callback(lambda done: self.worker.send(MASKS) if done.result() else None)
         return {"begun": True}
 
     def _after(self, annotator: str) -> dict[str, Any]:
@@ -371,8 +373,9 @@ class Site:
         return found
 
     def _tell_worker(self) -> None:
-        views = list(dict.fromkeys(self._views.values()))[-4:]
-        self.worker.send(ANSWERS, (views, self.desk.taken()))
+        views = tuple(dict.fromkeys(self._views.values()))[-4:]
+        classes = tuple(self.store.classes())
+        self.worker.send(ANSWERS, Standing(views, tuple(self.desk.taken()), self.desk.said(), classes))
 
     def _unwritten(self) -> int:
         """How many pixels that may be learnt got their first answer after the last checkpoint."""

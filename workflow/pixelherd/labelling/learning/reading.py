@@ -6,9 +6,11 @@ settings, so that a page that is opened again goes on at once.
 
 import io
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -41,6 +43,9 @@ SAMPLED = 64
 
 POOL = 2000
 """Pixels, of all photographs together, that questions are chosen from."""
+
+DAMAGED = (OSError, ValueError, EOFError, KeyError, BadZipFile)
+"""What reading a damaged file of arrays may end with."""
 
 LEAST, MOST = 4, 60
 """Pixels of a photograph's list, whatever the number of photographs."""
@@ -99,9 +104,14 @@ class Reader:
         """
         key = self.key(sample)
         path = self.cache / f"{key}.npz"
-        if not path.is_file():
-            self._see(sample, key, min(max(2 * POOL // photographs, LEAST), MOST))
-        with np.load(path) as arrays:
+        if path.is_file():
+            with suppress(*DAMAGED):
+                return self._known(sample, key)
+        self._see(sample, key, min(max(2 * POOL // photographs, LEAST), MOST))
+        return self._known(sample, key)
+
+    def _known(self, sample: Sample, key: str) -> Known:
+        with np.load(self.cache / f"{key}.npz") as arrays:
             return Known(sample.id, key, *(arrays[name] for name in ("pixels", "vectors", "sampled")))
 
     def maps(self, key: str) -> ImageMaps:

@@ -22,7 +22,7 @@ from pixelherd.heads.dense import predict
 from pixelherd.heads.network import LinearHead
 from pixelherd.heads.settings import LinearSettings
 from pixelherd.heads.sources import Labelled
-from pixelherd.labelling.reading import POOL, Known, Reader
+from pixelherd.labelling.learning.reading import POOL, Known, Reader
 from pixelherd.labelling.state import Row
 from pixelherd.labelling.store import Place
 from pixelherd.selection import acquisition
@@ -130,6 +130,14 @@ class Model:
         position = {name: number for number, name in enumerate(order)}
         images = np.array([position[row[0]] for row in rows], dtype=np.int64)
         return Labelled(self.vectors([row[:3] for row in rows]), images, np.array([row[3] for row in rows]))
+
+    def forget(self, name: str) -> bool:
+        """Forget a photograph that is gone, or whose file is another; returns whether it was known."""
+        if self.known.pop(name, None) is None:
+            return False
+        self._vectors = {place: vector for place, vector in self._vectors.items() if place[0] != name}
+        self._pool = None
+        return True
 
     # The head.
 
