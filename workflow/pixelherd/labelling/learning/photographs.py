@@ -41,7 +41,8 @@ class Photographs:
         self.there: dict[str, Sample] = {}
         self.unreadable: dict[str, str] = {}
         self._states, self._again = dict[str, State](), set[str]()
-        self._to_read, self._arrived = deque[Sample](), deque[Known | tuple[str, str]]()
+        self._to_read: deque[Sample] = deque()
+        self._arrived: deque[Known | tuple[str, str]] = deque()
         self._ordering = Lock()
         self._looked, self._cost = float("-inf"), 0.0
 

@@ -17,11 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pixelherd.datasets.classes import slug_of
 from pixelherd.errors import UserError
 from pixelherd.labelling import state
+from pixelherd.labelling.learning.loop import ANSWERS, MASKS, Standing, Told
+from pixelherd.labelling.learning.worker import Worker
 from pixelherd.labelling.project import ROUND, Project
 from pixelherd.labelling.questions import AGAIN, CHOSEN, Desk, Proposal
 from pixelherd.labelling.store import UNKNOWN, Class, Place, Question
-from pixelherd.labelling.learning.loop import ANSWERS, MASKS, Standing, Told
-from pixelherd.labelling.learning.worker import Worker
 
 FIRST = 48
 """Photographs that are shown to whoever enters."""
@@ -359,8 +359,15 @@ class Site:
         self.on_checkpoint(request)
         assert self._checkpointing is not None
         self._facts["masks"] = {"done": 0, "of": len(self._keys), "folder": str(self.project.masks.absolute())}
-        self._checkpointing.add_done_callback(lambda done: self.worker.send(MASKS) if done.result() else None)
+        self._checkpointing.add_done_callback(self._go_on_to_masks)
         return {"begun": True}
+
+    def _go_on_to_masks(self, checkpointed: Future) -> None:
+        if checkpointed.result():
+            self.worker.send(MASKS)
+        else:
+            self._facts["masks"] = None
+            self.publish()
 
     def _after(self, annotator: str) -> dict[str, Any]:
         """What is next after something has changed."""
