@@ -386,6 +386,7 @@ def test_features_by_windows_and_features_that_join_others(finished, tmp_path):
     assert "Nothing to be done" in study.snakemake().stderr
     study.settings["predict"] = {"images": "data/test/images", "run": run.format("both")}
     assert "4 of 4 images predicted" in study.snakemake("predict").stdout
+    assert len(json.loads((study.folder / "predictions" / "coco.json").read_text())["images"]) == 4
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ with job(snakemake):
     from pixelherd.errors import UserError
     from pixelherd.features.backbones.manifest import stored_in
     from pixelherd.features.settings import MapSettings
-    from pixelherd.results.prediction import Predictor, new_images, predict_folder
+    from pixelherd.results.prediction import Predictor, new_images, predict_folder, write_coco
 
     files, params, wanted = snakemake.input, snakemake.params, snakemake.params.predict
     if params.mistake:
@@ -30,5 +30,8 @@ with job(snakemake):
         network=params.backbone,
     )
     with tqdm(total=len(images), desc="predict", unit="image", disable=None) as bar:
-        made = predict_folder(predictor, images, folder, confidence=wanted["confidence"], progress=bar.update)
+        try:
+            made = predict_folder(predictor, images, folder, confidence=wanted["confidence"], progress=bar.update)
+        finally:  # of unreadable images all others are there
+            write_coco(folder, list(images), predictor.classes)
     print(f"{made} of {len(images)} images predicted, the others were there: {folder}", flush=True)

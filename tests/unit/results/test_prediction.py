@@ -7,6 +7,9 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from pixelherd.datasets.settings import read_dataset
@@ -15,7 +18,15 @@ from pixelherd.features.backbones import manifest
 from pixelherd.features.maps import compute
 from pixelherd.heads import dense, network
 from pixelherd.pipeline import seals
-from pixelherd.results.prediction import OPACITY, Predictor, new_images, predict_folder, stamp_of
+from pixelherd.results.prediction import (
+    OPACITY,
+    Predictor,
+    new_images,
+    predict_folder,
+    run_lengths,
+    stamp_of,
+    write_coco,
+)
 from pixelherd.storage.files import write_json
 from pixelherd.storage.records import SEAL_DIGEST
 from pixelherd.study import stages
@@ -165,3 +176,51 @@ def test_mistakes_are_one_line(run, tmp_path):
     (tmp_path / "run.json").write_text(json.dumps(seal))
     with pytest.raises(UserError, match=r"give its folder in the cache as `backbone`"):
         Predictor.load(tmp_path)
+
+
+def decoded(counts: str, height: int, width: int) -> np.ndarray:
+    """The mask of a compressed run-length encoding, as the C code of COCO's API reads it."""
+    runs, place = [], 0
+    while place < len(counts):
+        value, shift, more = 0, 0, True
+        while more:
+            character = ord(counts[place]) - 48
+            value |= (character & 31) << shift
+            more, place, shift = bool(character & 32), place + 1, shift + 5
+            if not more and character & 16:
+                value |= -1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+    flat = np.repeat(np.arange(len(runs)) % 2, runs)
+    return flat.reshape(width, height).T.astype(bool)
+
+
+@given(arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40))))
+def test_run_lengths_say_what_a_mask_is(mask):
+    assert np.array_equal(decoded(run_lengths(mask), *mask.shape), mask)
+
+
+def test_run_lengths_are_those_of_cocos_own_code():
+    # runs 2 3 3 2 2: written whole for the first three, then as differences to the last but one, -1 and -1
+    mask = np.array([[0, 1, 0, 1], [0, 1, 0, 0], [1, 0, 1, 0]], bool)
+    assert run_lengths(mask) == "233OO"
+    assert run_lengths(np.zeros((1000, 1000), bool)) == "Pb`n0"
+
+
+def test_coco_tells_each_class_of_each_mask(run, photos, tmp_path):
+    predictor = Predictor.load(run, device="cpu")
+    predict_folder(predictor, photos, tmp_path / "out")
+    write_coco(tmp_path / "out", [*photos, "without a mask"], predictor.classes)
+    found = json.loads((tmp_path / "out" / "coco.json").read_text())
+    assert [each["file_name"] for each in found["images"]] == ["a.png", "sub/b.png"]
+    assert [each["name"] for each in found["categories"]] == [each.name for each in predictor.classes]
+    assert [each["id"] for each in found["annotations"]] == list(range(1, len(found["annotations"]) + 1))
+    for image in found["images"]:
+        mask = read(tmp_path / "out" / "masks" / image["file_name"])
+        assert mask.shape == (image["height"], image["width"])
+        mine = [each for each in found["annotations"] if each["image_id"] == image["id"]]
+        assert [each["category_id"] - 1 for each in mine] == np.unique(mask).tolist()
+        for each in mine:
+            of_class = mask == each["category_id"] - 1
+            assert np.array_equal(decoded(each["segmentation"]["counts"], *each["segmentation"]["size"]), of_class)
+            left, top, width, height = each["bbox"]
+            assert each["area"] == of_class.sum() == of_class[top : top + height, left : left + width].sum()
