@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 REPOSITORY = Path(__file__).parents[1]
 
 
@@ -79,6 +81,15 @@ class Live:
         """Kill the server at once; its model ends by itself."""
         os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+    def model(self) -> psutil.Process:
+        """The process of the model."""
+        (found,) = [
+            each
+            for each in psutil.Process(self.process.pid).children()
+            if "spawn_main" in " ".join(each.cmdline()) and each.status() != psutil.STATUS_ZOMBIE
+        ]
+        return found
 
     def end(self) -> None:
         """End the server as Ctrl+C does."""

@@ -156,6 +156,22 @@ def test_a_page_goes_on_when_its_server_was_killed(opened, live):
     assert live.state()["answers"] == 1 and page.is_hidden("#offline")
 
 
+def test_a_page_says_that_its_model_was_killed_and_goes_on(opened, live):
+    live.add_class("sky")
+    live.add_class("road")
+    page = opened("Ann")
+    until(page, "state.classes.length === 2")
+    begin(page)
+    live.model().kill()
+    page.wait_for_selector("#process:not([hidden])")
+    assert "started anew: answers are kept" in page.inner_text("#process") and violations(page) == []
+    page.evaluate("void answer(1)")
+    until(page, "document.querySelector('#process').hidden && state.said === 1")
+    until(page, "!busy && question && image === question.image")
+    page.evaluate("void answer(2)")
+    until(page, "state.said === 2")
+
+
 def test_a_phone_and_a_second_person(opened, live):
     live.add_class("sky")
     live.add_class("road")

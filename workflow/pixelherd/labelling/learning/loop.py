@@ -218,7 +218,7 @@ class Loop:
             if before is not None and before.key != each.key:
                 self.model.forget(each.name)  # the file is another
             self.model.known[each.name] = each
-            self._dirty |= each.name in answered
+            self._dirty |= each.name in answered or each.name in self._standing.views
         waits = len(self.model.known) < 1.25 * self._ranked_with + 1 and self.photographs.is_reading()
         self._unranked |= not waits
         self._tell("reading", self._counts() | {"new": [(each.name, each.key) for each in found]})
