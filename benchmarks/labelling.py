@@ -1,7 +1,7 @@
 """Labelling live: seconds to the first question, from an answer to the next and to the repainted image, and its worth.
 
     python benchmarks/labelling.py numbers --camvid data/camvid --photographs 24
-    python benchmarks/labelling.py numbers --camvid data/camvid --photographs 1000
+    python benchmarks/labelling.py numbers --camvid data/camvid --photographs 1000 --whole
     python benchmarks/labelling.py small --photographs 10000
     python benchmarks/labelling.py worth --camvid data/camvid
     python benchmarks/labelling.py kills
@@ -9,11 +9,11 @@
 
 A server of `pixelherd label` runs as a process of its own, and requests are those of its page; answers come from
 CamVid's masks at once. ``numbers`` answers ``--answers`` questions of so many training photographs (more than there are
-are shifted copies). An image counts as repainted when the prediction of a model that has learnt the answer is there as
-a PNG. ``small`` draws scenes of 64×64. ``worth`` gives 100 answers to 24 photographs, live, by rounds of 20 through
-Snakemake, and to random pixels, and evaluates the heads on ``--test`` test photographs. ``kills`` kills the server with
-SIGKILL while it answers, and counts acknowledged answers that are in the store. ``refusals`` sends requests that must
-not get in.
+are shifted copies) while they are still being read, and with ``--whole`` as many again afterwards. An image counts as
+repainted when the prediction of a model that has learnt the answer is there as a PNG. ``small`` draws scenes of 64×64.
+``worth`` gives 100 answers to 24 photographs, live, by rounds of 20 through Snakemake, and to random pixels, and
+evaluates the heads on ``--test`` test photographs. ``kills`` kills the server with SIGKILL while it answers, and counts
+acknowledged answers that are in the store. ``refusals`` sends requests that must not get in.
 """
 
 import argparse
@@ -116,26 +116,33 @@ def measure(options: argparse.Namespace, folder: Path, names: list[str], truth) 
     opened = time.perf_counter() - start
     for name in names:
         live.add_class(name)
-    question = live.ask()
+    live.ask()
     print(f"page {opened:.1f} s after the command, first question {time.perf_counter() - start:.1f} s", flush=True)
-    size, answered, painted = size_of(live), [], []
-    for number in range(options.answers):
-        label, before = truth(question, size), time.perf_counter()
-        found = live.answer(question, label)
-        answered.append(time.perf_counter() - before)
-        live.wait(lambda wanted=found["answer"]: live.state().get("said", 0) >= wanted)
-        following = found["question"] or live.ask()
-        live.get(f"paint/{following['image']}")
-        painted.append(time.perf_counter() - before)
-        question = following
-        if number == options.answers // 2:
-            state = live.state()
-            print(f"half way {state['read']} of {state['photographs']} photographs are read", flush=True)
-    quantiles("answer to next question", answered)
-    quantiles("answer to repainted image", painted)
-    print(f"memory of server and model {memory(live):.2f} GB; {load()}")
+    answered(live, options.answers, truth, "while photographs are read")
+    if options.whole:
+        live.wait(lambda: (found := live.state())["read"] == found["photographs"], 7200)
+        print(f"all are read {time.perf_counter() - start:.0f} s after the command", flush=True)
+        answered(live, options.answers, truth, "when all are read")
     live.end()
     shutil.rmtree(folder)
+
+
+def answered(live: Live, count: int, truth, when: str) -> None:
+    """Answer questions at once, and print how long what follows took."""
+    size, question, following, painted = size_of(live), live.ask(), [], []
+    for _ in range(count):
+        label, before = truth(question, size), time.perf_counter()
+        found = live.answer(question, label)
+        following.append(time.perf_counter() - before)
+        live.wait(lambda wanted=found["answer"]: live.state().get("said", 0) >= wanted)
+        question = found["question"] or live.ask()
+        live.get(f"paint/{question['image']}")
+        painted.append(time.perf_counter() - before)
+    state = live.state()
+    print(f"{count} answers {when}, {state['read']} of {state['photographs']} at last; {load()}")
+    quantiles("answer to next question", following)
+    quantiles("answer to repainted image", painted)
+    print(f"memory of server and model {memory(live):.2f} GB", flush=True)
 
 
 def worth(options: argparse.Namespace) -> None:
@@ -288,6 +295,7 @@ if __name__ == "__main__":
     parser.add_argument("--camvid", type=Path, default=Path("data/camvid"))
     parser.add_argument("--photographs", type=int, default=24)
     parser.add_argument("--answers", type=int, default=100)
+    parser.add_argument("--whole", action="store_true", help="answer as many again when all photographs are read")
     parser.add_argument("--seconds", type=float, default=0.0, help="that a person takes for an answer, in `worth`")
     parser.add_argument("--test", type=int, default=60)
     parser.add_argument("--kills", type=int, default=20)
