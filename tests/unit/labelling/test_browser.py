@@ -164,7 +164,7 @@ def test_a_page_says_that_its_model_was_killed_and_goes_on(opened, live):
     begin(page)
     live.model().kill()
     page.wait_for_selector("#process:not([hidden])")
-    assert "started anew: answers are kept" in page.inner_text("#process") and violations(page) == []
+    assert "it is started anew, and answers are kept" in page.inner_text("#process") and violations(page) == []
     page.evaluate("void answer(1)")
     until(page, "document.querySelector('#process').hidden && state.said === 1")
     until(page, "!busy && question && image === question.image")

@@ -68,7 +68,7 @@ def test_a_killed_process_is_started_anew_and_hears_what_counts_again(begin):
     os.kill(process, signal.SIGSTOP)  # it shall not answer before it is killed
     paint = worker.ask("paint", "street 1")
     os.kill(process, signal.SIGKILL)
-    assert "was killed, perhaps because memory ran out, and is started anew" in heard.next("restarting")
+    assert "was killed, perhaps because memory ran out; it is started anew" in heard.next("restarting")
     another, version = heard.next("started")
     assert another != process and version == 2, "versions go on"
     assert heard.next("heard") == (ANSWERS, Standing(said=2)), "the last of them, and that alone"

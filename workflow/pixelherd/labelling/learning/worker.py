@@ -112,17 +112,17 @@ class Worker:
             return False
         how = ended(self.process.exitcode)
         if restarts > RESTARTS:
-            words = f"the model's process {how}, {restarts} times in a row: answers are kept, but no new questions come"
-            self._tell(Told("failed", f"{words}; end `pixelherd label` and start it again"))
+            words = f"the model's process {how}, {restarts} times in a row; answers are kept, but no new questions come"
+            self._tell(Told("failed", f"{words}: end `pixelherd label` and start it again"))
             return False
-        self._tell(Told("restarting", f"the model's process {how} and is started anew: answers are kept"))
+        self._tell(Told("restarting", f"the model's process {how}; it is started anew, and answers are kept"))
         with self._news:
             if self._over:  # whoever ends it waits for the process that is there, and for no later one
                 return False
             try:
                 self._begin()
             except OSError as error:
-                self._tell(Told("failed", f"the model's process {how} and cannot be started anew ({error.strerror})"))
+                self._tell(Told("failed", f"the model's process {how}; it cannot be started anew ({error.strerror})"))
                 return False
             self._outbox.clear()
             self._outbox.extend([*self._lasting.values(), *(told for told, _ in self._waiting.values())])
@@ -183,5 +183,5 @@ def ended(code: int | None) -> str:
     if code is None or code >= 0:
         return f"ended with an error ({code})" if code else "ended"
     if -code == signal.SIGKILL:
-        return "was killed, perhaps because memory ran out,"
+        return "was killed, perhaps because memory ran out"
     return f"ended by signal {-code}"
