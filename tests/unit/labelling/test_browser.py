@@ -156,6 +156,29 @@ def test_a_page_goes_on_when_its_server_was_killed(opened, live):
     assert live.state()["answers"] == 1 and page.is_hidden("#offline")
 
 
+def test_an_answer_that_was_on_its_way_outlives_server_and_browser(opened, live):
+    live.add_class("sky")
+    live.add_class("road")
+    page = opened("Ann")
+    until(page, "state.classes.length === 2")
+    begin(page)
+    until(page, "image === question.image && !busy")
+    asked = page.evaluate("question.id")
+    live.kill()
+    page.evaluate("void answer(1)")
+    page.wait_for_selector("#offline:not([hidden])")
+    page.close()
+    live.start()
+    again = page.context.new_page()
+    again.goto(live.address)
+    again.wait_for_selector("body[data-loaded]")
+    assert again.input_value("#name") == "Ann"
+    begin(again)
+    state = live.state()
+    assert state["answers"] == 1 and state["people"] == ["Ann"] and again.evaluate("question.id") != asked
+    again.close()
+
+
 def test_a_page_says_that_its_model_was_killed_and_goes_on(opened, live):
     live.add_class("sky")
     live.add_class("road")
