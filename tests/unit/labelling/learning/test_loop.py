@@ -8,7 +8,7 @@ from PIL import Image
 
 from pixelherd.errors import UserError
 from pixelherd.labelling import project as projects
-from pixelherd.labelling.learning.loop import ANSWERS, FITS, MASKS, Gone, Loop, Standing, Told
+from pixelherd.labelling.learning.loop import ANSWERS, FITS, MASKS, PATIENCE, Gone, Loop, Standing, Told
 from pixelherd.labelling.store import Class
 
 
@@ -60,7 +60,7 @@ def run(tmp_path, monkeypatch) -> Callable:
         wire, done = Wire(messages), []
         loop = Loop(wire, project, 7)
         loop.photographs.read = lambda reader: None
-        for name in ("fit", "rank", "mask"):
+        for name in ("fit", "rank", "mask", "checkpoint"):
             act = steps.get(name, lambda: None)
             monkeypatch.setattr(loop, f"_{name}", lambda name=name, act=act: (done.append(name), act()))
         monkeypatch.setattr(loop, "_load", steps.get("load", lambda: setattr(loop, "model", Model())))
@@ -89,6 +89,17 @@ def test_whoever_answers_faster_than_the_model_learns_is_not_left_without_questi
     _, done, _ = run(each for said in range(40) for each in (answers(said), None))
     assert done.count("rank") == 40 // (FITS + 1)
     assert done[: FITS + 1] == ["fit"] * FITS + ["rank"]
+
+
+def test_the_last_answer_is_painted_before_a_checkpoint_which_waits_for_no_more_than_some_steps(run):
+    checkpoint = Told("checkpoint", ticket=5)
+    _, done, sent = run([*[None] * 3, answers(1), checkpoint, *[None] * 5])
+    assert done == ["fit", "rank", "fit", "rank", "checkpoint"]
+    assert [told.ticket for told in sent if told.about == "checkpoint"] == [5]
+    _, done, _ = run([checkpoint, *(each for said in range(20) for each in (answers(said), None))])
+    assert done.index("checkpoint") == PATIENCE
+    _, done, _ = run([answers(1), checkpoint, Told("end")])
+    assert done == ["checkpoint"], "the server that ends waits for it"
 
 
 def test_answers_that_wait_are_one_fit(run):

@@ -39,6 +39,9 @@ QUEUE = 20
 FITS = 3
 """Fits after which questions are ranked, however many answers wait: a fast crowd shall not run out of questions."""
 
+PATIENCE = 8
+"""Steps after which a checkpoint is made though answers wait; before, the last answer shall be seen painted."""
+
 IDLE_SECONDS = 0.1
 """How long a message is waited for where there is nothing to do."""
 
@@ -130,6 +133,7 @@ class Loop:
         self._dirty, self._unranked, self._fits = True, True, 0
         self._standing, self._ids = Standing(), list[int]()
         self._mistakes, self._mistaken = dict[str, str](), ""
+        self._checkpoints, self._waited = deque[int](), 0
         self._masks, self._asked_masks = deque[str](), 0
         self._ranked_with = 0
         self.photographs = Photographs(project)
@@ -152,6 +156,8 @@ class Loop:
         while True:
             while told := self._hear(0 if self._has_work() else IDLE_SECONDS):
                 if told.about == "end":
+                    while self._checkpoints:
+                        self._guarded("checkpoint", self._answer_checkpoint)
                     return None
                 self._guarded(told.about, self._take, told)
             self._step()
@@ -240,11 +246,7 @@ class Loop:
         elif told.about == "paint":
             self._tell("paint", self._painted(told.content), told.ticket)
         elif told.about == "checkpoint":
-            found = None
-            try:
-                found = self._checkpoint()
-            finally:
-                self._tell("checkpoint", found, told.ticket)
+            self._checkpoints.append(told.ticket)
         elif told.about == "gallery":
             known = self.model.known if self.model.head is not None else {}
             doubts = [(name, self.model.doubt(name)) for name in known]
@@ -253,13 +255,17 @@ class Loop:
             self._begin_masks()
 
     def _has_work(self) -> bool:
-        return self._dirty or self._unranked or self.photographs.have_arrived() or bool(self._masks)
+        waits = self._dirty or self._unranked or self._checkpoints or self._masks
+        return bool(waits) or self.photographs.have_arrived()
 
     def _step(self) -> None:
         self._guarded("arrivals", self._take_arrivals)
         if self.photographs.are_due():
             self._guarded("look", self._look)
-        if self._dirty and self._fits < FITS:
+        self._waited += bool(self._checkpoints)
+        if self._checkpoints and (self._waited > PATIENCE or not (self._dirty or self._unranked)):
+            self._guarded("checkpoint", self._answer_checkpoint)
+        elif self._dirty and self._fits < FITS:
             self._dirty, self._unranked, self._fits = False, True, self._fits + 1
             self._guarded("fit", self._fit)
         elif self._unranked:
@@ -305,6 +311,13 @@ class Loop:
         found = self.model.propose(QUEUE, list(labels.opinions), taken)
         beliefs = [(each.place, None if each.label is None else ids[each.label], each.probability) for each in found]
         self._tell("proposals", beliefs)
+
+    def _answer_checkpoint(self) -> None:
+        ticket, self._waited, found = self._checkpoints.popleft(), 0, None
+        try:
+            found = self._checkpoint()
+        finally:
+            self._tell("checkpoint", found, ticket)
 
     def _checkpoint(self) -> dict[str, Any] | None:
         """Write the study and the head of its last round; None where there is nothing to learn yet."""
