@@ -23,15 +23,6 @@ from pixelherd.study import stages
 from pixelherd.study.checks import no_key_twice
 from pixelherd.study.run import Run, round_of
 
-
-def in_one_line(function, *arguments, **keywords):
-    """Call, and show a user's mistake without a traceback."""
-    try:
-        return function(*arguments, **keywords)
-    except UserError as error:
-        raise WorkflowError(f"pixelherd: {error}") from None
-
-
 if workflow.modifier.path_modifier.prefix or workflow.modifier.path_modifier.modifies_prefixes:
     raise WorkflowError("pixelherd: `prefix` of a module is not taken; set `results` and `cache` in its config instead")
 
@@ -91,8 +82,11 @@ def of(function, subject=WORK):
 
 
 def store(manifest):
-    """The manifest of a store, and the folder of all else in it: what its job writes."""
-    return [manifest, directory(str(Path(manifest).with_name(DATA)))]
+    """What a job writes of a store: the folder, and the manifest last, for in this order a storage gets them.
+
+    A manifest that is there says that all is: who is killed while files go into a storage leaves none.
+    """
+    return [directory(str(Path(manifest).with_name(DATA))), manifest]
 
 
 def of_finished(*files):

@@ -69,8 +69,8 @@ rule gather:
     input:
         unpack(reads(Work.lists, "shards")),
     output:
-        PATHS.union,
         PATHS.union_arrays,
+        PATHS.union,  # last, as of every store
     log:
         "logs/gather/{dataset}/{features}/seed-{key}-{listed}-{address}.log",
     conda:

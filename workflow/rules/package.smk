@@ -32,3 +32,13 @@ if installed != VERSION:
     found = f"has version {installed}, but this workflow is of {VERSION}" if installed else "is not installed"
     place = normpath(workflow.current_basedir.join("../..").get_path_or_uri(secret_free=True))
     raise WorkflowError(f"pixelherd: the Python package {found}; pip install -e {place}")
+
+from pixelherd.errors import UserError  # of the package that is there
+
+
+def in_one_line(function, *arguments, **keywords):
+    """Call, and show a user's mistake without a traceback."""
+    try:
+        return function(*arguments, **keywords)
+    except UserError as error:
+        raise WorkflowError(f"pixelherd: {error}") from None

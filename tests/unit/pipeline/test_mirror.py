@@ -131,8 +131,40 @@ def test_an_index_whose_shard_is_gone_goes(bucket, study, tmp_path):
         (bucket.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (bucket.folder / name).write_text("{}")
     shards = ["c/one/manifest.json"]
-    looked(bucket, study, tmp_path).drop_incomplete({"c/whole.json": shards, "c/lacking.json": [*shards, "c/two.json"]})
+    mirror = looked(bucket, study, tmp_path)
+    mirror.drop_incomplete({"c/whole.json": shards, "c/lacking.json": [*shards, "c/two.json"]})
     assert bucket.below("c") == {"c/whole.json", "c/one/manifest.json"}
+    assert not mirror.holds("c/lacking.json"), "or no rule would make it again"
+
+
+FOLDERS = {"c/backbones/f-0": "c/backbones/f-0.json", "c/pretrained/p-0/data": "c/pretrained/p-0/manifest.json"}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("there, stays", [([], False), (["unet/a"], False), (["unet/a", "unet/b"], True)])
+def test_a_backbone_of_which_a_part_is_there_goes(bucket, study, tmp_path, folder, there, stays):
+    for name in there:
+        (bucket.folder / folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (bucket.folder / folder / name).touch()
+    manifest = bucket.folder / FOLDERS[folder]
+    manifest.parent.mkdir(parents=True, exist_ok=True)
+    manifest.write_text(json.dumps({"path": f".snakemake/storage/x/{folder}", "files": {"unet/a": {}, "unet/b": {}}}))
+    mirror = looked(bucket, study, tmp_path)
+    mirror.drop_halves([FOLDERS[folder], "c/backbones/not-there.json"])
+    assert (manifest.is_file(), mirror.holds(FOLDERS[folder])) == (stays, stays)
+
+
+@pytest.mark.parametrize("there, stays", [([], False), (["README"], True)])
+def test_a_backbone_that_lies_in_its_package_has_a_folder_that_is_not_empty(bucket, study, tmp_path, there, stays):
+    folder = bucket.folder / "c" / "backbones" / "f-0"
+    folder.mkdir(parents=True)
+    for name in there:
+        (folder / name).touch()
+    record = {"path": "lib/weights.safetensors", "files": {"weights.safetensors": {}}}
+    folder.with_suffix(".json").write_text(json.dumps(record))
+    mirror = looked(bucket, study, tmp_path)
+    mirror.drop_halves(["c/backbones/f-0.json"])
+    assert mirror.holds("c/backbones/f-0.json") == stays
 
 
 def test_a_job_on_another_machine_hears_what_it_was_told(bucket, study, tmp_path, monkeypatch):

@@ -97,6 +97,8 @@ class Session:
             checks.budgets_fit(study, work.pending, work.images)
             drop = session._mirror.drop_incomplete if session._mirror else upkeep.drop_incomplete
             drop(work.indices())
+            if session._mirror:
+                session._mirror.drop_halves(work.backbones())
             if told_at := telling.tell(session._told, study, work.told()):
                 atexit.register(told_at.unlink, missing_ok=True)
             session.say_what_is_found()

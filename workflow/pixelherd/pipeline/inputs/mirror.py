@@ -6,7 +6,7 @@ session changes there goes back to the storage.
 """
 
 import shutil
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +14,8 @@ from typing import Any, Protocol
 from pixelherd.errors import UserError
 from pixelherd.pipeline import marks
 from pixelherd.pipeline.seals import made_of, note_made_of
+from pixelherd.storage.records import found_in
+from pixelherd.storage.stores import DATA, MANIFEST
 from pixelherd.study.paths import BEGUN, SEAL
 from pixelherd.study.run import Run
 from pixelherd.study.study import Study
@@ -67,13 +69,17 @@ class Mirror:
         self._held: dict[Path, bytes | None] = {}
 
     @cached_property
-    def files(self) -> Collection[str]:
-        """What the storage held of the study when it was asked first."""
+    def files(self) -> set[str]:
+        """What the storage held of the study when it was asked first, without what this session removed."""
         return self._storage.below(self._study.cache) | self._storage.below(self._study.results)
 
     def holds(self, path: str) -> bool:
-        """Return whether the storage held a file when it was asked first."""
+        """Return whether the storage held a file when it was asked first, and this session did not remove it."""
         return path in self.files
+
+    def _remove(self, path: str) -> None:
+        self._storage.remove(path)
+        self.files.discard(path)
 
     def look(self) -> None:
         """Have the mirror show what the storage holds."""
@@ -131,7 +137,25 @@ class Mirror:
         """Delete indices of shards that are gone, as :func:`pixelherd.pipeline.upkeep.drop_incomplete` does here."""
         for index, shards in indices.items():
             if self.holds(index) and not all(map(self.holds, shards)):
-                self._storage.remove(index)
+                self._remove(index)
+
+    def drop_halves(self, backbones: Iterable[str]) -> None:
+        """Delete manifests of backbones of whose folder the storage has a part: a killed job leaves such.
+
+        Of all other stores the manifest goes into the storage last. Jobs of backbones have theirs first.
+
+        Args:
+            backbones: their manifests.
+        """
+        for manifest in filter(self.holds, dict.fromkeys(backbones)):
+            self._storage.fetch(manifest, copy := self._folder / manifest)
+            content, path = found_in(copy), Path(manifest)
+            folder = path.with_name(DATA) if path.name == MANIFEST else path.with_suffix("")
+            is_inside = Path(content.get("path", "")).name == folder.name  # or it lies where all machines have it
+            names = [*content.get("kept", ()), *(content.get("files", ()) if is_inside else ())]
+            is_whole = all(self.holds(f"{folder}/{name}") for name in names)
+            if not (is_whole and any(file.startswith(f"{folder}/") for file in self.files)):
+                self._remove(manifest)
 
     def break_seals(self, runs: Iterable[Run], files: Iterable[Path]) -> None:
         """Remove the seals of runs of which files are about to be made, which jobs elsewhere cannot.
@@ -144,4 +168,4 @@ class Mirror:
             if folder in made and self.holds(seal := str(folder / SEAL)):
                 if (note := self.study.paths.run_folder(run) / BEGUN).is_file():
                     self._storage.put(note, str(folder / BEGUN))
-                self._storage.remove(seal)
+                self._remove(seal)

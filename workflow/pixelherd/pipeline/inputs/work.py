@@ -16,6 +16,7 @@ from pixelherd.study.addresses import LENGTH, STAGES, Addresses, FilesOfBackbone
 from pixelherd.study.checks import Images
 from pixelherd.study.paths import Paths
 from pixelherd.study.run import Run
+from pixelherd.study.settings import Pretrained
 from pixelherd.study.study import Study
 
 
@@ -66,6 +67,13 @@ class Work(Stores):
         if self.made_before is not None:
             return self.made_before
         return frozenset(name for name, path in self.stores().items() if self.is_there(path))
+
+    def backbones(self) -> list[str]:
+        """Return the manifests of the backbones of pending runs, of their parts, and of those that the study trains."""
+        names = {each for run in self.pending for each in (run.features, *self.study.features[run.features].parts)}
+        sources = (self.study.features[name].backbone for name in sorted(names))
+        trained = [self.pretrained(each.pretrain) for each in sources if isinstance(each, Pretrained)]
+        return [*map(self.backbone, sorted(names)), *trained]
 
     def used(self) -> tuple[list[str], list[str]]:
         """Return what the study uses of its cache, whether runs are finished or not, and the addresses of its runs."""
