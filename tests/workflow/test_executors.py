@@ -31,6 +31,7 @@ def submitted(executor, settings, folder, *arguments):
     if executor not in ("htcondor", "lsf"):
         if importlib.util.find_spec("snakemake_storage_plugin_fs") is None:
             pytest.skip("snakemake-storage-plugin-fs is missing: pip install -e '.[storage]'")
+        (folder / "remote").mkdir()
         storage = ["--default-storage-provider", "fs", "--default-storage-prefix", str(folder / "remote")]
     study = settings | {"datasets": {"street": {"kind": "demo", "train": 6, "test": 4, "size": [32, 32]}}}
     study["features"] = {"ddpm": {**settings["features"]["ddpm"], "backbone": str(REPOSITORY / "backbones" / "demo")}}
