@@ -70,6 +70,7 @@ def test_google_gets_an_accelerator_and_memory(settings, tmp_path):
     found = submitted("googlebatch", settings, tmp_path)
     assert found[ASKS]["gpus"] == {"nvidia-tesla-t4": 1} and found[DOES_NOT]["gpus"] == {}
     assert found[ASKS]["memory"] == 8000 + 10 * 4
+    assert found[ASKS]["machine"] == "n1-standard-4", "which takes such a GPU"
 
 
 def test_htcondor_gets_request_gpus_and_memory(settings, tmp_path):
