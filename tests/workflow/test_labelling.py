@@ -141,8 +141,8 @@ def test_a_killed_model_is_started_anew_and_a_half_written_photograph_is_read_la
     model.kill()
     assert "was killed" in live.wait(lambda: live.state()["process"])
     live.answer({"image": question["image"], "row": 1, "column": 1}, 1)  # while nothing learns
-    after = live.wait(lambda: (found := live.state())["said"] == 5 and found["read"] == 5 and found)
-    assert after["process"] is None and after["version"] > before["version"] and after["head"]
+    after = live.wait(lambda: (f := live.state())["said"] == 5 and f["read"] == 5 and f["head"] and f)
+    assert after["process"] is None and after["version"] > before["version"]
     assert live.ask()["id"] and live.wait(lambda: live.get(f"paint/{question['image']}"))
 
     half.write_bytes(whole)
