@@ -69,6 +69,16 @@ def begin(page) -> None:
     until(page, "document.body.dataset.ready && document.body.dataset.drawn")
 
 
+def asked_of_two(opened, live):
+    """A page where Ann is asked for one of two classes."""
+    live.add_class("sky")
+    live.add_class("road")
+    page = opened("Ann")
+    until(page, "state.classes.length === 2")
+    begin(page)
+    return page
+
+
 def answer(page, key: str) -> None:
     until(page, "question && image === question.image && !busy")
     before = page.evaluate("question.id")
@@ -140,11 +150,7 @@ def test_from_the_address_to_answers_by_keys(opened, live):
 
 
 def test_a_page_goes_on_when_its_server_was_killed(opened, live):
-    live.add_class("sky")
-    live.add_class("road")
-    page = opened("Ann")
-    until(page, "state.classes.length === 2")
-    begin(page)
+    page = asked_of_two(opened, live)
     answer(page, "Space")
     until(page, "image === question.image && !busy")
     live.kill()
@@ -157,11 +163,7 @@ def test_a_page_goes_on_when_its_server_was_killed(opened, live):
 
 
 def test_an_answer_that_was_on_its_way_outlives_server_and_browser(opened, live):
-    live.add_class("sky")
-    live.add_class("road")
-    page = opened("Ann")
-    until(page, "state.classes.length === 2")
-    begin(page)
+    page = asked_of_two(opened, live)
     until(page, "image === question.image && !busy")
     asked = page.evaluate("question.id")
     live.kill()
@@ -180,11 +182,7 @@ def test_an_answer_that_was_on_its_way_outlives_server_and_browser(opened, live)
 
 
 def test_a_page_says_that_its_model_was_killed_and_goes_on(opened, live):
-    live.add_class("sky")
-    live.add_class("road")
-    page = opened("Ann")
-    until(page, "state.classes.length === 2")
-    begin(page)
+    page = asked_of_two(opened, live)
     live.model().kill()
     page.wait_for_selector("#process:not([hidden])")
     assert "it is started anew, and answers are kept" in page.inner_text("#process") and violations(page) == []
