@@ -12,9 +12,9 @@ with job(snakemake):
     from pixelherd.features.backbones.settings import PretrainingSettings
     from pixelherd.storage.records import write_record
 
-    folder = Path(snakemake.output[1])
+    folder = Path(snakemake.output[0])
     dataset = Dataset.open(Path(snakemake.input.dataset).parent)
     settings = PretrainingSettings(**snakemake.params.settings)
     device, checkpoint = resolve(snakemake.params.device), folder.with_name("checkpoint.pt")
     pretrain(dataset.train.images[:], settings, folder, device=device, checkpoint=checkpoint)
-    write_record(snakemake.output[0], manifest(folder), folder.parent.name)
+    write_record(snakemake.output[1], manifest(folder), folder.parent.name)
