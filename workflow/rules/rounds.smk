@@ -284,7 +284,7 @@ rule evaluate:
         "logs/evaluate/{run}.log",
     conda:
         "../../envs/pixelherd.yaml"
-    threads: 4 * STUDY.threads  # images side by side; counts do not depend on how many
+    threads: STUDY.threads * (4 if len(STUDY.runs()) < 4 else 1)  # images of few runs side by side; counts are the same
     resources:
         **needs(8000, 60, per_image=(0, 0.1), split="test", gpu=True),
     params:

@@ -194,9 +194,8 @@ class StandIn:
     def __init__(self):
         self.made, self.done, self.local_exec = [], [], True
         self._onstart = lambda log: self.done.append("before")
-        self.dag = SimpleNamespace(
-            needrun_jobs=lambda: [SimpleNamespace(output=self.made, rule=SimpleNamespace(name="fit"))]
-        )
+        fit = SimpleNamespace(name="fit", params={"threads": 1})
+        self.dag = SimpleNamespace(needrun_jobs=lambda: [SimpleNamespace(output=self.made, rule=fit)])
         self.scheduler = SimpleNamespace(job_rate_limiter=object(), _executor=None)
 
     def onstart(self, function):

@@ -30,12 +30,11 @@ LARGEST_REQUEST = 2**20
 """Bytes of a request, most of which is the environment."""
 
 
-def start(modules: Sequence[str], environment: dict[str, str], *, later: Sequence[str] = ()) -> str | None:
+def start(modules: Sequence[str], environment: dict[str, str]) -> str | None:
     """Start a server that lives as long as this process; returns the address of its socket.
 
     Args:
-        modules: what it imports when it is first asked.
-        later: what it imports when the first job has begun.
+        modules: what it imports at once, while Snakemake starts jobs that need none of it.
         environment: its variables, beside those of this process.
 
     Returns:
@@ -45,7 +44,7 @@ def start(modules: Sequence[str], environment: dict[str, str], *, later: Sequenc
         return None
     address = str(Path(tempfile.mkdtemp(prefix="pixelherd-")) / "jobs")  # paths of sockets have 107 bytes at most
     watched, _ = os.pipe()  # closed at its other end when this process ends, however it ends
-    command = [sys.executable, "-m", __name__, address, ",".join(modules), ",".join(later)]
+    command = [sys.executable, "-m", __name__, address, *modules]
     subprocess.Popen(command, stdin=watched, env=os.environ | environment)
     os.close(watched)
     return address
@@ -76,7 +75,7 @@ def run_forked(address: str) -> int | None:
     return status if status >= 0 else 128 - status
 
 
-def serve(address: str, modules: str, later: str) -> None:
+def serve(address: str, modules: Sequence[str]) -> None:
     """Fork at each request until standard input ends, and then wait for the forks that are left."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a person ends Snakemake, which closes standard input
     forks: dict[socket.socket, BaseProcess] = {}
@@ -85,13 +84,14 @@ def serve(address: str, modules: str, later: str) -> None:
         listener.listen(128)
         ready.register(listener, selectors.EVENT_READ)
         ready.register(sys.stdin, selectors.EVENT_READ)
+        for module in modules:
+            import_module(module)
         while ready.get_map():
             for key, _ in ready.select():
                 job = key.data
                 if key.fileobj is listener:
                     connection, _ = listener.accept()
                     if request := _request(connection):
-                        _import(modules)
                         others = [listener, *forks]
                         fork = multiprocessing.get_context("fork").Process(target=_run, args=(request, others))
                         fork.start()
@@ -100,7 +100,6 @@ def serve(address: str, modules: str, later: str) -> None:
                         ready.register(fork.sentinel, selectors.EVENT_READ, connection)
                         for each in request["terminal"]:
                             os.close(each)
-                        _import(later)
                     else:
                         connection.close()
                 elif key.fileobj is sys.stdin:
@@ -120,11 +119,6 @@ def serve(address: str, modules: str, later: str) -> None:
     with suppress(OSError):
         os.unlink(address)
         os.rmdir(os.path.dirname(address))
-
-
-def _import(modules: str) -> None:
-    for module in filter(None, modules.split(",")):
-        import_module(module)
 
 
 def _request(connection: socket.socket) -> dict[str, Any] | None:
@@ -159,4 +153,4 @@ def _run(request: dict[str, Any], others: Sequence[socket.socket]) -> None:
 
 
 if __name__ == "__main__":
-    serve(*sys.argv[1:])
+    serve(sys.argv[1], sys.argv[2:])

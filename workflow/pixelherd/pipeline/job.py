@@ -4,7 +4,7 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,26 @@ FORKSERVER = "PIXELHERD_FORKSERVER"
 
 MODULES = (
     "snakemake.iocontainers",
+    "snakemake_interface_storage_plugins.storage_object",
     "pixelherd.heads.evaluation",
     "pixelherd.heads.linear",
     "pixelherd.heads.posterior",
     "pixelherd.selection.choose",
     "pixelherd.selection.labelled",
     "pixelherd.selection.single_stage",
+    "pixelherd.study.run",
+    "pixelherd.compute.loaded",
     "scipy.optimize",
+    "zarr",
 )
 """What the jobs of rounds import, and with it the libraries that all jobs compute with."""
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def computing(jobs: Iterable[Any]) -> set[str]:
+    """Return the names of the rules whose jobs make files with numerical threads, of Snakemake's jobs."""
+    return {job.rule.name for job in jobs if job.output and job.rule.params.get("threads")}
 
 
 def start_server(threads: int, stages: Collection[str]) -> None:
@@ -42,7 +51,8 @@ def start_server(threads: int, stages: Collection[str]) -> None:
     """
     variables = dict.fromkeys(THREAD_VARIABLES, str(threads))
     sees = any(stage.endswith(("extract", "perturb", "picture")) for stage in stages)
-    if address := forkserver.start(MODULES, variables, later=["pixelherd.features.backbones.networks.unet"] * sees):
+    modules = [*MODULES, *["pixelherd.features.backbones.networks.unet"] * sees]
+    if address := forkserver.start(modules, variables):
         os.environ[f"{FORKSERVER}_{threads}"] = address
 
 
