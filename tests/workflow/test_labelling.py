@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import random
-import secrets
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from pages import asked, begin, people, scrolls, until, violations
 from pixelherd.datasets.readers.demo import CLASSES, scene
 from pixelherd.labelling.store import Store
 
@@ -166,58 +166,104 @@ def test_a_server_that_ends_is_noticed_at_once(tmp_path):
         Live(tmp_path / "photos").start()
 
 
+class Person:
+    """Somebody who labels on the page, and remembers what it acknowledged."""
+
+    def __init__(self, page, who: str, touches: bool = False) -> None:
+        self.page, self.who, self.touches, self.acknowledged = page, who, touches, {}
+
+    def say(self, label: int) -> None:
+        """Answer what is in view; the page may still be sending when this returns."""
+        button = f"#classes [data-label='{label}']" if label else "#unknown"
+        if self.touches:
+            self.page.tap(button)
+        else:
+            self.page.keyboard.press(self.page.evaluate(f"classOf({label})?.key") or "0")
+
+    def answer(self, label: int, while_sending=lambda: None) -> None:
+        """Answer the question, and wait until the page was told that the answer is kept."""
+        place, before = asked(self.page), self.page.evaluate("document.body.dataset.answered")
+        self.say(label)
+        while_sending()
+        until(self.page, f"!busy && document.body.dataset.answered !== {json.dumps(before)}")
+        kept = int(self.page.evaluate("document.body.dataset.answered"))
+        self.acknowledged[kept] = (place["row"], place["column"], label, self.who)
+
+    def undo(self) -> None:
+        """Take the last answer back, and give it once more."""
+        self.page.click("#undo")
+        until(self.page, "chosen && !busy && image === chosen.image")
+        self.say(next(reversed(self.acknowledged.values()))[2])
+        until(self.page, "!chosen && !busy")
+
+    def skip(self) -> None:
+        before = asked(self.page)["id"]
+        self.page.click("#skip")
+        until(self.page, f"!busy && (!question || question.id !== {before})")
+
+
 @pytest.mark.slow
-def test_an_afternoon_with_kills_loses_no_answer_and_snakemake_ends_with_its_head(live, tmp_path):
-    generator, acknowledged, kills = random.Random(0), {}, 0
+@pytest.mark.browser
+def test_an_afternoon_with_kills_loses_no_answer_and_snakemake_ends_with_its_head(browser, live, tmp_path):
+    generator, kills = random.Random(0), 0
     live.start()
-    add_classes(live, 6)
-    for number in range(100):
-        if number == 40:
-            add_classes_later(live)
-        if number == 60:
-            draw(tmp_path / "photos", range(6, 9))
-            live.wait(lambda: live.state()["photographs"] == 9)
-        who = "bob" if number > 50 and number % 3 == 0 else "ann"
-        question, receipt = live.ask(who), secrets.token_hex(8)
-        label = truth(question, 6 if number < 40 else len(NAMES))
-        if generator.random() < 0.1:
-            label = 1 + (label + 1) % 6  # a mistake
-        if number % 5 == 0 and kills < 20:
-            kills += 1
-            if generator.random() < 0.5:  # killed while the answer is on its way, which is then sent again
-                sending = subprocess.Popen([sys.executable, "-c", SENDER, *sender(live, question, label, who, receipt)])
-                time.sleep(0.5 * generator.random())
-                live.kill()
-                sending.wait()
-            else:
-                live.kill()
+    with people(browser, live) as opened:
+        ann = Person(opened("Ann"), "Ann")
+        for name in NAMES[:6]:
+            add_class(ann.page, "#adds", name)
+        begin(ann.page)
+        bob = Person(opened("Bob", 390, 844, has_touch=True), "Bob", touches=True)
+        begin(bob.page)
+
+        def kill() -> None:
+            time.sleep(0.3 * generator.random())  # before the answer is sent, while it is, or when it is kept
+            live.kill()
             live.start()
-        found = live.answer(question, label, who, receipt=receipt)
-        acknowledged[receipt] = found["answer"], question, label, who
-        if number % 17 == 0:
-            live.do("undo", who)
-            live.answer(question, label, who)
-        if number % 23 == 0:
-            live.do("skip", who, question=live.ask(who)["id"])
-    assert kills == 20
-    live.do("class", id=2, name="house", colour="#123456", key="h")
+
+        for number in range(100):
+            if number == 40:
+                ann.page.click("#edit")
+                for name in NAMES[6:]:
+                    add_class(ann.page, "#another", name)
+                ann.page.keyboard.press("Escape")
+                until(bob.page, f"state.classes.length === {len(NAMES)}")
+            if number == 60:
+                draw(tmp_path / "photos", range(6, 9))
+                until(ann.page, "state.photographs === 9")
+            if number in (30, 70):  # the browser is closed while the page sends an answer
+                asked(ann.page)
+                ann.say(1)
+                ann.page.close()
+                ann.page = opened("Ann", context=ann.page.context)
+                begin(ann.page)
+            who = bob if number > 50 and number % 3 == 0 else ann
+            label = truth(asked(who.page), 6 if number < 40 else len(NAMES))
+            if generator.random() < 0.1:
+                label = 1 + (label + 1) % 6  # a mistake
+            killed = number % 5 == 0 and kills < 20
+            kills += killed
+            who.answer(label, kill if killed else lambda: None)
+            if number % 17 == 0:
+                who.undo()
+            if number % 23 == 0:
+                who.skip()
+        assert kills == 20
+        ann.page.click("#edit")
+        ann.page.fill("#table tr:nth-child(2) input[type=text] >> nth=0", "house")
+        ann.page.click("#table tr:nth-child(2) button")
+        until(ann.page, "state.classes[1].name === 'house'")
+        ann.page.keyboard.press("Escape")
+        assert violations(ann.page) == [] == violations(bob.page) and not scrolls(bob.page)
     live.end()
 
+    acknowledged = ann.acknowledged | bob.acknowledged
     store = Store(live.project / "answers.sqlite")
     assert store.is_sound()
-    answers = {each.id: each for each in store.answers()}
-    assert len(acknowledged) == 100
-    for number, question, label, who in acknowledged.values():
-        found = answers[number]
-        assert (found.row, found.column, found.label, found.annotator) == (
-            question["row"],
-            question["column"],
-            label,
-            who,
-        )
-    reasons = [each.reason for each in store.questions()]
-    assert reasons.count("random") >= 8
+    answers = {each.id: (each.row, each.column, each.label, each.annotator) for each in store.answers()}
+    assert len(acknowledged) == 100 and len(bob.acknowledged) > 10
+    assert {kept: answers.get(kept) for kept in acknowledged} == acknowledged
     held_out = {each.place for each in store.questions() if each.reason == "random"}
+    assert len(held_out) >= 8
     store.close()
     rows = [
         line
@@ -237,34 +283,18 @@ def test_an_afternoon_with_kills_loses_no_answer_and_snakemake_ends_with_its_hea
 
     # more answers go on from there, and a correction of an old one makes its rounds again
     live.start()
-    first = live.wait(lambda: live.do("next")["past"])[-1]
-    live.answer({name: first[name] for name in ("image", "row", "column")}, 1 + first["label"] % 5)
+    first = live.wait(lambda: live.do("next", "Ann")["past"])[-1]
+    live.answer({name: first[name] for name in ("image", "row", "column")}, 1 + first["label"] % 5, "Ann")
     live.do("checkpoint")
     live.wait(lambda: live.state()["rounds"] >= rounds)
     live.end()
     assert repeat(live).read_bytes() == own_head(live).read_bytes()
 
 
-def add_classes_later(live: Live) -> None:
-    for name in NAMES[6:]:
-        live.add_class(name)
-
-
-SENDER = """
-import sys, json, urllib.request
-request = urllib.request.Request(sys.argv[1], sys.argv[2].encode(), json.loads(sys.argv[3]))
-try:
-    urllib.request.urlopen(request, timeout=5).read()
-except OSError:
-    pass
-"""
-
-
-def sender(live: Live, question: dict, label: int, who: str, receipt: str) -> list[str]:
-    said = {name: question[name] for name in ("image", "row", "column")}
-    body = json.dumps({"annotator": who, **said, "label": label, "receipt": receipt, "question": question["id"]})
-    headers = json.dumps({"content-type": "application/json", "x-pixelherd-token": live.token})
-    return [f"http://127.0.0.1:{live.port}/do/answer", body, headers]
+def add_class(page, field: str, name: str) -> None:
+    page.fill(field, name)
+    page.keyboard.press("Enter")
+    until(page, f"state.classes.some(each => each.name === {json.dumps(name)})")
 
 
 def test_the_written_study_gives_the_same_head(live):

@@ -2,11 +2,11 @@
 
 import json
 import sys
-import time
 
 import pytest
 from PIL import Image
 
+from pages import answer, begin, people, scrolls, until, violations
 from pixelherd.datasets.readers.demo import scene
 from unit.places import REPOSITORY
 
@@ -33,40 +33,8 @@ def live(tmp_path):
 
 @pytest.fixture
 def opened(browser, live):
-    """Opens the page of a person; errors in it fail the test at its end."""
-    wrong, pages = [], []
-
-    def opened(who: str, width: int = 1280, height: int = 800, **options):
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        page = context.new_page()
-        pages.append(page)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on(
-            "request",
-            lambda sent: sent.url.startswith(("http://127.0.0.1", "data:", "blob:")) or wrong.append(sent.url),
-        )
-        page.goto(live.address)
-        page.wait_for_selector("body[data-loaded]")
-        page.fill("#name", who)
-        return page
-
-    yield opened
-    for page in pages:
-        page.close()
-    assert wrong == []
-
-
-def until(page, condition: str) -> None:
-    """Wait until something is true in the page, whose policy lets nothing be evaluated from inside."""
-    limit = time.monotonic() + 60
-    while not page.evaluate(f"Boolean({condition})"):
-        assert time.monotonic() < limit, condition
-        time.sleep(0.02)
-
-
-def begin(page) -> None:
-    page.click("#start")
-    until(page, "document.body.dataset.ready && document.body.dataset.drawn")
+    with people(browser, live) as open_page:
+        yield open_page
 
 
 def asked_of_two(opened, live):
@@ -77,26 +45,6 @@ def asked_of_two(opened, live):
     until(page, "state.classes.length === 2")
     begin(page)
     return page
-
-
-def answer(page, key: str) -> None:
-    until(page, "question && image === question.image && !busy")
-    before = page.evaluate("question.id")
-    page.keyboard.press(key)
-    until(page, f"!busy && question && question.id !== {before}")
-
-
-def violations(page) -> list[str]:
-    from axe_playwright_python.sync_playwright import Axe
-
-    found = Axe().run(page).response["violations"]
-    return [each["id"] for each in found if each["impact"] in ("serious", "critical")]
-
-
-def scrolls(page) -> bool:
-    return page.evaluate(
-        "document.documentElement.scrollHeight > innerHeight || document.documentElement.scrollWidth > innerWidth"
-    )
 
 
 def test_from_the_address_to_answers_by_keys(opened, live):
@@ -171,14 +119,10 @@ def test_an_answer_that_was_on_its_way_outlives_server_and_browser(opened, live)
     page.wait_for_selector("#offline:not([hidden])")
     page.close()
     live.start()
-    again = page.context.new_page()
-    again.goto(live.address)
-    again.wait_for_selector("body[data-loaded]")
-    assert again.input_value("#name") == "Ann"
+    again = opened("Ann", context=page.context)
     begin(again)
     state = live.state()
     assert state["answers"] == 1 and state["people"] == ["Ann"] and again.evaluate("question.id") != asked
-    again.close()
 
 
 def test_a_page_says_that_its_model_was_killed_and_goes_on(opened, live):
