@@ -27,11 +27,20 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument("photographs", type=Path, metavar="FOLDER", help="photographs, searched with subfolders")
     found.add_argument("--project", type=Path, help="where answers and masks lie (default: FOLDER-labels)")
-    found.add_argument("--port", type=int, help="of the page (default: the one of last time, or any that is free)")
+    found.add_argument(
+        "--port", type=_port, metavar="PORT", help="of the page (default: the one of last time, or any that is free)"
+    )
     found.add_argument("--lan", action="store_true", help="let phones in this network open the page, too")
     found.add_argument("--no-browser", action="store_true", help="print the address, and open no browser")
     found.add_argument("--new-address", action="store_true", help="make a new token: open pages have to be opened anew")
     return found
+
+
+def _port(text: str) -> int:
+    """Read a port's number, of which 0 is any that is free."""
+    if not (text.isdecimal() and int(text) < 2**16):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 65535")
+    return int(text)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -75,6 +84,9 @@ def serve(project: Project, options: argparse.Namespace) -> None:
     try:
         import starlette  # noqa: F401
         import uvicorn
+
+        if options.lan:
+            import segno  # noqa: F401
     except ModuleNotFoundError as error:
         raise UserError(f"the page needs {error.name}", remedy="pip install 'pixelherd[label]'") from None
     from pixelherd.labelling.web.server import application
@@ -139,8 +151,6 @@ def _own_address() -> str:
 
 def _show_code(address: str) -> None:
     """Print a QR code of the address."""
-    try:
-        import segno
-    except ModuleNotFoundError:
-        raise UserError("--lan shows a QR code and needs segno", remedy="pip install 'pixelherd[label]'") from None
+    import segno
+
     segno.make(address, error="m").terminal(out=sys.stderr, compact=True)
