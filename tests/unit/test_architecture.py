@@ -1,6 +1,7 @@
 """The rules of the house: which rooms may know which, how full they are, and what is light."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -161,6 +162,15 @@ def test_files_of_workflow_are_thin():
     assert not long, "a script has at most 40 lines"
     common = (REPOSITORY / "workflow" / "rules" / "common.smk").read_text().splitlines()
     assert len(common) <= 120
+
+
+def test_folders_go_into_a_storage_before_the_file_that_says_they_are_whole():
+    found = {}
+    for path in (REPOSITORY / "workflow" / "rules").glob("*.smk"):
+        for rule, outputs in re.findall(r"^rule (\w+):\n(?:.*\n)*?    output:\n((?: {8}.*\n)+)", path.read_text(), re.M):
+            if "directory(" in outputs:
+                found[rule] = ["directory(" in line for line in outputs.splitlines()]
+    assert found == {"backbone": [True, False], "write_figures": [True, False]}, "all others declare a `store`"
 
 
 def test_the_list_of_offenders_only_shrinks():

@@ -25,8 +25,8 @@ rule backbone:
     input:
         unpack(reads(shared.backbone, "parts")),
     output:
-        PATHS.backbone,
         directory(PATHS.backbone_folder),  # of what is converted or fetched
+        PATHS.backbone,
     log:
         "logs/backbone/{features}-{address}.log",
     conda:

@@ -128,8 +128,8 @@ rule write_figures:
     input:
         unpack(reads(results.every_seal, "seals")),
     output:
-        PATHS.figures,
         [directory(PATHS.figures_of.format(dataset=name)) for name in [*STUDY.datasets, OVERALL]],
+        PATHS.figures,
     log:
         "logs/write_figures.log",
     conda:

@@ -12,7 +12,7 @@ with job(snakemake):
     from pixelherd.storage.records import write_record
     from pixelherd.storage.stores import DATA
 
-    settings, folder = snakemake.params.settings, Path(snakemake.output[1])
+    settings, folder = snakemake.params.settings, Path(snakemake.output[0])
     folder.mkdir(parents=True, exist_ok=True)
     if PARTS in settings:
         found = joined(list(snakemake.input.parts))
@@ -23,4 +23,4 @@ with job(snakemake):
         settings, found = source.identity(), provide(source, folder, copied=snakemake.params.carried)
     if snakemake.params.carried and not any(folder.iterdir()):
         write_text(folder / "README", "This backbone comes with its package.\n")  # storages keep no empty folders
-    write_record(snakemake.output[0], {"settings": settings, **found})
+    write_record(snakemake.output[1], {"settings": settings, **found})

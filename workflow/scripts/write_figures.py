@@ -11,7 +11,8 @@ with job(snakemake):
 
     runs, params = [Path(seal).parent for seal in snakemake.input.seals], snakemake.params
     settings = TableSettings.model_validate(params.statistics)
-    with writing(Path(snakemake.output[0]).parent, {}, inside="") as folder:
-        for declared in map(Path, snakemake.output[1:]):
+    *folders, manifest = map(Path, snakemake.output)
+    with writing(manifest.parent, {}, inside="") as folder:
+        for declared in folders:
             (folder / declared.name).mkdir()
         write_figures(runs, params.rounds, folder, params.methods, settings)
