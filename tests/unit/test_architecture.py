@@ -167,7 +167,8 @@ def test_files_of_workflow_are_thin():
 def test_folders_go_into_a_storage_before_the_file_that_says_they_are_whole():
     found = {}
     for path in (REPOSITORY / "workflow" / "rules").glob("*.smk"):
-        for rule, outputs in re.findall(r"^rule (\w+):\n(?:.*\n)*?    output:\n((?: {8}.*\n)+)", path.read_text(), re.M):
+        rules = re.findall(r"^rule (\w+):\n(?:.*\n)*?    output:\n((?: {8}.*\n)+)", path.read_text(), re.MULTILINE)
+        for rule, outputs in rules:
             if "directory(" in outputs:
                 found[rule] = ["directory(" in line for line in outputs.splitlines()]
     assert found == {"backbone": [True, False], "write_figures": [True, False]}, "all others declare a `store`"
