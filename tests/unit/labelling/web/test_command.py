@@ -16,10 +16,10 @@ from pixelherd.labelling.web import site as sites
 @pytest.fixture
 def photographs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Image.new("RGB", (64, 64)).save(tmp_path / "photos.png")
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos.png").rename(tmp_path / "photos/a.png")
-    return tmp_path / "photos"
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.new("RGB", (64, 64)).save(folder / "a.png")
+    return folder
 
 
 @pytest.fixture
