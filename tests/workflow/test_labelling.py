@@ -297,6 +297,43 @@ def add_class(page, field: str, name: str) -> None:
     until(page, f"state.classes.some(each => each.name === {json.dumps(name)})")
 
 
+def test_names_typed_while_others_are_sent_are_kept(browser, live):
+    live.start()
+    with people(browser, live) as opened:
+        page, held = opened("Ann"), []
+        page.route("**/do/class*", lambda route: held.append(route))  # the server is slow
+        page.fill("#adds", NAMES[0])
+        page.keyboard.press("Enter")
+        page.fill("#adds", NAMES[1])
+        page.keyboard.press("Enter")
+        page.fill("#adds", NAMES[2])
+        for number in range(2):
+            while len(held) == number:
+                page.wait_for_timeout(20)
+            held[number].continue_()
+            until(page, f"state.classes.length === {number + 1}")
+        page.unroute("**/do/class*")
+        assert page.input_value("#adds") == NAMES[2]
+        assert len({each["key"] for each in live.state()["classes"]}) == 2
+        page.keyboard.press("Enter")
+        until(page, "state.classes.length === 3")
+        page.fill("#adds", NAMES[0])
+        page.keyboard.press("Enter")
+        until(page, "!element.wrong.hidden")
+        assert page.input_value("#adds") == NAMES[0] and "already" in page.text_content("#wrong")
+
+        # names that were changed in other rows stay when one of them is saved
+        begin(page)
+        page.click("#edit")
+        for row, name in ((1, "heaven"), (2, "houses")):
+            page.fill(f"#table tr:nth-child({row}) input[type=text] >> nth=0", name)
+        page.click("#table tr:nth-child(1) button")
+        until(page, "state.classes[0].name === 'heaven'")
+        until(page, "element.table.rows[0].querySelector('button').ariaLabel === 'save heaven'")
+        page.click("#table tr:nth-child(2) button")
+        until(page, "state.classes[1].name === 'houses'")
+
+
 def test_the_written_study_gives_the_same_head(live):
     live.start()
     add_classes(live)
