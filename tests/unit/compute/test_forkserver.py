@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pixelherd.compute import forked, forkserver
 from pixelherd.storage.files import hash_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks of numerical libraries are safe on Linux alone")
@@ -18,23 +19,23 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks of numeri
 PARENT = """
 import sys
 from pixelherd.compute import forkserver
-print(forkserver.start(["decimal", "colorsys"], {"TOLD_TO_SERVER": "1"}), flush=True)
+print(forkserver.start(["decimal", "colorsys"], {"TOLD_TO_SERVER": "1", forkserver.FORKED: "seven"}), flush=True)
 sys.stdin.read()
 """
 
 JOB = """
 import json, os, sys
-from pixelherd.compute import forkserver
-forked = os.environ.pop(forkserver.FORKED, None) is not None
-if not forked and (status := forkserver.run_forked(sys.argv[1])) is not None:
-    sys.exit(status)
+forked = os.environ.pop("PIXELHERD_FORKED", None)
 ready = [name for name in ("decimal", "colorsys") if name in sys.modules]
 """
 
 TELL = """
 print(json.dumps({"forked": forked, "ready": ready, "pid": os.getpid(), "folder": os.getcwd(), "argv": sys.argv,
-                  "own": os.environ.get("TOLD_TO_JOB"), "server's": os.environ.get("TOLD_TO_SERVER")}), flush=True)
+                  "path": sys.path, "own": os.environ.get("TOLD_TO_JOB"),
+                  "server's": os.environ.get("TOLD_TO_SERVER")}), flush=True)
 """
+
+ALIKE = ("folder", "argv", "path", "own")
 
 Job = Callable[..., subprocess.Popen]
 
@@ -78,7 +79,7 @@ def job(tmp_path: Path) -> Job:
         if not script.exists():
             script.write_text(JOB + TELL + does)
         return subprocess.Popen(
-            [sys.executable, str(script), address, "more"],
+            [sys.executable, "-I", "-S", forked.__file__, address, sys.executable, str(script), "more"],
             cwd=tmp_path,
             env=os.environ | {"TOLD_TO_JOB": "2"},
             stdout=subprocess.PIPE,
@@ -98,8 +99,9 @@ def told(process: subprocess.Popen) -> dict:
 def test_a_job_runs_in_a_fork_as_it_would_by_itself(job: Job, address: str, tmp_path: Path) -> None:
     process = job(address, "print('bad news', file=sys.stderr); sys.exit(3)")
     found = told(process)
-    assert found["forked"] and found["ready"] == ["decimal", "colorsys"] and found["pid"] != process.pid
-    assert found["folder"] == str(tmp_path) and found["argv"][1:] == [address, "more"]
+    assert found["forked"] == "seven" and found["ready"] == ["decimal", "colorsys"] and found["pid"] != process.pid
+    alone = told(job("none", "print('bad news', file=sys.stderr); sys.exit(3)"))
+    assert not alone["forked"] and {name: found[name] for name in ALIKE} == {name: alone[name] for name in ALIKE}
     assert found["own"] == "2" and found["server's"] is None, "a job has its own environment"
     assert process.communicate()[1] == "bad news\n" and process.returncode == 3
 
@@ -161,10 +163,29 @@ def test_the_server_ends_with_its_parent_once_its_forks_have_ended(
 def test_what_is_no_request_is_not_answered(job: Job, address: str) -> None:
     import socket
 
-    for content in (b"", b"\0\0\0\5hello", b"\0\0\0\2{}", b"\0\0\0\x14" + b'{"executable":"x"}  '):
+    for content in (b"", b"\0\0\0\5hello", b"\0\0\0\2{}", b"\0\0\0\x14" + b'{"command":["x"]}    '):
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(address)
             connection.sendall(content)
             connection.shutdown(socket.SHUT_WR)
             assert connection.recv(4) == b""
     assert told(job(address))["forked"]
+
+
+def test_in_bash_what_runs_a_script_is_forked_and_the_rest_stays_what_it_is(address: str, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(JOB + "print(forked, *sys.argv[1:])")
+    lines = f"""
+        {sys.executable} {script} 'two words' | cat
+        {sys.executable} -c 'print(1)' && env {sys.executable} {script} three > {tmp_path}/four
+        cat {tmp_path}/four
+        {sys.executable} -m none.such || echo failed
+    """
+    command = ["bash", "-c", f"set -euo pipefail; {forkserver.bash_function(address)} {lines}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["seven two words", "1", "None three", "failed"]
+
+
+def test_a_python_that_bash_could_not_name_a_function_after_has_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/my own/python")
+    assert forkserver.start([], {}) is None

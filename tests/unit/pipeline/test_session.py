@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from pixelherd.compute import forkserver
 from pixelherd.errors import UserError
 from pixelherd.pipeline import marks, seals, session
 from pixelherd.pipeline.inputs.telling import variable_of
@@ -204,9 +205,11 @@ class StandIn:
 
 @pytest.fixture(autouse=True)
 def served(monkeypatch):
-    """Threads and stages of the servers that were to be started."""
+    """Threads and modules of the servers that were to be started."""
     found = []
-    monkeypatch.setattr(session, "start_server", lambda threads, stages: found.append((threads, stages)))
+    monkeypatch.setattr(
+        forkserver, "start", lambda modules, given: found.append((given["OMP_NUM_THREADS"], "zarr" in modules))
+    )
     return found
 
 
@@ -239,10 +242,20 @@ def test_a_server_of_jobs_starts_where_jobs_run_on_this_machine(workflow, folder
     assert served == [], "a call that only prints needs none"
     workflow.made.append("a file")
     workflow._onstart(None)
-    assert served == [(1, {"fit"})]
+    assert served == [("1", True)]
     workflow.local_exec = False
     workflow._onstart(None)
     assert len(served) == 1, "a cluster's jobs are its own"
+
+
+def test_jobs_of_other_numbers_of_threads_have_no_server(workflow, folder, session_in, served):
+    session_in(folder).before_jobs(workflow, shown)
+    workflow.made.append("a file")
+    (fit,) = workflow.dag.needrun_jobs()
+    of_another_module = SimpleNamespace(output=fit.output, rule=SimpleNamespace(name="own_fit", params={"threads": 3}))
+    workflow.dag.needrun_jobs = lambda: [fit, of_another_module]
+    workflow._onstart(None)
+    assert served == []
 
 
 def test_the_sessions_of_all_modules_are_part_of_the_start(workflow, folder, session_in):

@@ -1,16 +1,18 @@
 """A process that has imported what jobs import, of which jobs are forked: importing takes longer than most of them.
 
-The server is a child of the Snakemake that starts it, and ends with it. A job's script asks it to run the script
-instead (:func:`run_forked`): the server forks, the fork runs the script on the job's own terminal, in its folder and
+The server is a child of the Snakemake that starts it, and ends with it. Jobs' scripts are given to it by
+:mod:`pixelherd.compute.forked`: the server forks, the fork runs the script on the job's own terminal, in its folder and
 environment, and the job ends as the fork did. When a job is killed, so is its fork; when the server is gone, jobs run
 as they would without it. It computes nothing itself, and no library has begun a thread or taken a GPU when it forks.
 """
 
+import gc
 import json
 import multiprocessing
 import os
 import runpy
 import selectors
+import shlex
 import signal
 import socket
 import subprocess
@@ -24,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 FORKED = "PIXELHERD_FORKED"
-"""Environment variable that tells a script that it runs in a fork."""
+"""Environment variable of a server that its forks keep; it tells a script what it is forked of."""
 
 LARGEST_REQUEST = 2**20
 """Bytes of a request, most of which is the environment."""
@@ -38,9 +40,10 @@ def start(modules: Sequence[str], environment: dict[str, str]) -> str | None:
         environment: its variables, beside those of this process.
 
     Returns:
-        None where forks of a process that has imported numerical libraries are not safe.
+        None where forks of a process that has imported numerical libraries are not safe, or no function of bash can
+        have the name of this Python.
     """
-    if sys.platform != "linux":
+    if sys.platform != "linux" or shlex.quote(sys.executable) != sys.executable:
         return None
     address = str(Path(tempfile.mkdtemp(prefix="pixelherd-")) / "jobs")  # paths of sockets have 107 bytes at most
     watched, _ = os.pipe()  # closed at its other end when this process ends, however it ends
@@ -50,29 +53,13 @@ def start(modules: Sequence[str], environment: dict[str, str]) -> str | None:
     return address
 
 
-def run_forked(address: str) -> int | None:
-    """Have this script run by a fork of the server.
+def bash_function(address: str) -> str:
+    """Return a function of bash by which commands that call this Python become forks, if they run a script.
 
-    Returns:
-        The exit status of the fork, as a shell tells it. None where no server answers or it died: the script has to run
-        here.
+    It has the name of the program, so all other commands stay what they are.
     """
-    if not address:
-        return None
-    with socket.socket(socket.AF_UNIX) as connection:
-        try:
-            connection.connect(address)
-            request = {"executable": sys.executable, "argv": sys.argv, "path": sys.path, "folder": os.getcwd()}
-            content = json.dumps(request | {"environment": dict(os.environ)}).encode()
-            socket.send_fds(connection, [len(content).to_bytes(4)], [1, 2])
-            connection.sendall(content)
-            answer = connection.recv(4)
-        except OSError:
-            return None
-    if len(answer) < 4:
-        return None
-    status = int.from_bytes(answer, signed=True)
-    return status if status >= 0 else 128 - status
+    asks = shlex.join([str(Path(__file__).with_name("forked.py")), address])
+    return f'function {sys.executable} {{ command {sys.executable} -I -S {asks} {sys.executable} "$@"; }};'
 
 
 def serve(address: str, modules: Sequence[str]) -> None:
@@ -86,6 +73,7 @@ def serve(address: str, modules: Sequence[str]) -> None:
         ready.register(sys.stdin, selectors.EVENT_READ)
         for module in modules:
             import_module(module)
+        gc.freeze()  # it stays as it is: no fork has to look through it for garbage, and to copy what it looks at
         while ready.get_map():
             for key, _ in ready.select():
                 job = key.data
@@ -124,18 +112,21 @@ def serve(address: str, modules: Sequence[str]) -> None:
 def _request(connection: socket.socket) -> dict[str, Any] | None:
     """What a job asks for, with the descriptors of its terminal; None if this is no server for it."""
     connection.settimeout(10)
+    descriptors: list[int] = []
     try:
         length, descriptors, _, _ = socket.recv_fds(connection, 4, 2)
         content = b""
-        while len(content) < min(int.from_bytes(length), LARGEST_REQUEST):
-            if not (part := connection.recv(2**16)):
-                return None
+        while len(content) < min(int.from_bytes(length), LARGEST_REQUEST) and (part := connection.recv(2**16)):
             content += part
         request = json.loads(content)
-    except (OSError, ValueError):
-        return None
-    mine = len(descriptors) == 2 and request.get("executable") == sys.executable
-    return request | {"terminal": descriptors} if mine else None
+        python, script, *_ = request["command"]
+        if len(descriptors) == 2 and python == sys.executable and not script.startswith("-"):
+            return request | {"terminal": descriptors}
+    except (OSError, ValueError, TypeError, KeyError):
+        pass
+    for each in descriptors:
+        os.close(each)
+    return None
 
 
 def _run(request: dict[str, Any], others: Sequence[socket.socket]) -> None:
@@ -146,9 +137,12 @@ def _run(request: dict[str, Any], others: Sequence[socket.socket]) -> None:
         os.dup2(descriptor, number)
         os.close(descriptor)
     os.chdir(request["folder"])
+    told = os.environ.get(FORKED, "")
     os.environ.clear()
-    os.environ.update(request["environment"] | {FORKED: "1"})
-    sys.argv[:], sys.path[:] = request["argv"], request["path"]
+    os.environ.update(request["environment"] | {FORKED: told})
+    sys.argv[:] = request["command"][1:]
+    began_in = 0 if sys.flags.safe_path else 1
+    sys.path[:began_in] = [os.path.dirname(os.path.abspath(sys.argv[0]))]
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 

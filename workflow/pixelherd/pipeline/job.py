@@ -4,7 +4,7 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,8 @@ from pixelherd.compute import forkserver, gpus, memory
 from pixelherd.errors import UserError, complain, mention
 from pixelherd.pipeline import seals
 
-FORKSERVER = "PIXELHERD_FORKSERVER"
-"""Begins the environment variable that holds the address of a server whose libraries use a number of threads."""
-
 MODULES = (
-    "snakemake.iocontainers",
+    "snakemake.script",
     "snakemake_interface_storage_plugins.storage_object",
     "pixelherd.heads.evaluation",
     "pixelherd.heads.linear",
@@ -37,23 +34,24 @@ MODULES = (
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-def computing(jobs: Iterable[Any]) -> set[str]:
-    """Return the names of the rules whose jobs make files with numerical threads, of Snakemake's jobs."""
-    return {job.rule.name for job in jobs if job.output and job.rule.params.get("threads")}
+def start_server(jobs: Iterable[Any]) -> None:
+    """Start the server of which Snakemake's jobs are forked, and have its shells go to it with their scripts.
 
-
-def start_server(threads: int, stages: Collection[str]) -> None:
-    """Start the server of which jobs with a number of threads are forked, and tell them where it is.
-
-    Args:
-        threads: of their libraries.
-        stages: the names of their rules, or of those of a workflow that uses this one.
+    There is none if no job makes files with numerical threads, or if they differ in the number: two studies as modules.
     """
-    variables = dict.fromkeys(THREAD_VARIABLES, str(threads))
-    sees = any(stage.endswith(("extract", "perturb", "picture")) for stage in stages)
+    from snakemake.shell import shell
+
+    rules = {job.rule.name: job.rule.params.get("threads") for job in jobs if job.output}
+    numbers = {threads for threads in rules.values() if threads}
+    if len(numbers) != 1 or Path(shell.get_executable() or "sh").name != "bash":
+        return
+    (threads,) = map(str, numbers)
+    sees = any(name.endswith(("extract", "perturb", "picture")) for name in rules)  # a module's rules have a prefix
     modules = [*MODULES, *["pixelherd.features.backbones.networks.unet"] * sees]
+    variables = dict.fromkeys(THREAD_VARIABLES, threads) | {forkserver.FORKED: threads}
     if address := forkserver.start(modules, variables):
-        os.environ[f"{FORKSERVER}_{threads}"] = address
+        before = shell._get_process_prefix()  # perhaps of a workflow that uses this one
+        shell.prefix(f"{before} {forkserver.bash_function(address)} ".replace("{", "{{").replace("}", "}}"))
 
 
 @contextmanager
@@ -79,15 +77,15 @@ def job(snakemake: Any) -> Iterator[Any]:
 
     Import numerical libraries inside the body only: the number of threads, a setting of the study since sums differ
     with it, is fixed here before they start, and so is the GPU of a job that asked for one. A :class:`UserError`
-    becomes one line and exit status 1. A job that computes is run by a fork of the Snakemake's server where there is
-    one, which has the libraries ready.
+    becomes one line and exit status 1.
+
+    Raises:
+        RuntimeError: it was forked of a process whose libraries use another number of threads.
     """
     threads = snakemake.params.get("threads")  # of a job that computes
-    forked = os.environ.pop(forkserver.FORKED, None) is not None
-    if threads and not forked:
-        status = forkserver.run_forked(os.environ.get(f"{FORKSERVER}_{threads}", ""))
-        if status is not None:
-            sys.exit(status)
+    told = os.environ.pop(forkserver.FORKED, None)
+    if told and threads and told != str(threads):
+        raise RuntimeError(f"a job of {threads} threads was forked of a process of {told}")
     memory.keep_freed_memory()
     os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads or 1))
     from pixelherd.pipeline.accounts.costs import Meter

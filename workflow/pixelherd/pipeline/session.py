@@ -24,7 +24,7 @@ from pixelherd.pipeline import marks, seals, source, upkeep
 from pixelherd.pipeline.inputs import telling
 from pixelherd.pipeline.inputs.mirror import Mirror, Storage
 from pixelherd.pipeline.inputs.work import Work
-from pixelherd.pipeline.job import computing, start_server
+from pixelherd.pipeline.job import start_server
 from pixelherd.storage.clock import of_the_future
 from pixelherd.storage.files import write_json
 from pixelherd.storage.locks import lock_at, take
@@ -203,9 +203,8 @@ class Session:
                 files = [Path(named(file)) for job in jobs for file in job.output] + cache
                 if files:  # what only prints may run beside another
                     shown(self.start, files, getattr(workflow.scheduler._executor, "run_uuid", None))
-                if workflow.local_exec and (stages := computing(jobs)):
-                    start_server(self.work.study.threads, stages)
                 if workflow.local_exec:
+                    start_server(jobs)
                     # after 500 jobs its limit of starts, which only a cluster needs, takes half a processor
                     workflow.scheduler.job_rate_limiter = None
                 own(log)
