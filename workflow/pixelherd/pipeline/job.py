@@ -18,18 +18,24 @@ from pixelherd.pipeline import seals
 MODULES = (
     "snakemake.script",
     "snakemake_interface_storage_plugins.storage_object",
+    "pixelherd.compute.loaded",
+    "pixelherd.features.extract",
     "pixelherd.heads.evaluation",
     "pixelherd.heads.linear",
     "pixelherd.heads.posterior",
+    "pixelherd.pipeline.accounts.costs",
+    "pixelherd.pipeline.job",
+    "pixelherd.results.figures.thumbnails",
     "pixelherd.selection.choose",
+    "pixelherd.selection.coverage.lists",
     "pixelherd.selection.labelled",
+    "pixelherd.selection.rules.coverage",
     "pixelherd.selection.single_stage",
     "pixelherd.study.run",
-    "pixelherd.compute.loaded",
     "scipy.optimize",
     "zarr",
 )
-"""What the jobs of rounds import, and with it the libraries that all jobs compute with."""
+"""What jobs that compute import, and with it the libraries that all of them compute with."""
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 

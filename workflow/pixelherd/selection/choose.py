@@ -23,6 +23,9 @@ from pixelherd.storage.shards import Shards
 LISTS = "`candidates.listed`, `candidates.reserve` or `candidates.pixels`"
 """What to raise where the images' lists are too short."""
 
+TOGETHER = 64
+"""Images whose labels are read at a time."""
+
 
 def together(offer: Offer) -> Pixels:
     """The pixels of a round that no score ranks: by the method's rule.
@@ -122,11 +125,13 @@ def at_random(context: Shards, truth: Any, current: Round) -> Pixels:
     settings, labelled, budget = current.settings, current.labelled, current.budget
     pixels = context.all("context_pixels")
     free = np.ones(pixels.shape, dtype=bool)
-    for image in range(len(pixels)):
-        taken = labelled.flat[labelled.images == image]
-        free[image] &= ~np.isin(pixels[image], taken)
-        if settings.avoid_ignored and truth is not None:
-            free[image] &= truth[image].reshape(-1)[pixels[image]] != IGNORED
+    for image in np.unique(labelled.images):
+        free[image] &= ~np.isin(pixels[image], labelled.flat[labelled.images == image])
+    if settings.avoid_ignored and truth is not None:
+        for first in range(0, len(pixels), TOGETHER):
+            block = slice(first, first + TOGETHER)
+            labels = np.asarray(truth[block]).reshape(len(pixels[block]), -1)
+            free[block] &= np.take_along_axis(labels, pixels[block], axis=1) != IGNORED
     images, columns = np.nonzero(free)
     _require(len(images), budget, "the images' context pixels offer", "`features.*.context`")
     chosen = numpy_generator(settings.seed, "random", current.number).choice(len(images), budget, replace=False)

@@ -9,6 +9,7 @@ a chunk of a Zarr array as it is read, another file when it is opened.
 import io
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -104,9 +105,12 @@ def read_manifest(folder: Path | str) -> dict[str, Any]:
         manifest = read_record(folder / MANIFEST, folder.name)
     except UserError as error:
         raise UserError(error.problem, remedy=f"delete {folder} and run the same command again") from None
-    for name, recorded in manifest["files"].items():
-        path = folder / name
-        if not path.is_file() or path.stat().st_size != recorded["bytes"]:
+    for name, recorded in manifest["files"].items():  # a file for each image: paths as strings are twice as fast
+        try:
+            state = os.stat(f"{folder}/{name}")
+        except (FileNotFoundError, NotADirectoryError):
+            raise _missing(folder, name) from None
+        if not stat.S_ISREG(state.st_mode) or state.st_size != recorded["bytes"]:
             raise _missing(folder, name)
     return manifest
 

@@ -5,6 +5,7 @@ most of each image, while poles, signs and pedestrians are thin or small and tog
 pixels, as in real street scenes. Season, light, haze and materials vary, so that colour alone does not give the class.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -71,6 +72,12 @@ def scene(seed: int, index: int, size: tuple[int, int]) -> tuple[np.ndarray, np.
     return _Street(numpy_generator(seed, "scene", index), numpy_generator(seed, "grain", index), size).render()
 
 
+def _span(along: tuple[float, ...], length: int) -> tuple[int, int]:
+    """Where points begin and end along an axis of so many samples, with a margin."""
+    first, last = math.floor(min(along)) - 1, math.ceil(max(along)) + 2
+    return min(max(first, 0), length), min(max(last, 0), length)
+
+
 class _Street:
     """A canvas in unit coordinates (x to the right, y down) with the ground plane, the light and the season of a scene.
 
@@ -115,26 +122,26 @@ class _Street:
         self, name: str | None, shape: Points | tuple, colour: Paint, *, depth: float = 1.0, grain: float = 6.0
     ) -> None:
         """Fill a polygon (list of points) or an ellipse (4-tuple box); without a name the labels stay as they are."""
-        scaled = np.array(shape, float).reshape(-1, 2) * (self.width, self.height)
-        low = np.clip(np.floor(scaled.min(0)) - 1, 0, (self.width, self.height)).astype(int)
-        high = np.clip(np.ceil(scaled.max(0)) + 2, 0, (self.width, self.height)).astype(int)
-        if (high <= low).any():
+        points = [(x * self.width, y * self.height) for x, y in np.reshape(shape, (-1, 2)).tolist()]
+        (left, right), (top, bottom) = map(_span, zip(*points, strict=True), (self.width, self.height))
+        if right <= left or bottom <= top:
             return
-        stencil = Image.new("1", tuple(high - low))
-        outline = [tuple(point) for point in scaled - low]
+        stencil = Image.new("1", (right - left, bottom - top))
+        outline = [(x - left, y - top) for x, y in points]
         draw = ImageDraw.Draw(stencil)
         if isinstance(shape, tuple):
             draw.ellipse(outline, fill=1)
         else:
             draw.polygon(outline, fill=1)
         inside = np.asarray(stencil)
-        window = (slice(low[1], high[1]), slice(low[0], high[0]))
+        window = (slice(top, bottom), slice(left, right))
         if not isinstance(colour, np.ndarray) or colour.ndim == 1:
             fog = self.haze * (1 - min(depth, 1.0)) ** 1.5
-            colour = np.asarray(colour) * (1 - fog) + self.sky_colour * fog
-            colour = np.broadcast_to(colour, (self.height, self.width, 3))
+            colours = np.asarray(colour) * (1 - fog) + self.sky_colour * fog
+        else:
+            colours = colour[window][inside]
         grains = grain * self.grain.standard_normal((*inside.shape, 1), np.float32)
-        self.colours[window][inside] = (colour[window] + grains)[inside]
+        self.colours[window][inside] = colours + grains[inside]
         if name is not None:
             self.labels[window][inside] = _LABEL[name]
 
