@@ -19,7 +19,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks of numeri
 PARENT = """
 import sys
 from pixelherd.compute import forkserver
-print(forkserver.start(["decimal", "colorsys"], {"TOLD_TO_SERVER": "1", forkserver.FORKED: "seven"}), flush=True)
+variables = {"TOLD_TO_SERVER": "1", forkserver.FORKED: "seven"}
+print(forkserver.start(["decimal", "colorsys"], variables, ["tabnanny"]), flush=True)
 sys.stdin.read()
 """
 
@@ -27,11 +28,12 @@ JOB = """
 import json, os, sys
 forked = os.environ.pop("PIXELHERD_FORKED", None)
 ready = [name for name in ("decimal", "colorsys") if name in sys.modules]
+later = [name for name in ("tabnanny",) if name in sys.modules]
 """
 
 TELL = """
 print(json.dumps({"forked": forked, "ready": ready, "pid": os.getpid(), "folder": os.getcwd(), "argv": sys.argv,
-                  "path": sys.path, "own": os.environ.get("TOLD_TO_JOB"),
+                  "path": sys.path, "later": later, "own": os.environ.get("TOLD_TO_JOB"),
                   "server's": os.environ.get("TOLD_TO_SERVER")}), flush=True)
 """
 
@@ -189,3 +191,7 @@ def test_in_bash_what_runs_a_script_is_forked_and_the_rest_stays_what_it_is(addr
 def test_a_python_that_bash_could_not_name_a_function_after_has_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/my own/python")
     assert forkserver.start([], {}) is None
+
+
+def test_a_server_that_has_nothing_to_do_imports_what_comes_last(job: Job, address: str) -> None:
+    wait_for(lambda: "tabnanny" in told(job(address))["later"])

@@ -208,7 +208,7 @@ def served(monkeypatch):
     """Threads and modules of the servers that were to be started."""
     found = []
     monkeypatch.setattr(
-        forkserver, "start", lambda modules, given: found.append((given["OMP_NUM_THREADS"], "zarr" in modules))
+        forkserver, "start", lambda modules, given, later: found.append((given["OMP_NUM_THREADS"], "zarr" in modules))
     )
     return found
 

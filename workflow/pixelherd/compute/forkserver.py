@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from multiprocessing.process import BaseProcess
@@ -32,12 +32,13 @@ LARGEST_REQUEST = 2**20
 """Bytes of a request, most of which is the environment."""
 
 
-def start(modules: Sequence[str], environment: dict[str, str]) -> str | None:
+def start(modules: Sequence[str], environment: dict[str, str], later: Sequence[str] = ()) -> str | None:
     """Start a server that lives as long as this process; returns the address of its socket.
 
     Args:
         modules: what it imports at once, while Snakemake starts jobs that need none of it.
         environment: its variables, beside those of this process.
+        later: what it imports while it has nothing to do.
 
     Returns:
         None where forks of a process that has imported numerical libraries are not safe, or no function of bash can
@@ -47,7 +48,7 @@ def start(modules: Sequence[str], environment: dict[str, str]) -> str | None:
         return None
     address = str(Path(tempfile.mkdtemp(prefix="pixelherd-")) / "jobs")  # paths of sockets have 107 bytes at most
     watched, _ = os.pipe()  # closed at its other end when this process ends, however it ends
-    command = [sys.executable, "-m", __name__, address, *modules]
+    command = [sys.executable, "-m", __name__, address, ",".join(modules), ",".join(later)]
     subprocess.Popen(command, stdin=watched, env=os.environ | environment)
     os.close(watched)
     return address
@@ -62,8 +63,9 @@ def bash_function(address: str) -> str:
     return f'function {sys.executable} {{ command {sys.executable} -I -S {asks} {sys.executable} "$@"; }};'
 
 
-def serve(address: str, modules: Sequence[str]) -> None:
+def serve(address: str, modules: Sequence[str], later: Sequence[str]) -> None:
     """Fork at each request until standard input ends, and then wait for the forks that are left."""
+    waiting = list(later)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a person ends Snakemake, which closes standard input
     forks: dict[socket.socket, BaseProcess] = {}
     with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as ready:
@@ -71,11 +73,12 @@ def serve(address: str, modules: Sequence[str]) -> None:
         listener.listen(128)
         ready.register(listener, selectors.EVENT_READ)
         ready.register(sys.stdin, selectors.EVENT_READ)
-        for module in modules:
-            import_module(module)
-        gc.freeze()  # it stays as it is: no fork has to look through it for garbage, and to copy what it looks at
+        _have(modules)
         while ready.get_map():
-            for key, _ in ready.select():
+            events = ready.select(0 if waiting else None)
+            if waiting and not events:
+                _have([waiting.pop(0)])
+            for key, _ in events:
                 job = key.data
                 if key.fileobj is listener:
                     connection, _ = listener.accept()
@@ -107,6 +110,13 @@ def serve(address: str, modules: Sequence[str]) -> None:
     with suppress(OSError):
         os.unlink(address)
         os.rmdir(os.path.dirname(address))
+
+
+def _have(modules: Iterable[str]) -> None:
+    """Import modules for all forks that are to come."""
+    for module in modules:
+        import_module(module)
+    gc.freeze()  # they stay as they are: no fork has to look through them for garbage, and to copy what it looks at
 
 
 def _request(connection: socket.socket) -> dict[str, Any] | None:
@@ -147,4 +157,4 @@ def _run(request: dict[str, Any], others: Sequence[socket.socket]) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], sys.argv[2:])
+    serve(sys.argv[1], *(given.split(",") if given else [] for given in sys.argv[2:]))

@@ -37,6 +37,9 @@ MODULES = (
 )
 """What jobs that compute import, and with it the libraries that all of them compute with."""
 
+LATER = ("pixelherd.results.pages.write", "pixelherd.results.figures.write", "pixelherd.results.report.page")
+"""What the jobs that come last import."""
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -55,7 +58,7 @@ def start_server(jobs: Iterable[Any]) -> None:
     sees = any(name.endswith(("extract", "perturb", "picture")) for name in rules)  # a module's rules have a prefix
     modules = [*MODULES, *["pixelherd.features.backbones.networks.unet"] * sees]
     variables = dict.fromkeys(THREAD_VARIABLES, threads) | {forkserver.FORKED: threads}
-    if address := forkserver.start(modules, variables):
+    if address := forkserver.start(modules, variables, LATER):
         before = shell._get_process_prefix()  # perhaps of a workflow that uses this one
         shell.prefix(f"{before} {forkserver.bash_function(address)} ".replace("{", "{{").replace("}", "}}"))
 

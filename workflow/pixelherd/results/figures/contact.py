@@ -19,7 +19,7 @@ from pixelherd.datasets.prepare import classes_of, samples_of
 from pixelherd.datasets.samples import counted
 from pixelherd.errors import UserError
 from pixelherd.results.figures.overlays import class_colours, paint
-from pixelherd.results.figures.style import DPI, FAINT, INK, save, styled
+from pixelherd.results.figures.style import FAINT, INK, canvas, save, styled
 from pixelherd.results.figures.thumbnails import pictured
 
 if TYPE_CHECKING:
@@ -165,12 +165,7 @@ def draw(sheet: Sheet, path: Path) -> None:
         sheet: what it shows.
         path: the PNG file to write.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(sheet.width / DPI, sheet.height / DPI))
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, sheet.width), ylim=(sheet.height, 0))
-    axes.axis("off")
+    figure, axes = canvas(sheet.width, sheet.height)
     _write(axes, MARGIN, MARGIN, sheet.title, weight="bold", fontsize=12, va="top")
     top = MARGIN + TITLE
     for split in sheet.shown:

@@ -12,7 +12,7 @@ import numpy as np
 
 from pixelherd.datasets.classes import IGNORED, ClassInfo
 from pixelherd.errors import UserError
-from pixelherd.results.figures.style import DPI, FAINT, literal, save, styled
+from pixelherd.results.figures.style import FAINT, canvas, literal, save, styled
 from pixelherd.results.tables.runs import CANNOT_TELL, FinishedRun, read_labels, read_run
 from pixelherd.study.paths import THUMBNAILS
 
@@ -25,12 +25,9 @@ if TYPE_CHECKING:
 
 GROUPS = {"train": "train image", "queried": "most queried train image", "test": "test image"}
 """Groups of a run's thumbnails, from top to bottom, and their headings."""
-"""Groups of a run's thumbnails, from top to bottom, and their headings."""
 
 UNSURE = {"train_edald": "eDALD", "train_entropy": "entropy"}
 """Arrays of a run's thumbnails that say how unsure its head is, and their headings; a run has one of them."""
-"""Arrays of a run's thumbnails that say how unsure its head is, and their headings; a run has one of them."""
-
 
 GAP, BETWEEN, LEFT, TOP = 12, 44, 44, 112
 """Pixels between pictures, between groups of them, and left of and above all of them."""
@@ -153,24 +150,42 @@ class Grid:
         legend = 30 + 27 * math.ceil(self.entries / self.legend_columns)
         return TOP + sum(self.rows.values()) * (self.picture[0] + GAP) + breaks * BETWEEN + legend
 
-    def cell(self, figure: "Figure", row: int, column: int) -> "Axes":
-        """Add bare axes for a picture."""
+    def place(self, row: int, column: int) -> tuple[int, int]:
+        """Return x and y of the upper left corner of a picture."""
         height, width = self.picture
         above = sum(0 < first <= row for first in set(self.first.values()) if first < sum(self.rows.values()))
-        y = TOP + row * (height + GAP) + above * BETWEEN
-        x = LEFT + column * (width + GAP)
-        axes = self._axes(figure, x, self.height - y - height, width, height)
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
-        return axes
+        return LEFT + column * (width + GAP), TOP + row * (height + GAP) + above * BETWEEN
 
     def bar(self, figure: "Figure", rows: int) -> "Axes":
         """Add axes for a colour bar right of the first ``rows`` rows."""
         height = rows * (self.picture[0] + GAP) - GAP
-        return self._axes(figure, LEFT + self.columns * (self.picture[1] + GAP), self.height - TOP - height, 14, height)
+        x, y = self.place(0, self.columns)[0], self.height - TOP - height
+        return figure.add_axes((x / self.width, y / self.height, 14 / self.width, height / self.height))
 
-    def _axes(self, figure: "Figure", x: int, y: int, width: int, height: int) -> "Axes":
-        return figure.add_axes((x / self.width, y / self.height, width / self.width, height / self.height))
+
+@dataclass(frozen=True)
+class Cell:
+    """Where a picture is drawn.
+
+    Attributes:
+        axes: those of the whole overlay, see :func:`canvas`.
+        corner: x and y of its upper left corner.
+        size: (height, width).
+    """
+
+    axes: "Axes"
+    corner: tuple[int, int]
+    size: tuple[int, int]
+
+    def draw(self, picture: np.ndarray, **options: Any) -> "AxesImage":
+        """Fill it with a picture, pixel by pixel."""
+        (x, y), (height, width) = self.corner, self.size
+        extent = (x, x + width, y + height, y)
+        return self.axes.imshow(picture, extent=extent, interpolation="nearest", aspect="auto", **options)
+
+    def write(self, right: float, down: float, text: str, **look: Any) -> None:
+        """Write a text so many pixels from its upper left corner."""
+        self.axes.text(self.corner[0] + right, self.corner[1] + down, text, **look)
 
 
 @styled
@@ -189,8 +204,6 @@ def overlay(run: Path | str, rounds: int, path: Path | str) -> None:
     Raises:
         UserError: a file of the run is missing or malformed.
     """
-    from matplotlib.figure import Figure
-
     finished, arrays, path = read_run(run), read_thumbnails(run), Path(path)
     labels = None if finished.is_reference else read_labels(finished.folder, rounds, len(finished.classes))
     shown = Pictured(finished, arrays, labels)
@@ -198,12 +211,13 @@ def overlay(run: Path | str, rounds: int, path: Path | str) -> None:
     rows = {group: len(shown.ids(group)) for group in GROUPS}
     height, width = arrays["train_images"].shape[1:3]
     grid = Grid(rows, (height, width), 4 if shown.unsure else 3, len(entries))
-    figure = Figure(figsize=(grid.width / DPI, grid.height / DPI))
+    figure, axes = canvas(grid.width, grid.height)
     scale = None
     for group in GROUPS:
         columns = 4 if group == "train" and shown.unsure else 3
         for number in range(rows[group]):
-            cells = [grid.cell(figure, grid.first[group] + number, column) for column in range(columns)]
+            row = grid.first[group] + number
+            cells = [Cell(axes, grid.place(row, column), grid.picture) for column in range(columns)]
             draw_image(cells, shown, group, number)
             if columns == 4:
                 scale = draw_unsure(cells[3], shown, number)
@@ -213,7 +227,7 @@ def overlay(run: Path | str, rounds: int, path: Path | str) -> None:
         bar = grid.bar(figure, rows["train"])
         figure.colorbar(scale, cax=bar).outline.set_visible(False)
         bar.tick_params(labelsize=7, length=2)
-    draw_title(figure, grid, finished, rounds)
+    draw_title(axes, finished, rounds)
     figure.legend(
         handles=entries,
         loc="lower left",
@@ -228,61 +242,60 @@ def overlay(run: Path | str, rounds: int, path: Path | str) -> None:
     save(figure, path.with_name(path.name.removesuffix(".png")), ["png"])
 
 
-def draw_picture(axes: "Axes", picture: np.ndarray, **options: Any) -> "AxesImage":
-    """Fill ``axes`` with a picture, pixel by pixel."""
-    return axes.imshow(picture, interpolation="nearest", aspect="auto", **options)
-
-
-def draw_image(cells: "Sequence[Axes]", shown: Pictured, group: str, number: int) -> None:
+def draw_image(cells: Sequence[Cell], shown: Pictured, group: str, number: int) -> None:
     """Draw image ``number`` of a group with its labelled pixels, its truth and its prediction."""
     name = shown.ids(group)[number]
-    draw_picture(cells[0], shown.arrays[f"{group}_images"][number])
+    cells[0].draw(shown.arrays[f"{group}_images"][number])
     if shown.has_truth(group):
-        draw_picture(cells[1], paint(shown.arrays[f"{group}_truth"][number], shown.colours))
-    draw_picture(cells[2], paint(shown.arrays[f"{group}_prediction"][number], shown.colours))
-    cells[0].set_ylabel(literal(name if len(name) <= 28 else f"…{name[-27:]}"), fontsize=7)
+        cells[1].draw(paint(shown.arrays[f"{group}_truth"][number], shown.colours))
+    cells[2].draw(paint(shown.arrays[f"{group}_prediction"][number], shown.colours))
+    called = literal(name if len(name) <= 28 else f"…{name[-27:]}")
+    cells[0].write(-8, cells[0].size[0] / 2, called, rotation=90, ha="right", va="center", fontsize=7)
     if group != "test" and shown.labels is not None:
-        draw_labels(cells[0], shown.labels[shown.labels["image"] == name], shown.colours)
+        thumbnail = shown.arrays[f"{group}_images"].shape[1:3]
+        draw_labels(cells[0], shown.labels[shown.labels["image"] == name], thumbnail, shown.colours)
 
 
-def draw_unsure(axes: "Axes", shown: Pictured, number: int) -> "AxesImage":
+def draw_unsure(cell: Cell, shown: Pictured, number: int) -> "AxesImage":
     """Draw how unsure the head is on training image ``number``, on the scale of all maps of the run."""
     assert shown.unsure is not None
     maps = shown.arrays[shown.unsure]
-    scale = {"vmin": float(maps.min()), "vmax": float(maps.max())}
-    return draw_picture(axes, maps[number].astype(np.float32), cmap="viridis", **scale)
+    return cell.draw(maps[number].astype(np.float32), cmap="viridis", vmin=float(maps.min()), vmax=float(maps.max()))
 
 
-def draw_headings(cells: "Sequence[Axes]", shown: Pictured, group: str) -> None:
+def draw_headings(cells: Sequence[Cell], shown: Pictured, group: str) -> None:
     """Say what each column of a group shows, above its first image."""
     headings = [GROUPS[group], "truth" if shown.has_truth(group) else "", "prediction"]
     headings += [UNSURE[shown.unsure]] if shown.unsure else []
-    for axes, heading in zip(cells, headings, strict=False):
-        axes.set_title(heading, fontsize=9, loc="left", pad=5)
+    for cell, heading in zip(cells, headings, strict=False):
+        cell.write(0, -10, heading, va="baseline", fontsize=9)
 
 
-def draw_title(figure: "Figure", grid: Grid, finished: FinishedRun, rounds: int) -> None:
+def draw_title(axes: "Axes", finished: FinishedRun, rounds: int) -> None:
     """Say above an overlay whose it is, and of which rounds."""
     run = finished.run
     drawn = "every training pixel is labelled" if finished.is_reference else f"labels of rounds 0 to {rounds - 1}"
     trained = "" if finished.is_reference else f", prediction after round {finished.rounds - 1}"
     title = " · ".join([run.dataset, run.features, run.method])
     subtitle = f"budget {run.budget}, seed {run.seed}; {drawn}{trained}"
-    figure.text(LEFT / grid.width, 1 - 22 / grid.height, title, weight="bold", fontsize=10, va="center")
-    figure.text(LEFT / grid.width, 1 - 50 / grid.height, subtitle, fontsize=8, va="center")
+    axes.text(LEFT, 22, title, weight="bold", fontsize=10, va="center")
+    axes.text(LEFT, 50, subtitle, fontsize=8, va="center")
 
 
-def draw_labels(axes: "Axes", labels: "pd.DataFrame", colours: np.ndarray) -> None:
-    """Mark the labelled pixels of one image."""
+def draw_labels(cell: Cell, labels: "pd.DataFrame", thumbnail: tuple[int, int], colours: np.ndarray) -> None:
+    """Mark the labelled pixels of one image, whose thumbnail has ``(height, width)``."""
     from matplotlib.patheffects import withStroke
 
     # a white rim around the black one stands out on bright and on dark ground; pixels at the border stay whole
     rim = [withStroke(linewidth=3.2, foreground="white")]
     look: dict[str, Any] = {"clip_on": False, "snap": False, "path_effects": rim}
-    known, unknown = labels[labels["label"] != IGNORED], labels[labels["label"] == IGNORED]
-    fill = colours[known["label"]] / 255
-    axes.scatter(known["column"], known["row"], s=32, c=fill, edgecolors="black", linewidths=1.3, **look)
-    axes.scatter(unknown["column"], unknown["row"], s=32, c="black", marker="x", linewidths=1.6, **look)
+    down, across = (of_cell / of_thumbnail for of_cell, of_thumbnail in zip(cell.size, thumbnail, strict=True))
+    x = cell.corner[0] + (labels["column"] + 0.5) * across
+    y = cell.corner[1] + (labels["row"] + 0.5) * down
+    known = labels["label"] != IGNORED
+    fill = colours[labels["label"][known]] / 255
+    cell.axes.scatter(x[known], y[known], s=32, c=fill, edgecolors="black", linewidths=1.3, **look)
+    cell.axes.scatter(x[~known], y[~known], s=32, c="black", marker="x", linewidths=1.6, **look)
 
 
 def legend_entries(shown: Pictured) -> "list[Artist]":

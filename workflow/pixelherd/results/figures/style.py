@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ParamSpec
 from pixelherd.results.tables.runs import REFERENCE
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Arguments = ParamSpec("Arguments")
@@ -66,6 +67,17 @@ def styled(draw: Callable[Arguments, None]) -> Callable[Arguments, None]:
 def literal(name: str) -> str:
     """Return a user's name as matplotlib shows it: dollars would make it a formula, or a broken one."""
     return name.replace("$", r"\$")
+
+
+def canvas(width: int, height: int) -> "tuple[Figure, Axes]":
+    """Make a figure of so many pixels, and bare axes all over it that count them from its upper left corner."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width / DPI, height / DPI))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    axes.axis("off")
+    return figure, axes
 
 
 def save(figure: "Figure", path: Path, formats: Sequence[str] = ("png", "svg")) -> None:
