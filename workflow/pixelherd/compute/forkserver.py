@@ -38,7 +38,7 @@ def start(modules: Sequence[str], environment: dict[str, str], later: Sequence[s
     Args:
         modules: what it imports at once, while Snakemake starts jobs that need none of it.
         environment: its variables, beside those of this process.
-        later: what it imports while it has nothing to do.
+        later: what it imports while it has nothing to do; ``module:function`` is called, too.
 
     Returns:
         None where forks of a process that has imported numerical libraries are not safe, or no function of bash can
@@ -112,10 +112,13 @@ def serve(address: str, modules: Sequence[str], later: Sequence[str]) -> None:
         os.rmdir(os.path.dirname(address))
 
 
-def _have(modules: Iterable[str]) -> None:
-    """Import modules for all forks that are to come."""
-    for module in modules:
-        import_module(module)
+def _have(names: Iterable[str]) -> None:
+    """Import modules, and call their functions, for all forks that are to come."""
+    for name in names:
+        module, _, function = name.partition(":")
+        imported = import_module(module)
+        if function:
+            getattr(imported, function)()
     gc.freeze()  # they stay as they are: no fork has to look through them for garbage, and to copy what it looks at
 
 

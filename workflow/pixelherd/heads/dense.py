@@ -314,3 +314,12 @@ def _groups(maps: Maps, heads: Sequence["Head"], size: tuple[int, int]) -> list[
         groups[-1].append(head)
         taken += needed
     return groups
+
+
+def load_loops() -> None:
+    """Compile or load what is compiled here, by counting a pixel: a process that forks does so for its forks."""
+    one, first = np.ones((1, 1), np.float32), np.zeros((1, 1), np.int64)
+    counted = Tally.nothing(1, 1)
+    image = np.zeros((1, 1), np.uint8), one
+    taps = first, first, one
+    _count_pixels(one, np.ones(1, np.int64), taps, taps, one[0], image, (counted.matrix, counted.bins))

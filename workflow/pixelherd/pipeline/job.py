@@ -18,7 +18,6 @@ from pixelherd.pipeline import seals
 MODULES = (
     "snakemake.script",
     "snakemake_interface_storage_plugins.storage_object",
-    "pixelherd.compute.loaded",
     "pixelherd.features.extract",
     "pixelherd.heads.evaluation",
     "pixelherd.heads.linear",
@@ -37,8 +36,14 @@ MODULES = (
 )
 """What jobs that compute import, and with it the libraries that all of them compute with."""
 
-LATER = ("pixelherd.results.pages.write", "pixelherd.results.figures.write", "pixelherd.results.report.page")
-"""What the jobs that come last import."""
+LATER = (
+    "pixelherd.selection.coverage.pairs:load_loops",
+    "pixelherd.heads.dense:load_loops",
+    "pixelherd.results.pages.write",
+    "pixelherd.results.figures.write",
+    "pixelherd.results.report.page",
+)
+"""What later jobs need: modules, and functions in modules that are called once."""
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 

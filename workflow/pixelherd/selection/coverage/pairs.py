@@ -204,3 +204,13 @@ def _gain(j: int, columns: Columns, covered: tuple[np.ndarray, np.ndarray]) -> f
             kept += 1
     ends[j] = kept
     return gain
+
+
+def load_loops() -> None:
+    """Compile or load what is compiled here, by calling it: a process that forks does so for its forks."""
+    ones, places = np.ones(3, np.float32), np.arange(3, dtype=np.int32)
+    pairs = Pairs.of(3, places, places, ones)
+    stored = Pairs(*(np.frombuffer(each.tobytes(), each.dtype) for each in (pairs.starts, pairs.terms, pairs.values)))
+    for each in (pairs, stored):  # numba tells arrays that can be written from those of files
+        each.among(places, ones)
+    pairs.picks(np.zeros(3, np.float32), ones, places[:1], 2, 1e-6)
