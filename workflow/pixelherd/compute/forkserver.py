@@ -28,6 +28,9 @@ from typing import Any
 FORKED = "PIXELHERD_FORKED"
 """Environment variable of a server that its forks keep; it tells a script what it is forked of."""
 
+QUIET_SECONDS = 0.3
+"""How long nothing happens until the server does what it has for later, which jobs that come meanwhile wait for."""
+
 LARGEST_REQUEST = 2**20
 """Bytes of a request, most of which is the environment."""
 
@@ -75,7 +78,7 @@ def serve(address: str, modules: Sequence[str], later: Sequence[str]) -> None:
         ready.register(sys.stdin, selectors.EVENT_READ)
         _have(modules)
         while ready.get_map():
-            events = ready.select(0 if waiting else None)
+            events = ready.select(QUIET_SECONDS if waiting else None)
             if waiting and not events:
                 _have([waiting.pop(0)])
             for key, _ in events:

@@ -38,10 +38,10 @@ MODULES = (
 
 LATER = (
     "pixelherd.selection.coverage.pairs:load_loops",
+    "pixelherd.heads.dense:load_loops",
     "pixelherd.results.pages.write",
     "pixelherd.results.figures.write",
     "pixelherd.results.report.page",
-    "pixelherd.heads.dense:load_loops",
 )
 """What later jobs need: modules, and functions in modules that are called once."""
 
