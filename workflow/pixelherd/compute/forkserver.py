@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from multiprocessing.process import BaseProcess
@@ -68,27 +68,26 @@ def bash_function(address: str) -> str:
 
 def serve(address: str, modules: Sequence[str], later: Sequence[str]) -> None:
     """Fork at each request until standard input ends, and then wait for the forks that are left."""
-    waiting = list(later)
+    waiting = _Later(later)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a person ends Snakemake, which closes standard input
     forks: dict[socket.socket, BaseProcess] = {}
     with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as ready:
         listener.bind(address)
-        listener.listen(128)
+        _import_all(modules)
+        listener.listen(128)  # jobs before this run by themselves: the first of a study need little of it
         ready.register(listener, selectors.EVENT_READ)
         ready.register(sys.stdin, selectors.EVENT_READ)
-        _have(modules)
         while ready.get_map():
             events = ready.select(QUIET_SECONDS if waiting else None)
             if waiting and not events:
-                _have([waiting.pop(0)])
+                waiting.go_on([listener, *forks])
             for key, _ in events:
                 job = key.data
                 if key.fileobj is listener:
                     connection, _ = listener.accept()
                     if request := _request(connection):
                         others = [listener, *forks]
-                        fork = multiprocessing.get_context("fork").Process(target=_run, args=(request, others))
-                        fork.start()
+                        fork = _fork(_run, request, others)
                         forks[connection] = fork
                         ready.register(connection, selectors.EVENT_READ, connection)
                         ready.register(fork.sentinel, selectors.EVENT_READ, connection)
@@ -115,14 +114,46 @@ def serve(address: str, modules: Sequence[str], later: Sequence[str]) -> None:
         os.rmdir(os.path.dirname(address))
 
 
-def _have(names: Iterable[str]) -> None:
-    """Import modules, and call their functions, for all forks that are to come."""
-    for name in names:
-        module, _, function = name.partition(":")
-        imported = import_module(module)
-        if function:
-            getattr(imported, function)()
+def _fork(does: Callable[..., object], *given: Any) -> BaseProcess:
+    fork = multiprocessing.get_context("fork").Process(target=does, args=given)
+    fork.start()
+    return fork
+
+
+def _import_all(modules: Iterable[str]) -> None:
+    for module in modules:
+        _called(module)
     gc.freeze()  # they stay as they are: no fork has to look through them for garbage, and to copy what it looks at
+
+
+class _Later:
+    """What is imported and called while nobody asks; a fork calls a function first, which may compile what it loads."""
+
+    def __init__(self, names: Sequence[str]):
+        self._names = list(names)
+        self._fork: BaseProcess | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._names)
+
+    def go_on(self, others: Sequence[socket.socket]) -> None:
+        """Do the next thing, or nothing while its fork has not ended, which closes ``others``."""
+        module, _, function = self._names[0].partition(":")
+        if function and self._fork is None:
+            self._fork = _fork(_called, module, function, others)
+        elif self._fork is None or self._fork.exitcode is not None:
+            _called(module, function)
+            gc.freeze()
+            del self._names[0]
+            self._fork = None
+
+
+def _called(module: str, function: str = "", others: Sequence[socket.socket] = ()) -> None:
+    for each in others:
+        each.close()
+    imported = import_module(module)
+    if function:
+        getattr(imported, function)()
 
 
 def _request(connection: socket.socket) -> dict[str, Any] | None:
