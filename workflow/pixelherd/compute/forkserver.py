@@ -73,7 +73,7 @@ def serve(address: str, modules: Sequence[str], later: Sequence[str]) -> None:
     forks: dict[socket.socket, BaseProcess] = {}
     with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as ready:
         listener.bind(address)
-        _import_all(modules)
+        _do(modules)
         listener.listen(128)  # jobs before this run by themselves: the first of a study need little of it
         ready.register(listener, selectors.EVENT_READ)
         ready.register(sys.stdin, selectors.EVENT_READ)
@@ -120,14 +120,11 @@ def _fork(does: Callable[..., object], *given: Any) -> BaseProcess:
     return fork
 
 
-def _import_all(modules: Iterable[str]) -> None:
-    for module in modules:
-        _called(module)
-    gc.freeze()  # they stay as they are: no fork has to look through them for garbage, and to copy what it looks at
-
-
 class _Later:
-    """What is imported and called while nobody asks; a fork calls a function first, which may compile what it loads."""
+    """What is imported and called while nobody asks.
+
+    A fork does all of it first, and leaves behind what takes long once: compiled loops, bytecode, a cache of fonts.
+    """
 
     def __init__(self, names: Sequence[str]):
         self._names = list(names)
@@ -137,23 +134,23 @@ class _Later:
         return bool(self._names)
 
     def go_on(self, others: Sequence[socket.socket]) -> None:
-        """Do the next thing, or nothing while its fork has not ended, which closes ``others``."""
-        module, _, function = self._names[0].partition(":")
-        if function and self._fork is None:
-            self._fork = _fork(_called, module, function, others)
-        elif self._fork is None or self._fork.exitcode is not None:
-            _called(module, function)
-            gc.freeze()
-            del self._names[0]
-            self._fork = None
+        """Do the next thing, or nothing while the fork has not ended, which closes ``others``."""
+        if self._fork is None:
+            self._fork = _fork(_do, self._names, others)
+        elif self._fork.exitcode is not None:
+            _do([self._names.pop(0)])
 
 
-def _called(module: str, function: str = "", others: Sequence[socket.socket] = ()) -> None:
+def _do(names: Iterable[str], others: Sequence[socket.socket] = ()) -> None:
+    """Import modules, or call functions in them, for all forks that are to come."""
     for each in others:
         each.close()
-    imported = import_module(module)
-    if function:
-        getattr(imported, function)()
+    for name in names:
+        module, _, function = name.partition(":")
+        imported = import_module(module)
+        if function:
+            getattr(imported, function)()
+    gc.freeze()  # they stay as they are: no fork has to look through them for garbage, and to copy what it looks at
 
 
 def _request(connection: socket.socket) -> dict[str, Any] | None:
