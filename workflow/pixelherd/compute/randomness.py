@@ -1,9 +1,12 @@
 """Random generators keyed by what they are for, so that results depend on neither job order nor job size."""
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 def seed_of(*key: str | int) -> int:
@@ -17,6 +20,8 @@ def numpy_generator(*key: str | int) -> np.random.Generator:
     return np.random.default_rng(seed_of(*key))
 
 
-def torch_generator(*key: str | int) -> torch.Generator:
+def torch_generator(*key: str | int) -> "torch.Generator":
     """A torch CPU generator of its own for ``key``; draws are made on the CPU, so devices do not change them."""
+    import torch
+
     return torch.Generator().manual_seed(seed_of(*key))
