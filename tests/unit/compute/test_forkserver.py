@@ -168,6 +168,18 @@ def test_the_server_ends_with_its_parent_once_its_forks_have_ended(
     wait_for(lambda: not os.path.exists(os.path.dirname(address)))
 
 
+def test_a_server_that_ends_takes_along_what_it_began_for_later(tmp_path: Path) -> None:
+    told_in = tmp_path / "pid"
+    slow = f"import os, pathlib, time; pathlib.Path({str(told_in)!r}).write_text(str(os.getpid())); time.sleep(60)"
+    (tmp_path / "slow.py").write_text(slow)
+    paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, "-c", PARENT.replace("tabnanny", "slow")]
+    with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": paths}, stdin=subprocess.PIPE) as process:
+        wait_for(lambda: told_in.exists() and told_in.read_text())
+        process.kill()
+    wait_for(lambda: not alive(int(told_in.read_text())))
+
+
 def test_what_is_no_request_is_not_answered(job: Job, address: str) -> None:
     for content in (b"", b"\0\0\0\5hello", b"\0\0\0\2{}", b"\0\0\0\x14" + b'{"command":["x"]}    '):
         with socket.socket(socket.AF_UNIX) as connection:

@@ -109,6 +109,7 @@ def serve(address: str, modules: Sequence[str], later: Sequence[str]) -> None:
                 elif job in forks:  # it sends nothing after its request, so it is gone
                     ready.unregister(job)
                     forks[job].kill()
+    waiting.end()
     with suppress(OSError):
         os.unlink(address)
         os.rmdir(os.path.dirname(address))
@@ -139,6 +140,11 @@ class _Later:
             self._fork = _fork(_do, self._names, others)
         elif self._fork.exitcode is not None:
             _do([self._names.pop(0)])
+
+    def end(self) -> None:
+        """End its fork: nobody waits for it."""
+        if self._fork:
+            self._fork.kill()
 
 
 def _do(names: Iterable[str], others: Sequence[socket.socket] = ()) -> None:
