@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ sys.stdin.read()
 """
 
 JOB = """
-import json, os, sys
+import json, os, sys  # as the jobs of pixelherd.pipeline.job
 forked = os.environ.pop("PIXELHERD_FORKED", None)
 ready = [name for name in ("decimal", "colorsys") if name in sys.modules]
 later = "tabnanny" in sys.modules and "faulthandler" in sys.modules and sys.modules["faulthandler"].is_enabled()
@@ -34,11 +35,11 @@ later = "tabnanny" in sys.modules and "faulthandler" in sys.modules and sys.modu
 
 TELL = """
 print(json.dumps({"forked": forked, "ready": ready, "pid": os.getpid(), "folder": os.getcwd(), "argv": sys.argv,
-                  "path": sys.path, "later": later, "own": os.environ.get("TOLD_TO_JOB"),
+                  "path": sys.path, "later": later, "own": os.environ.get("TOLD_TO_JOB"), "given": sys.stdin.read(),
                   "server's": os.environ.get("TOLD_TO_SERVER")}), flush=True)
 """
 
-ALIKE = ("folder", "argv", "path", "own")
+ALIKE = ("folder", "argv", "path", "own", "given")
 
 Job = Callable[..., subprocess.Popen]
 
@@ -82,14 +83,17 @@ def address(parent: subprocess.Popen) -> str:
 def job(tmp_path: Path) -> Job:
     """Starts a job that tells where it runs and then does what is given."""
 
-    def start(address: str, does: str = "") -> subprocess.Popen:
+    (tmp_path / "given").write_text("on standard input")
+
+    def start(address: str, does: str = "", **variables: str) -> subprocess.Popen:
         script = tmp_path / f"{hash_of(does)[:8]}.py"
         if not script.exists():
             script.write_text(JOB + TELL + does)
         return subprocess.Popen(
             [sys.executable, "-I", "-S", forked.__file__, address, sys.executable, str(script), "more"],
             cwd=tmp_path,
-            env=os.environ | {"TOLD_TO_JOB": "2"},
+            env=os.environ | {"TOLD_TO_JOB": "2"} | variables,
+            stdin=(tmp_path / "given").open(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -112,6 +116,32 @@ def test_a_job_runs_in_a_fork_as_it_would_by_itself(job: Job, address: str, tmp_
     assert not alone["forked"] and {name: found[name] for name in ALIKE} == {name: alone[name] for name in ALIKE}
     assert found["own"] == "2" and found["server's"] is None, "a job has its own environment"
     assert process.communicate()[1] == "bad news\n" and process.returncode == 3
+
+
+@pytest.mark.parametrize("variables", [{"PYTHONSAFEPATH": "1"}, {"TOLD_TO_JOB": "{two} words"}])
+def test_a_jobs_own_variables_count(job: Job, address: str, variables: dict[str, str]) -> None:
+    found, alone = (told(job(each, **variables)) for each in (address, "none"))
+    assert found["forked"] and {name: found[name] for name in ALIKE} == {name: alone[name] for name in ALIKE}
+
+
+def test_scripts_of_others_are_not_forked(address: str, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("import os, sys; print(os.environ.get('PIXELHERD_FORKED'), sys.stdin.read())")
+    command = [sys.executable, "-I", "-S", forked.__file__, address, sys.executable, str(tmp_path / "own.py")]
+    assert subprocess.run(command, input="words", capture_output=True, text=True).stdout == "None words\n"
+
+
+def test_a_fork_may_leave_the_work_to_a_process_of_its_own(job: Job, address: str) -> None:
+    process = job(address, f"sys.exit({forked.ALONE} if forked else 4)")
+    assert told(process)["forked"] and not told(process)["forked"] and process.wait(10) == 4
+
+
+def test_a_shell_that_is_killed_takes_the_fork_with_it(address: str, tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text(JOB + TELL + "import time; time.sleep(60)")
+    lines = f"set -euo pipefail; {forkserver.bash_function(address)} {sys.executable} {tmp_path / 'job.py'}"
+    with subprocess.Popen(["bash", "-c", lines], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as shell:
+        fork = told(shell)["pid"]
+        shell.kill()
+        wait_for(lambda: not alive(fork))
 
 
 def test_a_traceback_is_seen_and_the_job_fails(job: Job, address: str) -> None:
@@ -180,6 +210,38 @@ def test_a_server_that_ends_takes_along_what_it_began_for_later(tmp_path: Path) 
     wait_for(lambda: not alive(int(told_in.read_text())))
 
 
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Starts a server in a folder of its own, with what it imports later, and gives its address."""
+    with ExitStack() as stack:
+
+        def start(later: str) -> str:
+            command = [sys.executable, "-P", "-c", PARENT.replace("tabnanny", later)]
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+            process = stack.enter_context(subprocess.Popen(command, cwd=tmp_path, **pipes))
+            stack.callback(process.kill)
+            found = process.stdout.readline().strip()
+            wait_for(lambda: listens(found))
+            return found
+
+        yield start
+
+
+def test_what_cannot_be_done_later_is_left_to_the_jobs(job: Job, started: Callable[..., str]) -> None:
+    address = started("none.such")
+    process = job(address, "import time; time.sleep(2)")
+    assert told(process)["forked"] and process.wait(10) == 0
+    assert told(job(address))["forked"], "the server serves on"
+
+
+def test_modules_in_the_working_folder_are_not_the_servers(
+    job: Job, started: Callable[..., str], tmp_path: Path
+) -> None:
+    for name in ("selectors", "colorsys", "secrets"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('this is a module of the user')")
+    assert told(job(started("secrets")))["forked"]
+
+
 def test_what_is_no_request_is_not_answered(job: Job, address: str) -> None:
     for content in (b"", b"\0\0\0\5hello", b"\0\0\0\2{}", b"\0\0\0\x14" + b'{"command":["x"]}    '):
         with socket.socket(socket.AF_UNIX) as connection:
@@ -204,8 +266,12 @@ def test_in_bash_what_runs_a_script_is_forked_and_the_rest_stays_what_it_is(addr
     assert done.stdout.splitlines() == ["seven two words", "1", "None three", "failed"]
 
 
-def test_a_python_that_bash_could_not_name_a_function_after_has_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", "/my own/python")
+@pytest.mark.parametrize("how", ["a space", "POSIXLY_CORRECT", "SHELLOPTS"])
+def test_where_bash_names_no_function_after_a_program_is_no_server(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    if how == "a space":
+        monkeypatch.setattr(sys, "executable", "/my own/python")
+    else:
+        monkeypatch.setenv(how, "braceexpand:posix")
     assert forkserver.start([], {}) is None
 
 

@@ -195,7 +195,7 @@ class StandIn:
     def __init__(self):
         self.made, self.done, self.local_exec = [], [], True
         self._onstart = lambda log: self.done.append("before")
-        fit = SimpleNamespace(name="fit", params={"threads": 1})
+        fit = SimpleNamespace(name="fit", params={"threads": 1}, resources={})
         self.dag = SimpleNamespace(needrun_jobs=lambda: [SimpleNamespace(output=self.made, rule=fit)])
         self.scheduler = SimpleNamespace(job_rate_limiter=object(), _executor=None)
 
@@ -248,14 +248,16 @@ def test_a_server_of_jobs_starts_where_jobs_run_on_this_machine(workflow, folder
     assert len(served) == 1, "a cluster's jobs are its own"
 
 
-def test_jobs_of_other_numbers_of_threads_have_no_server(workflow, folder, session_in, served):
+def test_jobs_of_other_threads_or_shells_have_no_server(workflow, folder, session_in, served):
     session_in(folder).before_jobs(workflow, shown)
     workflow.made.append("a file")
     (fit,) = workflow.dag.needrun_jobs()
-    of_another_module = SimpleNamespace(output=fit.output, rule=SimpleNamespace(name="own_fit", params={"threads": 3}))
-    workflow.dag.needrun_jobs = lambda: [fit, of_another_module]
+    fit.rule.params["threads"] = ["of", "somebody"]
     workflow._onstart(None)
     assert served == []
+    fit.rule.params["threads"], fit.rule.resources["shell_exec"] = 1, "sh"
+    workflow._onstart(None)
+    assert served == [], "other shells have other functions"
 
 
 def test_the_sessions_of_all_modules_are_part_of_the_start(workflow, folder, session_in):

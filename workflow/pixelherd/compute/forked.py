@@ -1,15 +1,25 @@
-"""Run a Python script by a fork of :mod:`pixelherd.compute.forkserver`, or its command as it is where none answers.
+"""Run a job's script by a fork of :mod:`pixelherd.compute.forkserver`, or the command as it is where none answers.
 
-    python -I -S forked.py ADDRESS COMMAND...
+    python -I -S forked.py ADDRESS PYTHON SCRIPT
 
 A job begins here, so nothing is imported that takes longer than asking: 20 ms instead of 200 with Snakemake.
 """
 
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
+
+FRAME = b"pixelherd.pipeline.job"
+"""What is in the script of every job of ours. Scripts of others may count on more than a fork has."""
+
+ALONE = 113
+"""Exit status of a fork that another process than the server's has to do the work of."""
+
+WATCH_SECONDS = 0.5
+"""How often it is looked whether the shell that began this is still there."""
 
 
 def exit_status(address: str, command: Sequence[str]) -> int | None:
@@ -19,23 +29,33 @@ def exit_status(address: str, command: Sequence[str]) -> int | None:
         The exit status of the fork, as a shell tells it. None where no server answers, this is no command for it or it
         died: the command has to run here.
     """
+    shell = os.getppid()
     with socket.socket(socket.AF_UNIX) as connection:
         try:
+            with open(command[1], "rb") as script:
+                if FRAME not in script.read():
+                    return None
             connection.connect(address)
             request = {"command": command, "folder": os.getcwd(), "environment": dict(os.environ)}
             content = json.dumps(request).encode()
-            socket.send_fds(connection, [len(content).to_bytes(4)], [1, 2])
+            socket.send_fds(connection, [len(content).to_bytes(4)], [0, 1, 2])
             connection.sendall(content)
-            answer = connection.recv(4)
-        except OSError:
+            connection.settimeout(WATCH_SECONDS)
+            while True:
+                try:
+                    answer = connection.recv(4)
+                    break
+                except TimeoutError:
+                    if os.getppid() != shell:
+                        return 1  # the server ends the fork of a connection that is closed
+        except (OSError, IndexError):
             return None
-    if len(answer) < 4:
-        return None
-    status = int.from_bytes(answer, signed=True)
-    return status if status >= 0 else 128 - status
+    status = int.from_bytes(answer, signed=True) if len(answer) == 4 else ALONE
+    return None if status == ALONE else status if status >= 0 else 128 - status
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     status = exit_status(sys.argv[1], sys.argv[2:])
     if status is not None:
         sys.exit(status)

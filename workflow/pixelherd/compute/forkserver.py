@@ -3,7 +3,7 @@
 The server is a child of the Snakemake that starts it, and ends with it. Jobs' scripts are given to it by
 :mod:`pixelherd.compute.forked`: the server forks, the fork runs the script on the job's own terminal, in its folder and
 environment, and the job ends as the fork did. When a job is killed, so is its fork; when the server is gone, jobs run
-as they would without it. It computes nothing itself, and no library has begun a thread or taken a GPU when it forks.
+as they would without it. No library has begun a thread or taken a GPU when it forks.
 """
 
 import gc
@@ -18,8 +18,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -47,11 +47,12 @@ def start(modules: Sequence[str], environment: dict[str, str], later: Sequence[s
         None where forks of a process that has imported numerical libraries are not safe, or no function of bash can
         have the name of this Python.
     """
-    if sys.platform != "linux" or shlex.quote(sys.executable) != sys.executable:
+    posix = "POSIXLY_CORRECT" in os.environ or "posix" in os.environ.get("SHELLOPTS", "")  # names are letters there
+    if sys.platform != "linux" or posix or shlex.quote(sys.executable) != sys.executable:
         return None
     address = str(Path(tempfile.mkdtemp(prefix="pixelherd-")) / "jobs")  # paths of sockets have 107 bytes at most
     watched, _ = os.pipe()  # closed at its other end when this process ends, however it ends
-    command = [sys.executable, "-m", __name__, address, ",".join(modules), ",".join(later)]
+    command = [sys.executable, "-P", "-m", __name__, address, ",".join(modules), ",".join(later)]
     subprocess.Popen(command, stdin=watched, env=os.environ | environment)
     os.close(watched)
     return address
@@ -71,7 +72,7 @@ def serve(address: str, modules: Sequence[str], later: Sequence[str]) -> None:
     waiting = _Later(later)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a person ends Snakemake, which closes standard input
     forks: dict[socket.socket, BaseProcess] = {}
-    with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as ready:
+    with _folder_of(address), socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as ready:
         listener.bind(address)
         _do(modules)
         listener.listen(128)  # jobs before this run by themselves: the first of a study need little of it
@@ -110,9 +111,17 @@ def serve(address: str, modules: Sequence[str], later: Sequence[str]) -> None:
                     ready.unregister(job)
                     forks[job].kill()
     waiting.end()
-    with suppress(OSError):
-        os.unlink(address)
-        os.rmdir(os.path.dirname(address))
+
+
+@contextmanager
+def _folder_of(address: str) -> Iterator[None]:
+    """Remove the socket and its folder at the end."""
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.unlink(address)
+            os.rmdir(os.path.dirname(address))
 
 
 def _fork(does: Callable[..., object], *given: Any) -> BaseProcess:
@@ -135,11 +144,16 @@ class _Later:
         return bool(self._names)
 
     def go_on(self, others: Sequence[socket.socket]) -> None:
-        """Do the next thing, or nothing while the fork has not ended, which closes ``others``."""
+        """Do the next thing, or nothing while the fork has not ended, which closes ``others``.
+
+        What the fork could not do is left to the jobs.
+        """
         if self._fork is None:
             self._fork = _fork(_do, self._names, others)
-        elif self._fork.exitcode is not None:
+        elif self._fork.exitcode == 0:
             _do([self._names.pop(0)])
+        elif self._fork.exitcode is not None:
+            self._names.clear()
 
     def end(self) -> None:
         """End its fork: nobody waits for it."""
@@ -164,13 +178,13 @@ def _request(connection: socket.socket) -> dict[str, Any] | None:
     connection.settimeout(10)
     descriptors: list[int] = []
     try:
-        length, descriptors, _, _ = socket.recv_fds(connection, 4, 2)
+        length, descriptors, _, _ = socket.recv_fds(connection, 4, 3)
         content = b""
         while len(content) < min(int.from_bytes(length), LARGEST_REQUEST) and (part := connection.recv(2**16)):
             content += part
         request = json.loads(content)
         python, script, *_ = request["command"]
-        if len(descriptors) == 2 and python == sys.executable and not script.startswith("-"):
+        if len(descriptors) == 3 and python == sys.executable and not script.startswith("-"):
             return request | {"terminal": descriptors}
     except (OSError, ValueError, TypeError, KeyError):
         pass
@@ -183,16 +197,17 @@ def _run(request: dict[str, Any], others: Sequence[socket.socket]) -> None:
     """Run the script of a job, in a fork, of which sockets are of no concern."""
     for each in others:
         each.close()
-    for number, descriptor in enumerate(request["terminal"], 1):
+    for number, descriptor in enumerate(request["terminal"]):
         os.dup2(descriptor, number)
         os.close(descriptor)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - multiprocessing has put another in its place
     os.chdir(request["folder"])
     told = os.environ.get(FORKED, "")
     os.environ.clear()
     os.environ.update(request["environment"] | {FORKED: told})
     sys.argv[:] = request["command"][1:]
-    began_in = 0 if sys.flags.safe_path else 1
-    sys.path[:began_in] = [os.path.dirname(os.path.abspath(sys.argv[0]))]
+    if not request["environment"].get("PYTHONSAFEPATH"):
+        sys.path.insert(0, os.path.dirname(os.path.realpath(sys.argv[0])))
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 

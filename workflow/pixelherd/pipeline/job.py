@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pixelherd.compute import forkserver, gpus, memory
+from pixelherd.compute import forked, forkserver, gpus, memory
 from pixelherd.errors import UserError, complain, mention
 from pixelherd.pipeline import seals
 
@@ -39,6 +39,11 @@ MODULES = (
 LATER = (
     "pixelherd.selection.coverage.pairs:load_loops",
     "pixelherd.heads.dense:load_loops",
+    "pandas",
+    "jinja2",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_svg",
     "pixelherd.results.pages.write",
     "pixelherd.results.figures.write",
     "pixelherd.results.report.page",
@@ -48,23 +53,29 @@ LATER = (
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-def start_server(jobs: Iterable[Any]) -> None:
+def start_server(threads: int, jobs: Iterable[Any]) -> None:
     """Start the server of which Snakemake's jobs are forked, and have its shells go to it with their scripts.
 
-    There is none if no job makes files with numerical threads, or if they differ in the number: two studies as modules.
+    There is one for all modules of a workflow, and none if no job makes files with so many numerical threads.
+
+    Args:
+        threads: of its libraries.
+        jobs: those of Snakemake.
     """
     from snakemake.shell import shell
 
-    rules = {job.rule.name: job.rule.params.get("threads") for job in jobs if job.output}
-    numbers = {threads for threads in rules.values() if threads}
-    if len(numbers) != 1 or Path(shell.get_executable() or "sh").name != "bash":
+    rules = [job.rule for job in jobs if job.output]
+    before = shell._get_process_prefix()  # perhaps of a workflow that uses this one
+    other_shells = any("shell_exec" in rule.resources for rule in rules)
+    bash = Path(shell.get_executable() or "sh").name == "bash" and not other_shells
+    if not bash or forked.__file__ in before or not any(rule.params.get("threads") == threads for rule in rules):
         return
-    (threads,) = map(str, numbers)
-    sees = any(name.endswith(("extract", "perturb", "picture")) for name in rules)  # a module's rules have a prefix
+    sees = any(
+        rule.name.endswith(("extract", "perturb", "picture")) for rule in rules
+    )  # names in modules have a prefix
     modules = [*MODULES, *["pixelherd.features.backbones.networks.unet"] * sees]
-    variables = dict.fromkeys(THREAD_VARIABLES, threads) | {forkserver.FORKED: threads}
+    variables = dict.fromkeys(THREAD_VARIABLES, str(threads)) | {forkserver.FORKED: str(threads)}
     if address := forkserver.start(modules, variables, LATER):
-        before = shell._get_process_prefix()  # perhaps of a workflow that uses this one
         shell.prefix(f"{before} {forkserver.bash_function(address)} ".replace("{", "{{").replace("}", "}}"))
 
 
@@ -91,15 +102,12 @@ def job(snakemake: Any) -> Iterator[Any]:
 
     Import numerical libraries inside the body only: the number of threads, a setting of the study since sums differ
     with it, is fixed here before they start, and so is the GPU of a job that asked for one. A :class:`UserError`
-    becomes one line and exit status 1.
-
-    Raises:
-        RuntimeError: it was forked of a process whose libraries use another number of threads.
+    becomes one line and exit status 1. A fork of a process whose libraries have another number of threads ends at once,
+    and the job begins again by itself.
     """
     threads = snakemake.params.get("threads")  # of a job that computes
-    told = os.environ.pop(forkserver.FORKED, None)
-    if told and threads and told != str(threads):
-        raise RuntimeError(f"a job of {threads} threads was forked of a process of {told}")
+    if os.environ.pop(forkserver.FORKED, str(threads or 1)) != str(threads or 1):
+        sys.exit(forked.ALONE)
     memory.keep_freed_memory()
     os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads or 1))
     from pixelherd.pipeline.accounts.costs import Meter

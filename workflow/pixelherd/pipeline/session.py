@@ -203,8 +203,9 @@ class Session:
                 files = [Path(named(file)) for job in jobs for file in job.output] + cache
                 if files:  # what only prints may run beside another
                     shown(self.start, files, getattr(workflow.scheduler._executor, "run_uuid", None))
+                if files and workflow.local_exec:
+                    start_server(self.work.study.threads, jobs)
                 if workflow.local_exec:
-                    start_server(jobs)
                     # after 500 jobs its limit of starts, which only a cluster needs, takes half a processor
                     workflow.scheduler.job_rate_limiter = None
                 own(log)

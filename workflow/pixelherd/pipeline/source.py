@@ -41,6 +41,7 @@ EXEMPT: Mapping[str, str] = {
     "pixelherd.storage.download": "how files come; what came is told by its digest",
     "pixelherd.features.backbones.sources.hub": "how models come; what came is told by its digests",
     "pixelherd.compute.forkserver": "which process runs a job",
+    "pixelherd.compute.forked": "which process runs a job",
     "pixelherd.compute.gpus": "which GPU a job takes",
     "pixelherd.pipeline.seals": "that a run is finished",
     "pixelherd.compute.devices": "where a job computes",
