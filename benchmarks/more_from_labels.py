@@ -19,7 +19,6 @@ import torch
 from places import open_dataset, read_study, work_of
 from scipy.stats import t as student
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 from tqdm import tqdm
 
 from pixelherd.datasets.classes import IGNORED
@@ -33,6 +32,7 @@ from pixelherd.heads.network import Head
 from pixelherd.heads.settings import LinearSettings, SelfTrainingSettings
 from pixelherd.heads.sources import Labelled
 from pixelherd.pipeline.inputs.work import Work
+from pixelherd.results.prediction.edges import keep_to_edges
 from pixelherd.storage.shards import Shards
 from pixelherd.study import stages
 from pixelherd.study.run import Run
@@ -89,32 +89,12 @@ def unlabelled(context: Shards, images: np.ndarray, pixels: int) -> Labelled:
     return Labelled(vectors, np.repeat(images, len(places)), np.full(len(vectors), IGNORED))
 
 
-def box(values: Tensor, radius: int) -> Tensor:
-    """Means of ``[…, H, W]`` over windows of 2·radius + 1, which end where the image does."""
-    shape, size = values.shape, 2 * radius + 1
-    values = values.reshape(-1, 1, *shape[-2:])
-    values = avg_pool2d(values, (size, 1), 1, (radius, 0), count_include_pad=False)
-    return avg_pool2d(values, (1, size), 1, (0, radius), count_include_pad=False).reshape(shape)
-
-
-def guided(image: np.ndarray, probabilities: Tensor, radius: int, epsilon: float) -> Tensor:
-    """The guided filter (He, Sun & Tang 2010) of ``[C, H, W]`` by the colours ``[H, W, 3]`` of the image, in [0, 1]."""
-    colours = torch.from_numpy(np.asarray(image)).permute(2, 0, 1).float() / 255
-    mean, means = box(colours, radius), box(probabilities, radius)
-    spread = box(colours[:, None] * colours, radius) - mean[:, None] * mean
-    spread = spread.permute(2, 3, 0, 1) + epsilon * torch.eye(3)
-    shared = box(probabilities[:, None] * colours, radius) - means[:, None] * mean
-    slopes = torch.linalg.solve(spread, shared.permute(2, 3, 1, 0)).permute(3, 2, 0, 1)
-    offsets = means - (slopes * mean).sum(1)
-    return (box(slopes, radius) * colours).sum(1) + box(offsets, radius)
-
-
 def changes(options: argparse.Namespace, images: np.ndarray) -> dict[str, Change]:
     """What is done to the probabilities of an image, by name."""
     found: dict[str, Change] = {}
     for radius, epsilon in options.guided:
-        found[f"guided filter {radius:g}:{epsilon:g}"] = lambda image, given, r=int(radius), e=epsilon: guided(
-            images[image], given, r, e
+        found[f"guided filter {radius:g}:{epsilon:g}"] = lambda image, given, r=int(radius), e=epsilon: keep_to_edges(
+            given, images[image], images[image], r, e
         )
     return found
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pixelherd.features.interpolation import vectors
     from pixelherd.heads.dense import predict
     from pixelherd.heads.metrics import confusion, miou
-    from pixelherd.results.prediction import Predictor
+    from pixelherd.results.prediction.predictor import Predictor
     from pixelherd.selection.acquisition import score
     from pixelherd.selection.coverage.herding import Herding, max_herding
 
@@ -38,7 +38,7 @@ __version__ = "0.1.0"
 
 _PLACES = {
     "Herding": "pixelherd.selection.coverage.herding",
-    "Predictor": "pixelherd.results.prediction",
+    "Predictor": "pixelherd.results.prediction.predictor",
     "confusion": "pixelherd.heads.metrics",
     "convert_adm": "pixelherd.features.backbones.diffusion.convert",
     "load_backbone": "pixelherd.features.backbones.provide",

@@ -12,7 +12,9 @@ with job(snakemake):
     from pixelherd.errors import UserError
     from pixelherd.features.backbones.manifest import stored_in
     from pixelherd.features.settings import MapSettings
-    from pixelherd.results.prediction import Predictor, new_images, predict_folder, write_coco
+    from pixelherd.results.prediction.coco import write_coco
+    from pixelherd.results.prediction.masks import new_images, predict_folder
+    from pixelherd.results.prediction.predictor import Predictor
 
     files, params, wanted = snakemake.input, snakemake.params, snakemake.params.predict
     if params.mistake:
@@ -28,7 +30,7 @@ with job(snakemake):
         dataset,
         device=params.device,
         network=params.backbone,
-    )
+    ).improved(edges=wanted["edges"], mirror=wanted["mirror"])
     with tqdm(total=len(images), desc="predict", unit="image", disable=None) as bar:
         try:
             made = predict_folder(predictor, images, folder, confidence=wanted["confidence"], progress=bar.update)

@@ -18,15 +18,10 @@ from pixelherd.features.backbones import manifest
 from pixelherd.features.maps import compute
 from pixelherd.heads import dense, network
 from pixelherd.pipeline import seals
-from pixelherd.results.prediction import (
-    OPACITY,
-    Predictor,
-    new_images,
-    predict_folder,
-    run_lengths,
-    stamp_of,
-    write_coco,
-)
+from pixelherd.results.prediction.coco import run_lengths, write_coco
+from pixelherd.results.prediction.edges import keep_to_edges
+from pixelherd.results.prediction.masks import OPACITY, new_images, predict_folder, stamp_of
+from pixelherd.results.prediction.predictor import Predictor
 from pixelherd.storage.files import write_json
 from pixelherd.storage.records import SEAL_DIGEST
 from pixelherd.study import stages
@@ -224,3 +219,60 @@ def test_coco_tells_each_class_of_each_mask(run, photos, tmp_path):
             assert np.array_equal(decoded(each["segmentation"]["counts"], *each["segmentation"]["size"]), of_class)
             left, top, width, height = each["bbox"]
             assert each["area"] == of_class.sum() == of_class[top : top + height, left : left + width].sum()
+
+
+def guided(probabilities, image, radius, epsilon):
+    """The guided filter of He, Sun & Tang, equations 14 to 16, window by window in float64."""
+    classes, height, width = probabilities.shape
+    colours, chances = image.reshape(-1, 3) / 255, probabilities.reshape(classes, -1)
+    places = np.indices((height, width)).reshape(2, -1)
+    fits = np.empty((height * width, classes, 4))
+    inside = np.abs(places[:, :, None] - places[:, None]).max(0) <= radius
+    for window, own in zip(inside, fits, strict=True):
+        mine, mean = colours[window], colours[window].mean(0)
+        spread = np.cov(mine.T, bias=True) + epsilon * np.eye(3)
+        for chance, fit in zip(chances, own, strict=True):
+            shared = (mine * chance[window, None]).mean(0) - mean * chance[window].mean()
+            fit[:3] = np.linalg.solve(spread, shared)
+            fit[3] = chance[window].mean() - fit[:3] @ mean
+    means = np.stack([fits[window].mean(0) for window in inside])
+    found = (means[..., :3] * colours[:, None]).sum(2) + means[..., 3]
+    found = np.maximum(found, 0)
+    return (found / found.sum(1, keepdims=True)).T.reshape(probabilities.shape)
+
+
+@pytest.mark.parametrize("radius", [1, 3, 20])
+def test_probabilities_are_filtered_as_the_paper_says(radius):
+    generator = np.random.default_rng(radius)
+    image = generator.integers(0, 256, (9, 7, 3), np.uint8)
+    probabilities = generator.dirichlet(np.ones(4), (9, 7)).transpose(2, 0, 1)
+    found = keep_to_edges(torch.from_numpy(probabilities).float(), image, image, radius, 1e-3)
+    assert np.abs(found.numpy() - guided(probabilities, image, radius, 1e-3)).max() < 1e-4
+    assert found.min() >= 0 and torch.allclose(found.sum(0), torch.ones(9, 7))
+
+
+def test_edges_of_a_large_image_are_found_from_a_small_one():
+    fine = np.zeros((64, 96, 3), np.uint8)
+    fine[:, 41:] = 200  # between two columns of the small image, which sees 8 pixels as one
+    small = np.asarray(Image.fromarray(fine).resize((12, 8), Image.Resampling.BOX))
+    blurred = torch.linspace(0, 1, 12).repeat(8, 1)
+    mask = keep_to_edges(torch.stack([1 - blurred, blurred]), small, fine).argmax(0)
+    assert torch.equal(mask, torch.from_numpy(fine[..., 0] > 0).long())
+
+
+def test_masks_are_improved_as_asked(run, photos, tmp_path):
+    plain, image = Predictor.load(run, device="cpu"), read(photos["sub/b"])
+    assert plain.improved() == plain
+    both = plain.improved(mirror=True)
+    found, mirrored = both.probabilities(image), both.probabilities(image[:, ::-1].copy())
+    assert torch.allclose(found, mirrored.flip(2), atol=1e-6), "the mirror image has the mirror mask"
+    assert torch.allclose(found, (plain.probabilities(image) + _flipped(plain, image)) / 2, atol=1e-6)
+    edges = plain.improved(edges=True)
+    assert torch.equal(edges.probabilities(image), keep_to_edges(plain.probabilities(image), image, image))
+    assert edges.probabilities(photos["a"]).shape == plain.probabilities(photos["a"]).shape
+    assert len({each.digest for each in (plain, both, edges, plain.improved(edges=True, mirror=True))}) == 4
+    assert [predict_folder(each, photos, tmp_path / "out") for each in (plain, edges, edges, both)] == [2, 2, 0, 2]
+
+
+def _flipped(predictor, image):
+    return predictor.probabilities(np.ascontiguousarray(image[:, ::-1])).flip(2)

@@ -131,12 +131,13 @@ def test_a_network_that_cannot_be_had_is_said_and_nothing_else_is_done(run):
 
 def test_a_photograph_without_a_mask_stops_neither_the_others_nor_the_end(run, monkeypatch):
     written = []
-    monkeypatch.setattr("pixelherd.results.prediction.write_coco", lambda folder, names, classes: written.append(names))
+    coco = "pixelherd.results.prediction.coco.write_coco"
+    monkeypatch.setattr(coco, lambda folder, names, classes: written.append(names))
 
     def refuse(predictor, images, folder):
         raise UserError("1 of 1 images have no mask")
 
-    monkeypatch.setattr("pixelherd.results.prediction.predict_folder", refuse)
+    monkeypatch.setattr("pixelherd.results.prediction.masks.predict_folder", refuse)
     monkeypatch.setattr(Loop, "_begin_masks", begin_masks)
     loop, _, sent = run([*[None] * 4, Told(MASKS), None], mask=lambda: None)
     for _ in range(2):

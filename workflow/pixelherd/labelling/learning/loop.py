@@ -28,7 +28,7 @@ from pixelherd.study import stages
 
 if TYPE_CHECKING:
     from pixelherd.labelling.learning.model import Model
-    from pixelherd.results.prediction import Predictor
+    from pixelherd.results.prediction.predictor import Predictor
 
 ANSWERS, MASKS = "answers", "masks"
 """What messages are about that tell how things stand at the desk, and of masks that are to be written, or are."""
@@ -338,7 +338,7 @@ class Loop:
     def _begin_masks(self) -> None:
         """Begin to write masks of all photographs by the head of the last checkpoint."""
         from pixelherd.datasets.prepare import classes_of
-        from pixelherd.results.prediction import Predictor
+        from pixelherd.results.prediction.predictor import Predictor
 
         study, run = self.project.study(state.kept(self.project.store.classes())), self.project.run
         entry = study.features[run.features]
@@ -355,7 +355,8 @@ class Loop:
 
     def _mask(self) -> None:
         """Write the mask of one photograph."""
-        from pixelherd.results.prediction import predict_folder, write_coco
+        from pixelherd.results.prediction.coco import write_coco
+        from pixelherd.results.prediction.masks import predict_folder
 
         assert self._predictor is not None
         name, folder, there = self._masks.popleft(), self.project.masks, self.photographs.there
