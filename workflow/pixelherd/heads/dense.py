@@ -182,27 +182,24 @@ def _count_pixels(
         counted: matrix and bins of a :class:`~pixelherd.heads.metrics.Tally`, to which is added.
     """
     (target, lengths), (matrix, bins) = image, counted
-    heads, outputs = len(matrix), len(bias)
-    lines = np.empty((widths.sum(), outputs), np.float32)
-    logits, odds, best = np.empty(outputs, np.float32), np.empty(outputs, np.float32), np.empty(outputs, np.float32)
-    likeliest, total = np.empty(heads, np.int64), np.empty(heads, np.float32)
-    for row in range(target.shape[0]):
+    heads, outputs, width = len(matrix), len(bias), target.shape[1]
+    lines, logits = np.empty((widths.sum(), outputs), np.float32), np.empty((outputs, width), np.float32)
+    likeliest, total = np.empty((heads, width), np.int32), np.empty((heads, width), np.float32)
+    for row in range(len(target)):
         _blend_rows(native, widths, rows, row, lines)
-        for column in range(target.shape[1]):
+        _blend_columns(lines, columns, lengths[row], bias, logits)
+        _judge(logits, likeliest, total)
+        for column in range(width):
             true = target[row, column]
             if true == IGNORED:
                 continue
-            _blend_columns(lines, columns, column, logits)
-            scale = np.float32(1) / lengths[row, column]
-            for k in range(outputs):
-                logits[k] = logits[k] * scale + bias[k]
-            _judge(logits, likeliest, total, best, odds)
             for head in range(heads):
-                sure = np.int64(np.rint(STEPS / np.float64(total[head])))
+                predicted = likeliest[head, column]
+                sure = np.int64(np.rint(STEPS / np.float64(total[head, column])))
                 place = max(min(int(sure) * BINS // STEPS, BINS - 1), 0)
-                matrix[head, true, likeliest[head]] += 1
+                matrix[head, true, predicted] += 1
                 bins[head, place, 0] += 1
-                bins[head, place, 1] += likeliest[head] == true
+                bins[head, place, 1] += predicted == true
                 bins[head, place, 2] += sure
 
 
@@ -221,32 +218,45 @@ def _blend_rows(native: np.ndarray, widths: np.ndarray, rows: Taps, row: int, li
 
 
 @compiled
-def _blend_columns(lines: np.ndarray, columns: Taps, column: int, outputs: np.ndarray) -> None:
-    """Interpolate a pixel of a row, and add up its blocks: ``outputs [O]``."""
+def _blend_columns(lines: np.ndarray, columns: Taps, lengths: np.ndarray, bias: np.ndarray, logits: np.ndarray) -> None:
+    """Interpolate a row of the image at its pixels, and add up its blocks: ``logits [O, W]``, pixels side by side."""
     left, right, share = columns
-    outputs[:] = 0
-    for block in range(len(left)):
-        near, far, fraction = lines[left[block, column]], lines[right[block, column]], share[block, column]
+    outputs = np.empty(len(bias), np.float32)
+    for column in range(logits.shape[1]):
+        outputs[:] = 0
+        for block in range(len(left)):
+            near, far, fraction = lines[left[block, column]], lines[right[block, column]], share[block, column]
+            for k in range(len(outputs)):
+                outputs[k] += near[k] + fraction * (far[k] - near[k])
+        scale = np.float32(1) / lengths[column]
         for k in range(len(outputs)):
-            outputs[k] += near[k] + fraction * (far[k] - near[k])
+            logits[k, column] = outputs[k] * scale + bias[k]
 
 
 @compiled
-def _judge(logits: np.ndarray, likeliest: np.ndarray, total: np.ndarray, best: np.ndarray, odds: np.ndarray) -> None:
-    """Write each head's ``likeliest`` class, and the ``total`` odds of all classes against it, ``[heads]`` each.
+def _judge(logits: np.ndarray, likeliest: np.ndarray, total: np.ndarray) -> None:
+    """Write each head's ``likeliest`` class, and the ``total`` odds of all classes against it, ``[heads, W]`` each.
 
-    Arrays ``best`` and ``odds`` of the logits' size are to work in.
+    Loops go along the row, for which they take the processor's vectors: pixel by pixel they would take twice the time.
     """
-    classes = len(logits) // len(likeliest)
-    for head in range(len(likeliest)):
+    heads, width = likeliest.shape
+    classes = len(logits) // heads
+    best, odds = np.empty(width, np.float32), np.empty(width, np.float32)
+    for head in range(heads):
         first = head * classes
-        likeliest[head] = logits[first : first + classes].argmax()
-        best[first : first + classes] = logits[first + likeliest[head]]
-    _odds(logits, best, odds)
-    for head in range(len(likeliest)):
+        best[:] = logits[first]
+        likeliest[head] = 0
+        for label in range(1, classes):
+            for column in range(width):
+                value = logits[first + label, column]
+                better = value > best[column]
+                best[column] = value if better else best[column]
+                likeliest[head, column] = np.int32(label) if better else likeliest[head, column]
         total[head] = 0
-        for k in range(head * classes, (head + 1) * classes):
-            total[head] += odds[k]
+        for label in range(classes):
+            _odds(logits[first + label], best, odds)
+            for column in range(width):
+                total[head, column] += odds[column]
 
 
 @compiled
