@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib import import_module
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -71,46 +72,64 @@ def serve(address: str, modules: Sequence[str], later: Sequence[str]) -> None:
     """Fork at each request until standard input ends, and then wait for the forks that are left."""
     waiting = _Later(later)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a person ends Snakemake, which closes standard input
-    forks: dict[socket.socket, BaseProcess] = {}
     with _folder_of(address), socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as ready:
         listener.bind(address)
         _do(modules)
         listener.listen(128)  # jobs before this run by themselves: the first of a study need little of it
-        ready.register(listener, selectors.EVENT_READ)
-        ready.register(sys.stdin, selectors.EVENT_READ)
+        jobs = _Jobs(listener, ready)
         while ready.get_map():
             events = ready.select(QUIET_SECONDS if waiting else None)
             if waiting and not events:
-                waiting.go_on([listener, *forks])
+                waiting.go_on(jobs.sockets())
             for key, _ in events:
-                job = key.data
-                if key.fileobj is listener:
-                    connection, _ = listener.accept()
-                    if request := _request(connection):
-                        others = [listener, *forks]
-                        fork = _fork(_run, request, others)
-                        forks[connection] = fork
-                        ready.register(connection, selectors.EVENT_READ, connection)
-                        ready.register(fork.sentinel, selectors.EVENT_READ, connection)
-                        for each in request["terminal"]:
-                            os.close(each)
-                    else:
-                        connection.close()
-                elif key.fileobj is sys.stdin:
-                    ready.unregister(sys.stdin)
-                    ready.unregister(listener)
-                elif key.fileobj is not job:
-                    ended = forks.pop(job)
-                    ended.join()
-                    ready.unregister(ended.sentinel)
-                    with suppress(KeyError):
-                        ready.unregister(job)
-                    with job, suppress(OSError):
-                        job.sendall((ended.exitcode or 0).to_bytes(4, signed=True))
-                elif job in forks:  # it sends nothing after its request, so it is gone
-                    ready.unregister(job)
-                    forks[job].kill()
+                key.data()
     waiting.end()
+
+
+class _Jobs:
+    """The forks by the connections of their jobs; ``ready`` has what to call when one of them has something to say."""
+
+    def __init__(self, listener: socket.socket, ready: selectors.BaseSelector):
+        self._listener, self._ready = listener, ready
+        self._forks: dict[socket.socket, BaseProcess] = {}
+        ready.register(listener, selectors.EVENT_READ, self._accept)
+        ready.register(sys.stdin, selectors.EVENT_READ, self._take_no_more)
+
+    def sockets(self) -> list[socket.socket]:
+        """Return those that a fork closes."""
+        return [self._listener, *self._forks]
+
+    def _accept(self) -> None:
+        connection, _ = self._listener.accept()
+        request = _request(connection)
+        if request is None:
+            connection.close()
+            return
+        fork = self._forks[connection] = _fork(_run, request, self.sockets())
+        self._ready.register(connection, selectors.EVENT_READ, partial(self._lose, connection))
+        self._ready.register(fork.sentinel, selectors.EVENT_READ, partial(self._tell, connection))
+        for each in request["terminal"]:
+            os.close(each)
+
+    def _take_no_more(self) -> None:
+        self._ready.unregister(sys.stdin)
+        self._ready.unregister(self._listener)
+
+    def _tell(self, connection: socket.socket) -> None:
+        """Tell a job that its fork has ended, and how."""
+        ended = self._forks.pop(connection)
+        ended.join()
+        self._ready.unregister(ended.sentinel)
+        with suppress(KeyError):
+            self._ready.unregister(connection)
+        with connection, suppress(OSError):
+            connection.sendall((ended.exitcode or 0).to_bytes(4, signed=True))
+
+    def _lose(self, connection: socket.socket) -> None:
+        """Kill the fork of a job that is gone: it sends nothing after its request."""
+        if connection in self._forks:  # else the fork has ended at the same time
+            self._ready.unregister(connection)
+            self._forks[connection].kill()
 
 
 @contextmanager
