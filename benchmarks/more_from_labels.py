@@ -6,13 +6,16 @@
 takes the labels of the study's finished runs after their last round. By default heads learn those in four fifths of the
 training images, images that follow each other, and predict the masks of the others: strengths are chosen so. With
 --test they learn all labels and predict the test images, to report what was chosen. Prints mIoU in percent of the
-default linear head, and what each option adds to it: mean over runs, and its 95 % t-interval over seeds.
+default linear head, what each option adds to it (mean over runs, and its 95 % t-interval over seeds), and the seconds
+of a fit with self-training and without.
 """
 
 import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -99,20 +102,20 @@ def changes(options: argparse.Namespace, images: np.ndarray) -> dict[str, Change
     return found
 
 
-def heads_of(
+def fits_of(
     setting: Setting, labels: Pixels, vectors: np.ndarray, learnt: np.ndarray, options: argparse.Namespace
-) -> Iterator[tuple[str, Head]]:
-    """The default head of the labels in the images ``learnt``, and what self-training makes of it."""
+) -> Iterator[tuple[str, Callable[[], linear.Fit]]]:
+    """Fits of the default head to the labels in the images ``learnt``, and of what self-training makes of it."""
     rows = np.isin(labels.images, learnt)
     few = Labelled(vectors[rows], labels.images[rows], labels.values[rows].astype(np.int64))
-    yield PLAIN, linear.fit(few, setting.classes, LinearSettings()).head
+    yield PLAIN, partial(linear.fit, few, setting.classes, LinearSettings())
     for share, weight, *more in options.self_training:
         rounds, pixels = map(int, more or (1, 32))
         asked = SelfTrainingSettings(share=share, weight=weight, rounds=rounds, pixels=pixels)
         others = unlabelled(setting.context(), learnt, pixels)
         settings = LinearSettings(self_training=asked)
         name = f"self-training {':'.join(format(each, 'g') for each in (share, weight, rounds, pixels))}"
-        yield name, linear.fit(few, setting.classes, settings, unlabelled=others).head
+        yield name, partial(linear.fit, few, setting.classes, settings, unlabelled=others)
 
 
 def mirrored(setting: Setting, images: np.ndarray) -> Callable[[int], object]:
@@ -123,8 +126,11 @@ def mirrored(setting: Setting, images: np.ndarray) -> Callable[[int], object]:
     return lambda image: compute_joined([network], np.ascontiguousarray(np.asarray(images[image])[:, ::-1]), settings)
 
 
-def matrices(setting: Setting, runs: list[Run], options: argparse.Namespace) -> dict[str, np.ndarray]:
-    """Confusion matrices ``[runs, C, C]`` of the head alone and of each option."""
+def matrices(
+    setting: Setting, runs: list[Run], options: argparse.Namespace
+) -> tuple[dict[str, np.ndarray], dict[str, list[float]]]:
+    """Confusion matrices ``[runs, C, C]`` of the head alone and of each option, and the seconds of fits."""
+    seconds: dict[str, list[float]] = {}
     labels, count = [setting.labels(run) for run in runs], len(setting.dataset.train)
     vectors, found = vectors_of(setting, labels), dict[str, np.ndarray]()
     split = setting.dataset.test if options.test else setting.dataset.train
@@ -133,11 +139,12 @@ def matrices(setting: Setting, runs: list[Run], options: argparse.Namespace) -> 
     flipped = mirrored(setting, split.images) if options.flip else None
     for predicted in tqdm(blocks, unit="fold", leave=False, disable=None):
         learnt = np.arange(count) if options.test else np.setdiff1d(np.arange(count), predicted)
-        heads = [
-            (place, name, head)
-            for place, (own, of) in enumerate(zip(labels, vectors, strict=True))
-            for name, head in heads_of(setting, own, of, learnt, options)
-        ]
+        heads: list[tuple[int, str, Head]] = []
+        for place, (own, of) in enumerate(zip(labels, vectors, strict=True)):
+            for name, fit in fits_of(setting, own, of, learnt, options):
+                began = perf_counter()
+                heads.append((place, name, fit().head))
+                seconds.setdefault(name, []).append(perf_counter() - began)
         for image in tqdm(predicted[:: options.every].tolist(), unit="image", leave=False, disable=None):
             truth = np.asarray(split.labels[image])
             native, every = maps(image), [head for _, _, head in heads]
@@ -154,7 +161,7 @@ def matrices(setting: Setting, runs: list[Run], options: argparse.Namespace) -> 
                 for key, values in answers.items():
                     counts = found.setdefault(key, np.zeros((len(runs), setting.classes, setting.classes), int))
                     counts[place] += confusion(truth, values.argmax(0).numpy().astype(np.uint8), setting.classes)
-    return found
+    return found, seconds
 
 
 def interval(gains: list[float], confidence: float = 0.95) -> str:
@@ -185,7 +192,8 @@ def main() -> None:
     torch.set_num_threads(1)
     work = work_of(read_study(options.study))
     study = work.study
-    print("| dataset | features | method | what | mIoU (%) | gain (95 % interval) |\n|---|---|---|---|---:|---:|")
+    print("| dataset | features | method | what | mIoU (%) | gain (95 % interval) | seconds a fit |")
+    print("|---|---|---|---|---:|---:|---:|")
     for name, features in study.pairs():
         if options.datasets and name not in options.datasets:
             continue
@@ -196,12 +204,14 @@ def main() -> None:
                 each for each in study.runs() if (each.dataset, each.features, each.method) == (name, features, method)
             ]
             runs = [run for run in runs if options.seeds is None or run.seed in options.seeds]
-            found = matrices(setting, runs, options)
+            found, seconds = matrices(setting, runs, options)
             base = [100 * miou(each) for each in found[PLAIN]]
             for what, counts in found.items():
                 values = [100 * miou(each) for each in counts]
                 gain = "" if what == PLAIN else interval([a - b for a, b in zip(values, base, strict=True)])
-                print(f"| {name} | {features} | {method} | {what} | {np.mean(values):.1f} | {gain} |", flush=True)
+                taken = f"{np.mean(seconds[what]):.2f}" if what in seconds else ""
+                row = name, features, method, what, f"{np.mean(values):.1f}", gain, taken
+                print(f"| {' | '.join(row)} |", flush=True)
 
 
 if __name__ == "__main__":

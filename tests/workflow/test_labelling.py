@@ -60,11 +60,16 @@ def add_classes(live: Live, count: int = len(NAMES)) -> None:
         live.add_class(name)
 
 
-def repeat(live: Live) -> Path:
-    """Have Snakemake run the written study; returns the head of its last round."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "2"]
+def snakemake(live: Live, *asked: str) -> None:
+    """Call Snakemake on the written study."""
+    command = [sys.executable, "-m", "snakemake", *asked, "--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "2"]
     done = subprocess.run(command, cwd=live.project, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+
+
+def repeat(live: Live) -> Path:
+    """Have Snakemake run the written study; returns the head of its last round."""
+    snakemake(live)
     rounds = yaml.safe_load((live.project / "config.yaml").read_text())["rounds"]
     run = live.project / "results/runs/photographs/encoder/uherding/budget-20/seed-0"
     return run / f"round-{rounds - 1}/head.safetensors"
@@ -287,8 +292,17 @@ def test_an_afternoon_with_kills_loses_no_answer_and_snakemake_ends_with_its_hea
     live.answer({name: first[name] for name in ("image", "row", "column")}, 1 + first["label"] % 5, "Ann")
     live.do("checkpoint")
     live.wait(lambda: live.state()["rounds"] >= rounds)
+    live.do("masks")
+    live.wait(lambda: (found := live.state()["masks"]) and found["done"] == found["of"])
     live.end()
     assert repeat(live).read_bytes() == own_head(live).read_bytes()
+    snakemake(live, "predict", "--config", f"predict={{images: {live.photographs}, folder: again}}")
+    masks = masks_of(live.project / "masks")
+    assert masks and masks == masks_of(live.project / "again")
+
+
+def masks_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (folder / "masks").iterdir()}
 
 
 def add_class(page, field: str, name: str) -> None:

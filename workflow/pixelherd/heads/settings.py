@@ -22,10 +22,10 @@ class SelfTrainingSettings(Settings):
         default=1, description="How often the head labels pixels and is fitted again."
     )
     share: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=0.1, description="Of the pixels that a class is predicted at, the part it is surest of."
+        default=0.2, description="Of the pixels that a class is predicted at, the part it is surest of."
     )
     weight: PositiveFloat = Field(
-        default=0.5, description="Of all pixels that the head labelled itself, as a multiple of the labels' weight."
+        default=0.2, description="Of all pixels that the head labelled itself, as a multiple of the labels' weight."
     )
     pixels: Count = Field(
         default=32, description="Context pixels that are looked at in each image; all where there are fewer."

@@ -336,9 +336,9 @@ class PredictionSettings(Settings):
     round: Whole | None = Field(default=None, description="Which head of the run; by default the last.")
     folder: PathText = Field(default="predictions", description="Where masks and overlays are written.")
     confidence: bool = Field(default=False, description="Write maps of the probability of the predicted class too.")
-    edges: bool = Field(default=False, description="Let masks follow the edges of the image (a guided filter).")
+    edges: bool = Field(default=True, description="Let masks follow the edges of the image (a guided filter).")
     mirror: bool = Field(
-        default=False, description="Take the mean with the mirror image's prediction, for which the network runs again."
+        default=True, description="Take the mean with the mirror image's prediction, for which the network runs again."
     )
 
 

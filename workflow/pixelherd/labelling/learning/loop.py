@@ -349,7 +349,7 @@ class Loop:
             classes_of(study.datasets[run.dataset]),
             study.datasets[run.dataset],
             device="cpu",
-        )
+        ).improved(edges=study.predict.edges, mirror=study.predict.mirror)
         self._masks = deque(sorted(self.photographs.there))
         self._asked_masks = len(self._masks)
 
