@@ -97,7 +97,7 @@ def changes(options: argparse.Namespace, images: np.ndarray) -> dict[str, Change
     found: dict[str, Change] = {}
     for radius, epsilon in options.guided:
         found[f"guided filter {radius:g}:{epsilon:g}"] = lambda image, given, r=int(radius), e=epsilon: keep_to_edges(
-            given, images[image], images[image], r, e
+            given, images[image], r, e
         )
     return found
 
@@ -157,7 +157,9 @@ def matrices(
                     chances = each.softmax(0)
                     answers |= {key: change(image, chances) for key, change in changed.items()}
                     if other:
-                        answers["mirror image"] = (chances + next(other).softmax(0).flip(2)) / 2
+                        mean = (chances + next(other).softmax(0).flip(2)) / 2
+                        answers["mirror image"] = mean
+                        answers |= {f"mirror image, {key}": change(image, mean) for key, change in changed.items()}
                 for key, values in answers.items():
                     counts = found.setdefault(key, np.zeros((len(runs), setting.classes, setting.classes), int))
                     counts[place] += confusion(truth, values.argmax(0).numpy().astype(np.uint8), setting.classes)

@@ -124,9 +124,8 @@ def test_a_folder_of_masks_is_resumed(run, photos, tmp_path):
     (folder / "masks" / "a.png").write_bytes((folder / "masks" / "a.png").read_bytes()[:40])
     assert stamp_of(folder / "masks" / "a.png") is None
     assert predict_folder(predictor, photos, folder) == 2, "another image of the same name, and a damaged mask"
-    assert {path for path in before if path.stat().st_mtime_ns == before[path]} == {
-        folder / "confidence" / f"{name}.png" for name in photos
-    }
+    assert all(path.stat().st_mtime_ns != before[path] for path in before if path.is_file())
+    assert not list((folder / "confidence").rglob("*.png")), "nothing stays that is of another mask"
     assert predict_folder(Predictor.load(run, round_number=0, device="cpu"), photos, folder) == 2, "another head"
 
 
@@ -246,18 +245,31 @@ def test_probabilities_are_filtered_as_the_paper_says(radius):
     generator = np.random.default_rng(radius)
     image = generator.integers(0, 256, (9, 7, 3), np.uint8)
     probabilities = generator.dirichlet(np.ones(4), (9, 7)).transpose(2, 0, 1)
-    found = keep_to_edges(torch.from_numpy(probabilities).float(), image, image, radius, 1e-3)
+    found = keep_to_edges(torch.from_numpy(probabilities).float(), image, radius, 1e-3)
     assert np.abs(found.numpy() - guided(probabilities, image, radius, 1e-3)).max() < 1e-4
     assert found.min() >= 0 and torch.allclose(found.sum(0), torch.ones(9, 7))
 
 
-def test_edges_of_a_large_image_are_found_from_a_small_one():
-    fine = np.zeros((64, 96, 3), np.uint8)
-    fine[:, 41:] = 200  # between two columns of the small image, which sees 8 pixels as one
-    small = np.asarray(Image.fromarray(fine).resize((12, 8), Image.Resampling.BOX))
-    blurred = torch.linspace(0, 1, 12).repeat(8, 1)
-    mask = keep_to_edges(torch.stack([1 - blurred, blurred]), small, fine).argmax(0)
-    assert torch.equal(mask, torch.from_numpy(fine[..., 0] > 0).long())
+def test_a_mask_moves_to_the_edge_of_the_image():
+    image = np.zeros((32, 48, 3), np.uint8)
+    image[:, 21:] = 200
+    blurred = torch.sigmoid((torch.arange(48) - 22.5) / 2).repeat(32, 1)  # crosses a half two columns further on
+    probabilities, truth = torch.stack([1 - blurred, blurred]), torch.from_numpy(image[..., 0] > 0).long()
+    assert not torch.equal(probabilities.argmax(0), truth)
+    assert torch.equal(keep_to_edges(probabilities, image).argmax(0), truth)
+
+
+def test_the_noise_of_a_large_photograph_makes_no_specks(run):
+    rows, columns = np.mgrid[:512, :512]
+    scene = np.where((rows + columns > 500)[..., None], [180, 60, 40], [40, 80, 160])
+    noisy = (scene + np.random.default_rng(0).normal(0, 12, scene.shape)).clip(0, 255).astype(np.uint8)
+    plain = Predictor.load(run, device="cpu")  # of a network that sees 32x32
+    edges = plain.improved(edges=True, mirror=True)
+
+    def changes(mask):
+        return (mask[1:] != mask[:-1]).sum() + (mask[:, 1:] != mask[:, :-1]).sum()
+
+    assert changes(edges(noisy)) <= 1.5 * changes(plain(noisy)) + 100
 
 
 def test_masks_are_improved_as_asked(run, photos, tmp_path):
@@ -268,10 +280,30 @@ def test_masks_are_improved_as_asked(run, photos, tmp_path):
     assert torch.allclose(found, mirrored.flip(2), atol=1e-6), "the mirror image has the mirror mask"
     assert torch.allclose(found, (plain.probabilities(image) + _flipped(plain, image)) / 2, atol=1e-6)
     edges = plain.improved(edges=True)
-    assert torch.equal(edges.probabilities(image), keep_to_edges(plain.probabilities(image), image, image))
+    assert torch.equal(edges.probabilities(image), keep_to_edges(plain.probabilities(image), image))
     assert edges.probabilities(photos["a"]).shape == plain.probabilities(photos["a"]).shape
     assert len({each.digest for each in (plain, both, edges, plain.improved(edges=True, mirror=True))}) == 4
+    assert both.improved().digest == plain.digest and both.improved(edges=True) == edges, "what was asked last counts"
     assert [predict_folder(each, photos, tmp_path / "out") for each in (plain, edges, edges, both)] == [2, 2, 0, 2]
+
+
+def test_a_kill_between_overlay_and_mask_leaves_no_pair_of_two_heads(run, photos, tmp_path, monkeypatch):
+    folder = tmp_path / "out"
+    first, last = (Predictor.load(run, round_number=number, device="cpu") for number in range(2))
+    predict_folder(first, photos, folder)
+    overlay = (folder / "overlays" / "a.jpg").read_bytes()
+
+    def killed(path, content):
+        if path.suffix == ".png":
+            raise KeyboardInterrupt
+        path.write_bytes(content)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("pixelherd.results.prediction.masks.write_bytes", killed)
+        predict_folder(last, photos, folder)
+    assert (folder / "overlays" / "a.jpg").read_bytes() != overlay
+    assert predict_folder(first, photos, folder) == 1
+    assert (folder / "overlays" / "a.jpg").read_bytes() == overlay
 
 
 def _flipped(predictor, image):

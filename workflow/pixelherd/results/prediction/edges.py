@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate
+from torch.nn.functional import avg_pool2d
 
 RADIUS = 4
 """Of the windows, in pixels of the image that the network sees; measured in docs/heads.md, as is :data:`EPSILON`."""
@@ -12,44 +12,31 @@ EPSILON = 1e-4
 """Variance of colours in [0, 1] below which a window counts as flat."""
 
 
-def keep_to_edges(
-    probabilities: Tensor, seen: np.ndarray, image: np.ndarray, radius: int = RADIUS, epsilon: float = EPSILON
-) -> Tensor:
-    """Filter probabilities so that they follow the edges of the image, and take them to its size.
+def keep_to_edges(probabilities: Tensor, image: np.ndarray, radius: int = RADIUS, epsilon: float = EPSILON) -> Tensor:
+    """Filter probabilities so that they follow the edges of the image.
 
-    In each window probabilities are fitted as a linear function of the colours, by ridge regression (eq. 14 to 16). The
-    functions of all windows that hold a pixel are averaged, interpolated to the size of ``image`` (He & Sun 2015,
-    arXiv 1505.00996) and applied to its colours there. Where both images are the same this is the guided filter itself.
+    In each window probabilities are fitted as a linear function of the colours, by ridge regression (eq. 14 to 16); the
+    functions of all windows that hold a pixel are averaged. Functions that are fitted to a small image are not for the
+    colours of a larger one: noise, which the small one has averaged away, would become specks.
 
     Args:
-        probabilities: ``[C, h, w]`` float32.
-        seen: ``[h, w, 3]`` uint8, the image at their size.
-        image: ``[H, W, 3]`` uint8, the image itself.
+        probabilities: ``[C, H, W]`` float32.
+        image: ``[H, W, 3]`` uint8.
         radius: of the windows of (2·radius + 1)² pixels, which end where the image does.
-        epsilon: of the ridge regression.
+        epsilon: of the ridge regression, above 0.
 
     Returns:
         ``[C, H, W]`` float32, at least 0 and with a sum of 1 at every pixel.
     """
-    colours, guide = (_colours(each).to(probabilities.device) for each in (seen, image))
+    colours = torch.tensor(image, device=probabilities.device).permute(2, 0, 1).float() / 255
     mean, means = _box(colours, radius), _box(probabilities, radius)
     spread = _box(colours[:, None] * colours, radius) - mean[:, None] * mean
     spread = spread.permute(2, 3, 0, 1) + epsilon * torch.eye(3, device=colours.device)
     shared = _box(probabilities[:, None] * colours, radius) - means[:, None] * mean
     slopes = torch.linalg.solve(spread, shared.permute(2, 3, 1, 0)).permute(3, 2, 0, 1)
     offsets = means - (slopes * mean).sum(1)
-    found = torch.empty(len(probabilities), *guide.shape[1:], device=guide.device)
-    for into, slope, offset in zip(found, _box(slopes, radius), _box(offsets, radius), strict=True):
-        fitted = torch.cat([slope, offset[None]])
-        if fitted.shape[1:] != guide.shape[1:]:  # a class at a time: a photograph has ten million pixels
-            fitted = interpolate(fitted[None], guide.shape[1:], mode="bilinear")[0]
-        into[:] = (fitted[:3] * guide).sum(0) + fitted[3]
-    found.clamp_(min=0)
+    found = ((_box(slopes, radius) * colours).sum(1) + _box(offsets, radius)).clamp_(min=0)
     return found.div_(found.sum(0))
-
-
-def _colours(image: np.ndarray) -> Tensor:
-    return torch.tensor(image).permute(2, 0, 1).float() / 255
 
 
 def _box(values: Tensor, radius: int) -> Tensor:

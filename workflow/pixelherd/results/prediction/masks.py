@@ -64,6 +64,8 @@ def predict_folder(
             except UserError as error:
                 unreadable.append(str(error))
             else:
+                for old in (files[0], folder / "confidence" / f"{name}.png"):
+                    old.unlink(missing_ok=True)  # what is left of another head, or way, goes first: a kill leaves none
                 _write(predictor, image, stamp, files)
                 made += 1
         progress()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from PIL import Image
+from torch.nn.functional import interpolate
 
 from pixelherd.compute.devices import resolve
 from pixelherd.datasets.classes import ClassInfo
@@ -30,7 +31,7 @@ from pixelherd.features.settings import MapSettings
 from pixelherd.heads import dense
 from pixelherd.heads.network import Head
 from pixelherd.heads.network import load as load_head
-from pixelherd.results.prediction.edges import keep_to_edges
+from pixelherd.results.prediction.edges import EPSILON, RADIUS, keep_to_edges
 from pixelherd.storage.files import digest_of, digest_of_text
 from pixelherd.study.paths import HEAD, read_seal
 
@@ -48,8 +49,9 @@ class Predictor:
         backbones: the frozen network, or those that features join.
         settings: what the maps depend on, with the size that the network is given as ``image_size``.
         classes: in the order of their labels.
-        digest: what identifies head, network, settings, and what is made of their probabilities.
-        edges: whether :func:`~pixelherd.results.prediction.edges.keep_to_edges` moves masks to the image's edges.
+        trained: what identifies head, network and settings.
+        edges: whether :func:`~pixelherd.results.prediction.edges.keep_to_edges` moves masks to the edges of the image,
+            as the network sees it.
         mirror: whether probabilities are means with those of the mirror image, for which the network runs again.
     """
 
@@ -57,9 +59,16 @@ class Predictor:
     backbones: "Sequence[Backbone]"
     settings: MapSettings
     classes: Sequence[ClassInfo]
-    digest: str
+    trained: str
     edges: bool = False
     mirror: bool = False
+
+    @property
+    def digest(self) -> str:
+        """What identifies all that masks depend on, besides the image."""
+        if not (self.edges or self.mirror):
+            return self.trained
+        return digest_of_text(json.dumps([self.trained, [RADIUS, EPSILON] if self.edges else None, self.mirror]))
 
     @classmethod
     def load(
@@ -156,9 +165,8 @@ class Predictor:
         return cls(load_head(head).to(where), loaded, settings, classes, digest)
 
     def improved(self, *, edges: bool = False, mirror: bool = False) -> "Predictor":
-        """Return a predictor by the same head that also does this to probabilities."""
-        digest = digest_of_text(json.dumps([self.digest, edges, mirror])) if edges or mirror else self.digest
-        return replace(self, edges=edges, mirror=mirror, digest=digest)
+        """Return a predictor by the same head that does this to probabilities, and nothing else."""
+        return replace(self, edges=edges, mirror=mirror)
 
     def probabilities(self, image: "Path | str | Image.Image | np.ndarray") -> torch.Tensor:
         """Return the probability of each class at every pixel: ``[C, H, W]`` float32, at the image's own size.
@@ -180,7 +188,11 @@ class Predictor:
         found = self._seen(small, size)
         if self.mirror:
             found = (found + self._seen(np.ascontiguousarray(small[:, ::-1]), size).flip(2)) / 2
-        return keep_to_edges(found, small, np.asarray(image)) if self.edges else found
+        if not self.edges:
+            return found
+        found = keep_to_edges(found, small)
+        whole = (image.height, image.width)
+        return found if whole == size else interpolate(found[None], whole, mode="bilinear")[0]
 
     def _seen(self, image: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
         """Probabilities ``[C, H, W]`` of an image of the network's size."""
