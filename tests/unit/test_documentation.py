@@ -143,15 +143,16 @@ def test_commands_of_snakemake_exist(page):
     for name, *arguments in commands(page):
         if name != "snakemake":
             continue
-        values = iter(arguments)
+        values, last = iter(arguments), ""
         for argument in values:
             if argument not in WITH_VALUE:
-                other = "/" in argument or "=" in argument  # a file, or one more value of `--config`
+                other = "/" in argument or (last == "--config" and "=" in argument)  # a file, or one more of its values
                 assert argument.startswith("-") or other or argument.removeprefix("pixelherd_") in rules(), (
                     f"no target {argument}"
                 )
+                last = last if other else argument
                 continue
-            value = next(values)
+            last, value = argument, next(values)
             if argument in ("--configfile", "--workflow-profile") and not is_users(value):
                 assert (REPOSITORY / value).exists(), f"there is no {value}"
 

@@ -55,17 +55,18 @@ def predict_folder(
     write_csv(folder / "classes.csv", ("label", "name", "red", "green", "blue"), rows)
     for name, path in images.items():
         stamp = digest_of_text(json.dumps([predictor.digest, digest_of(path)]))
-        files = [folder / "masks" / f"{name}.png", folder / "overlays" / f"{name}.jpg"]
-        files += [folder / "confidence" / f"{name}.png"] if confidence else []
-        # an overlay is never written without its mask, a confidence map may be left of another head
+        mask, overlay = folder / "masks" / f"{name}.png", folder / "overlays" / f"{name}.jpg"
+        sure = folder / "confidence" / f"{name}.png"
+        files = [mask, overlay, sure] if confidence else [mask, overlay]
+        # an overlay is never without its mask, which goes first and comes last; a confidence map may be of another head
         if not all(file.is_file() for file in files) or any(stamp_of(file) != stamp for file in files[::2]):
             try:
                 image = read_image(path)
             except UserError as error:
                 unreadable.append(str(error))
             else:
-                for old in (files[0], folder / "confidence" / f"{name}.png"):
-                    old.unlink(missing_ok=True)  # what is left of another head, or way, goes first: a kill leaves none
+                for old in (mask, sure):
+                    old.unlink(missing_ok=True)
                 _write(predictor, image, stamp, files)
                 made += 1
         progress()

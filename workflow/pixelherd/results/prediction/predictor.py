@@ -182,17 +182,15 @@ class Predictor:
         elif isinstance(image, np.ndarray):
             image = Image.fromarray(image)
         image = image.convert("RGB")
-        height, width = self.settings.image_size
+        whole, (height, width) = (image.height, image.width), self.settings.image_size
         small = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
-        size = (height, width) if self.edges else (image.height, image.width)
+        size = (height, width) if self.edges else whole
         found = self._seen(small, size)
         if self.mirror:
             found = (found + self._seen(np.ascontiguousarray(small[:, ::-1]), size).flip(2)) / 2
-        if not self.edges:
-            return found
-        found = keep_to_edges(found, small)
-        whole = (image.height, image.width)
-        return found if whole == size else interpolate(found[None], whole, mode="bilinear")[0]
+        if self.edges:
+            found = keep_to_edges(found, small)
+        return found if size == whole else interpolate(found[None], whole, mode="bilinear")[0]
 
     def _seen(self, image: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
         """Probabilities ``[C, H, W]`` of an image of the network's size."""
