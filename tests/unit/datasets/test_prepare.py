@@ -291,7 +291,7 @@ def test_an_all_ignored_mask_and_a_black_image_are_stored_as_files(root, tmp_pat
     Image.fromarray(np.zeros((24, 32), np.uint8)).save(root / "train/masks/a.png")
     prepare(folder_settings(root), tmp_path / "out")
     assert (Dataset.open(tmp_path / "out").train.images[0] == 0).all()
-    (tmp_path / "out/data/arrays.zarr/train/images/c/0/0/0/0").unlink()
+    (tmp_path / "out/data/arrays.zarr/train/images/c.0.0.0.0").unlink()
     with pytest.raises(UserError, match="missing or truncated"):
         Dataset.open(tmp_path / "out")
 

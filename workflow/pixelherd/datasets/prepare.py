@@ -18,7 +18,7 @@ from pixelherd.datasets.dataset import ARRAYS
 from pixelherd.datasets.settings import DatasetSettings, read_dataset
 from pixelherd.errors import UserError
 from pixelherd.storage.files import digest_of
-from pixelherd.storage.stores import writing
+from pixelherd.storage.stores import create_chunks, writing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -129,13 +129,7 @@ def prepare(
             if labelled[split]:
                 shapes["labels"] = (height, width)
             arrays = {
-                name: group.create_array(
-                    f"{split}/{name}",
-                    shape=(len(found), *shape),
-                    chunks=(1, *shape),
-                    dtype="uint8",
-                    config={"write_empty_chunks": True},  # so that the manifest lists a file for every image
-                )
+                name: create_chunks(group, f"{split}/{name}", (len(found), *shape), "uint8")
                 for name, shape in shapes.items()
             }
             any_label = not labelled[split]

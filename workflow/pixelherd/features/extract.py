@@ -10,7 +10,7 @@ from pixelherd.compute.randomness import numpy_generator
 from pixelherd.features import interpolation
 from pixelherd.features.maps import COVERED, ComputedMaps, DrawSource, ImageMaps, vectors_at
 from pixelherd.storage.shards import Shards
-from pixelherd.storage.stores import create_array
+from pixelherd.storage.stores import create_array, create_chunks
 
 if TYPE_CHECKING:
     from pixelherd.datasets.dataset import Split
@@ -41,15 +41,8 @@ def store(folder: Path, images: int, maps_of: Callable[[int], ImageMaps], size: 
         if not arrays:
             group = zarr.create_group(folder / "maps.zarr")
             for block, values in maps.items():
-                shape = tuple(values.shape)
-                arrays[block] = group.create_array(
-                    f"block-{block}",
-                    shape=(images, *shape),
-                    chunks=(1, *shape),
-                    dtype="float16",
-                    compressors=None,
-                    config={"write_empty_chunks": True},
-                )
+                shape = images, *values.shape
+                arrays[block] = create_chunks(group, f"block-{block}", shape, "float16", compressed=False)
             for block, covered in maps.covered.items():
                 arrays[block].attrs[COVERED] = list(covered)
         for block, values in maps.items():

@@ -205,6 +205,32 @@ def open_zarr(folder: Path | str, name: str) -> "zarr.Group":
     return zarr.open_group(CheckedStore(place / name, read_only=True), mode="r")
 
 
+def create_chunks(
+    group: "zarr.Group", name: str, shape: tuple[int, ...], dtype: str, compressed: bool = True
+) -> "zarr.Array":
+    """Create an array in a Zarr group with a file for every entry of its first axis, for all of which are written.
+
+    The files lie side by side: by Zarr's default each has a folder of its own for every further axis, and all of these
+    are to be made, kept and counted.
+
+    Args:
+        group: where it belongs.
+        name: of the array, perhaps with those of groups before it.
+        shape: of all its entries.
+        dtype: of its values.
+        compressed: whether Zarr compresses them.
+    """
+    return group.create_array(
+        name,
+        shape=shape,
+        chunks=(1, *shape[1:]),
+        dtype=dtype,
+        compressors="auto" if compressed else None,
+        chunk_key_encoding={"name": "default", "separator": "."},
+        config={"write_empty_chunks": True},  # so that the manifest lists a file for every entry
+    )
+
+
 def save_arrays(path: Path | str, **arrays: "np.ndarray") -> None:
     """Write arrays into one ``.npz`` file, with its place and a checksum of it all, atomically.
 

@@ -1,6 +1,7 @@
 """An executor for tests, as one for a cloud: a job begins in an empty folder and cannot see that of its Snakemake."""
 
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import AsyncGenerator
@@ -54,3 +55,7 @@ class Executor(RemoteExecutor):
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
         for info in active_jobs:
             self._processes[str(info.external_jobid)].kill()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        shutil.rmtree(self._root, ignore_errors=True)  # each job leaves the workflow's sources and what it read

@@ -139,9 +139,9 @@ class _Street:
             fog = self.haze * (1 - min(depth, 1.0)) ** 1.5
             colours = np.asarray(colour) * (1 - fog) + self.sky_colour * fog
         else:
-            colours = colour[window][inside]
+            colours = colour[window]
         grains = grain * self.grain.standard_normal((*inside.shape, 1), np.float32)
-        self.colours[window][inside] = colours + grains[inside]
+        np.copyto(self.colours[window], colours + grains, where=inside[:, :, None], casting="same_kind")
         if name is not None:
             self.labels[window][inside] = _LABEL[name]
 
@@ -173,10 +173,12 @@ class _Street:
         self.paint("sky", [(0, 0), (1, 0), (1, 1), (0, 1)], gradient + (cloud - gradient) * cover, grain=2)
 
     def _ground(self) -> None:
-        rows = np.linspace(0, 1, self.height)[:, None, None]
+        seen = slice(_span((self.horizon,), self.height)[0], None)
+        rows = np.linspace(0, 1, self.height)[seen, None, None]
         fog = self.haze * np.clip(1 - (rows - self.horizon) / (1 - self.horizon), 0, 1) ** 1.5
         slabs = self.tone((165, 155, 145), (150, 150, 155), (175, 160, 130), spread=5)
         slabs = slabs + 7 * self.clouds(14, 2)
+        edge = slabs.mean((0, 1)) + 25
         asphalt = self.tone((92, 92, 98), (115, 112, 110), (75, 78, 85), spread=4) + 5 * self.clouds(8, 3)
         if not self.sunny and self.rng.random() < 0.6:  # a wet road mirrors the sky
             shine = 0.35 * np.clip(self.clouds(5, 1), 0, 1)
@@ -186,9 +188,10 @@ class _Street:
             ("road", asphalt, self.left, self.right),
         ):
             corners = [self.ground(left, 0), self.ground(right, 0), self.ground(right, 1.05), self.ground(left, 1.05)]
-            self.paint(name, corners, material * (1 - fog) + self.sky_colour * fog, grain=5)
+            material[seen] = material[seen] * (1 - fog) + self.sky_colour * fog
+            self.paint(name, corners, material, grain=5)
         for kerb in (self.left, self.right):
-            self._stripe(kerb, 0.05, 0, 1.05, slabs.mean((0, 1)) + 25)
+            self._stripe(kerb, 0.05, 0, 1.05, edge)
         middle = (self.left + self.right) / 2 + self.rng.uniform(-0.1, 0.1)
         start = self.rng.uniform(0.9, 1.1)
         while start > 0.05:
