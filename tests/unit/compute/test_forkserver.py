@@ -22,7 +22,7 @@ PARENT = """
 import sys
 from pixelherd.compute import forkserver
 variables = {"TOLD_TO_SERVER": "1", forkserver.FORKED: "seven"}
-print(forkserver.start(["decimal", "colorsys"], variables, ["tabnanny", "faulthandler:enable"]), flush=True)
+print(forkserver.start(["decimal"], ["colorsys"], variables, ["tabnanny", "faulthandler:enable"]), flush=True)
 sys.stdin.read()
 """
 
@@ -64,6 +64,10 @@ def listens(address: str) -> bool:
         return connection.connect_ex(address) == 0
 
 
+def is_ready(address: str) -> bool:
+    return listens(address) and not os.path.exists(address + forked.IMPORTING)
+
+
 @pytest.fixture
 def parent() -> Iterator[subprocess.Popen]:
     command = [sys.executable, "-c", PARENT]
@@ -75,7 +79,7 @@ def parent() -> Iterator[subprocess.Popen]:
 @pytest.fixture
 def address(parent: subprocess.Popen) -> str:
     found = parent.stdout.readline().strip()
-    wait_for(lambda: listens(found))
+    wait_for(lambda: is_ready(found))
     return found
 
 
@@ -221,7 +225,7 @@ def started(tmp_path: Path) -> Iterator[Callable[..., str]]:
             process = stack.enter_context(subprocess.Popen(command, cwd=tmp_path, **pipes))
             stack.callback(process.kill)
             found = process.stdout.readline().strip()
-            wait_for(lambda: listens(found))
+            wait_for(lambda: is_ready(found))
             return found
 
         yield start
@@ -240,6 +244,43 @@ def test_modules_in_the_working_folder_are_not_the_servers(
     for name in ("selectors", "colorsys", "secrets"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('this is a module of the user')")
     assert told(job(started("secrets")))["forked"]
+
+
+@pytest.fixture
+def importing(tmp_path: Path) -> Iterator[str]:
+    """Address of a server that is importing ``pack.slow`` until there is a file ``on``."""
+    (tmp_path / "pack").mkdir()
+    waits = f"while not pathlib.Path({str(tmp_path / 'on')!r}).exists(): time.sleep(0.01)"
+    (tmp_path / "pack" / "slow.py").write_text(f"import pathlib, time\n{waits}")
+    paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, "-c", PARENT.replace("colorsys", "pack.slow")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": paths}, **pipes) as process:
+        found = process.stdout.readline().strip()
+        wait_for(lambda: listens(found))
+        yield found
+        process.kill()
+
+
+def test_jobs_that_import_what_the_server_is_importing_wait_for_it(job: Job, importing: str, tmp_path: Path) -> None:
+    never = "if False:\n    "
+    for line in ("from pack import other", "from pack.other import slow", "from slow import x"):
+        assert not told(job(importing, never + line))["forked"]
+    waiting = [job(importing, never + line) for line in ("from pack.slow import x", "from pack import other, slow")]
+    (tmp_path / "on").touch()
+    for process in waiting:
+        found = told(process)
+        assert found["forked"] == "seven" and found["ready"] == ["decimal"] and process.wait(10) == 0
+
+
+def test_a_job_that_is_killed_while_it_waits_is_not_done(job: Job, importing: str, tmp_path: Path) -> None:
+    killed = job(importing, "import pathlib; pathlib.Path('done').touch()\nfrom pack.slow import x")
+    time.sleep(0.3)  # until it has asked
+    killed.kill()
+    killed.wait()
+    (tmp_path / "on").touch()
+    wait_for(lambda: is_ready(importing))
+    assert told(job(importing))["forked"] and not (tmp_path / "done").exists()
 
 
 def test_what_is_no_request_is_not_answered(job: Job, address: str) -> None:
@@ -272,7 +313,7 @@ def test_where_bash_names_no_function_after_a_program_is_no_server(monkeypatch: 
         monkeypatch.setattr(sys, "executable", "/my own/python")
     else:
         monkeypatch.setenv(how, "braceexpand:posix")
-    assert forkserver.start([], {}) is None
+    assert forkserver.start([], [], {}) is None
 
 
 def test_a_server_that_has_nothing_to_do_imports_what_comes_last(job: Job, address: str) -> None:

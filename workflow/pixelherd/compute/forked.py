@@ -15,6 +15,9 @@ from collections.abc import Sequence
 FRAME = b"pixelherd.pipeline.job"
 """What is in the script of every job of ours. Scripts of others may count on more than a fork has."""
 
+IMPORTING = ".importing"
+"""What a server adds to its address for a file that names the modules that it imports, and is gone when it has them."""
+
 ALONE = 113
 """Exit status of a fork that another process than the server's has to do the work of."""
 
@@ -33,8 +36,9 @@ def exit_status(address: str, command: Sequence[str]) -> int | None:
     with socket.socket(socket.AF_UNIX) as connection:
         try:
             with open(command[1], "rb") as script:
-                if FRAME not in script.read():
-                    return None
+                text = script.read()
+            if FRAME not in text or not _gains(address, text.decode()):
+                return None
             connection.connect(address)
             request = {"command": command, "folder": os.getcwd(), "environment": dict(os.environ)}
             content = json.dumps(request).encode()
@@ -52,6 +56,18 @@ def exit_status(address: str, command: Sequence[str]) -> int | None:
             return None
     status = int.from_bytes(answer, signed=True) if len(answer) == 4 else ALONE
     return None if status == ALONE else status if status >= 0 else 128 - status
+
+
+def _gains(address: str, script: str) -> bool:
+    """Whether a script has its modules sooner by the server, which has all of its own or is importing one of them."""
+    try:
+        with open(address + IMPORTING) as file:
+            importing = set(file.read().split())
+    except FileNotFoundError:
+        return True
+    lines = [line.replace(",", " ").split() for line in script.splitlines() if line.lstrip().startswith("from ")]
+    modules = {words[1] for words in lines} | {f"{words[1]}.{name}" for words in lines for name in words[3:]}
+    return not importing.isdisjoint(modules)
 
 
 if __name__ == "__main__":

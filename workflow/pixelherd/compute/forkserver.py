@@ -3,7 +3,8 @@
 The server is a child of the Snakemake that starts it, and ends with it. Jobs' scripts are given to it by
 :mod:`pixelherd.compute.forked`: the server forks, the fork runs the script on the job's own terminal, in its folder and
 environment, and the job ends as the fork did. When a job is killed, so is its fork; when the server is gone, jobs run
-as they would without it. No library has begun a thread or taken a GPU when it forks.
+as they would without it. Jobs that import what the server is importing wait for it, others run by themselves meanwhile.
+No library has begun a thread or taken a GPU when it forks.
 """
 
 import gc
@@ -11,8 +12,10 @@ import json
 import multiprocessing
 import os
 import runpy
+import select
 import selectors
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,6 +29,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from pixelherd.compute import forked
+
 FORKED = "PIXELHERD_FORKED"
 """Environment variable of a server that its forks keep; it tells a script what it is forked of."""
 
@@ -36,11 +41,14 @@ LARGEST_REQUEST = 2**20
 """Bytes of a request, most of which is the environment."""
 
 
-def start(modules: Sequence[str], environment: dict[str, str], later: Sequence[str] = ()) -> str | None:
+def start(
+    common: Sequence[str], modules: Sequence[str], environment: dict[str, str], later: Sequence[str] = ()
+) -> str | None:
     """Start a server that lives as long as this process; returns the address of its socket.
 
     Args:
-        modules: what it imports at once, while Snakemake starts jobs that need none of it.
+        common: modules that every job imports.
+        modules: those that it imports at once, too. Until it has them, a job whose script imports one waits for it.
         environment: its variables, beside those of this process.
         later: what it imports while it has nothing to do; ``module:function`` is called, too.
 
@@ -52,8 +60,9 @@ def start(modules: Sequence[str], environment: dict[str, str], later: Sequence[s
     if sys.platform != "linux" or posix or shlex.quote(sys.executable) != sys.executable:
         return None
     address = str(Path(tempfile.mkdtemp(prefix="pixelherd-")) / "jobs")  # paths of sockets have 107 bytes at most
+    Path(address + forked.IMPORTING).write_text("\n".join(modules))
     watched, _ = os.pipe()  # closed at its other end when this process ends, however it ends
-    command = [sys.executable, "-P", "-m", __name__, address, ",".join(modules), ",".join(later)]
+    command = [sys.executable, "-P", "-m", __name__, address, ",".join([*common, *modules]), ",".join(later)]
     subprocess.Popen(command, stdin=watched, env=os.environ | environment)
     os.close(watched)
     return address
@@ -74,8 +83,9 @@ def serve(address: str, modules: Sequence[str], later: Sequence[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a person ends Snakemake, which closes standard input
     with _folder_of(address), socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as ready:
         listener.bind(address)
+        listener.listen(128)
         _do(modules)
-        listener.listen(128)  # jobs before this run by themselves: the first of a study need little of it
+        os.unlink(address + forked.IMPORTING)
         jobs = _Jobs(listener, ready)
         while ready.get_map():
             events = ready.select(QUIET_SECONDS if waiting else None)
@@ -134,13 +144,11 @@ class _Jobs:
 
 @contextmanager
 def _folder_of(address: str) -> Iterator[None]:
-    """Remove the socket and its folder at the end."""
+    """Remove the folder of the socket at the end."""
     try:
         yield
     finally:
-        with suppress(OSError):
-            os.unlink(address)
-            os.rmdir(os.path.dirname(address))
+        shutil.rmtree(os.path.dirname(address), ignore_errors=True)
 
 
 def _fork(does: Callable[..., object], *given: Any) -> BaseProcess:
@@ -184,11 +192,13 @@ def _do(names: Iterable[str], others: Sequence[socket.socket] = ()) -> None:
     """Import modules, or call functions in them, for all forks that are to come."""
     for each in others:
         each.close()
+    gc.disable()  # of what is imported nothing is garbage, and looking for it takes a tenth of the time
     for name in names:
         module, _, function = name.partition(":")
         imported = import_module(module)
         if function:
             getattr(imported, function)()
+    gc.enable()
     gc.freeze()  # they stay as they are: no fork has to look through them for garbage, and to copy what it looks at
 
 
@@ -203,7 +213,8 @@ def _request(connection: socket.socket) -> dict[str, Any] | None:
             content += part
         request = json.loads(content)
         python, script, *_ = request["command"]
-        if len(descriptors) == 3 and python == sys.executable and not script.startswith("-"):
+        gone, _, _ = select.select([connection], [], [], 0)  # it sends no more, so it has ended while it waited
+        if len(descriptors) == 3 and python == sys.executable and not script.startswith("-") and not gone:
             return request | {"terminal": descriptors}
     except (OSError, ValueError, TypeError, KeyError):
         pass

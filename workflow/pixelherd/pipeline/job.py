@@ -15,15 +15,19 @@ from pixelherd.compute import forked, forkserver, gpus, memory
 from pixelherd.errors import UserError, complain, mention
 from pixelherd.pipeline import seals
 
-MODULES = (
+COMMON = (
     "snakemake.script",
     "snakemake_interface_storage_plugins.storage_object",
+    "pixelherd.pipeline.job",
+    "pixelherd.pipeline.accounts.costs",
+)
+"""What all jobs import."""
+
+MODULES = (
     "pixelherd.features.extract",
     "pixelherd.heads.evaluation",
     "pixelherd.heads.linear",
     "pixelherd.heads.posterior",
-    "pixelherd.pipeline.accounts.costs",
-    "pixelherd.pipeline.job",
     "pixelherd.results.figures.thumbnails",
     "pixelherd.selection.choose",
     "pixelherd.selection.coverage.lists",
@@ -75,7 +79,7 @@ def start_server(threads: int, jobs: Iterable[Any]) -> None:
     )  # names in modules have a prefix
     modules = [*MODULES, *["pixelherd.features.backbones.networks.unet"] * sees]
     variables = dict.fromkeys(THREAD_VARIABLES, str(threads)) | {forkserver.FORKED: str(threads)}
-    if address := forkserver.start(modules, variables, LATER):
+    if address := forkserver.start(COMMON, modules, variables, LATER):
         shell.prefix(f"{before} {forkserver.bash_function(address)} ".replace("{", "{{").replace("}", "}}"))
 
 
