@@ -316,5 +316,35 @@ def test_where_bash_names_no_function_after_a_program_is_no_server(monkeypatch: 
     assert forkserver.start([], [], {}) is None
 
 
-def test_a_server_that_has_nothing_to_do_imports_what_comes_last(job: Job, address: str) -> None:
-    wait_for(lambda: (time.sleep(0.5), told(job(address))["later"])[1])
+def later_job(job: Job, address: str) -> dict:
+    """What a job tells that finds imported what comes last."""
+    found: list[dict] = []
+    wait_for(lambda: (time.sleep(0.5), found.append(told(job(address))), found[-1]["later"])[-1])
+    return found[-1]
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
+def test_a_server_that_has_nothing_to_do_is_succeeded_by_one_that_has_imported_what_comes_last(
+    job: Job, address: str, parent: subprocess.Popen
+) -> None:
+    early = job(address, "import time; time.sleep(4); sys.exit(5)")
+    first = parent_of(told(early)["pid"])
+    later_job(job, address)
+    late = job(address, "import time; time.sleep(1); sys.exit(6)")
+    second = parent_of(told(late)["pid"])
+    assert first != second and parent_of(second) == first
+    parent.kill()
+    assert early.wait(10) == 5 and late.wait(10) == 6
+    wait_for(lambda: not os.path.exists(os.path.dirname(address)) and not alive(first) and not alive(second))
+
+
+def test_a_job_runs_by_itself_when_the_successor_dies(job: Job, address: str) -> None:
+    later_job(job, address)
+    process = job(address, "import time; time.sleep(0.5 if forked else 0)")
+    os.kill(parent_of(told(process)["pid"]), signal.SIGKILL)
+    assert not told(process)["forked"] and process.wait(10) == 0
+    found = job(address)
+    assert not told(found)["forked"] and found.wait(10) == 0

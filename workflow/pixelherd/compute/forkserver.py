@@ -35,7 +35,7 @@ FORKED = "PIXELHERD_FORKED"
 """Environment variable of a server that its forks keep; it tells a script what it is forked of."""
 
 QUIET_SECONDS = 0.3
-"""How long nothing happens until the server does what it has for later, which jobs that come meanwhile wait for."""
+"""How long nothing happens until a fork of the server does what is for later."""
 
 LARGEST_REQUEST = 2**20
 """Bytes of a request, most of which is the environment."""
@@ -50,7 +50,8 @@ def start(
         common: modules that every job imports.
         modules: those that it imports at once, too. Until it has them, a job whose script imports one waits for it.
         environment: its variables, beside those of this process.
-        later: what it imports while it has nothing to do; ``module:function`` is called, too.
+        later: what a fork of it imports while nothing happens, and then serves in its place; ``module:function`` is
+            called, too.
 
     Returns:
         None where forks of a process that has imported numerical libraries are not safe, or no function of bash can
@@ -79,51 +80,56 @@ def bash_function(address: str) -> str:
 
 def serve(address: str, modules: Sequence[str], later: Sequence[str]) -> None:
     """Fork at each request until standard input ends, and then wait for the forks that are left."""
-    waiting = _Later(later)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a person ends Snakemake, which closes standard input
-    with _folder_of(address), socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as ready:
+    with _folder_of(address), socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
         listener.listen(128)
+        listener.setblocking(False)
         _do(modules)
         os.unlink(address + forked.IMPORTING)
-        jobs = _Jobs(listener, ready)
-        while ready.get_map():
-            events = ready.select(QUIET_SECONDS if waiting else None)
-            if waiting and not events:
-                waiting.go_on(jobs.sockets())
+        _Server(listener, os.dup(0)).serve(later)
+
+
+class _Server:
+    """Forks at each request, and tells jobs by their connections how their forks ended."""
+
+    def __init__(self, listener: socket.socket, parent: int):
+        self._listener = listener
+        self._parent = parent
+        self._ready = selectors.DefaultSelector()  # has what to call when one of them has something to say
+        self._forks: dict[socket.socket, BaseProcess] = {}
+        self._successor: BaseProcess | None = None
+        self._serves = True  # and no successor does
+
+    def serve(self, later: Sequence[str] = ()) -> None:
+        """Fork until ``parent`` ends or a successor takes over, and then wait for the forks that are left."""
+        self._ready.register(self._listener, selectors.EVENT_READ, self._accept)
+        self._ready.register(self._parent, selectors.EVENT_READ, self._end)
+        while self._ready.get_map():
+            events = self._ready.select(QUIET_SECONDS if later else None)
+            if not events:
+                self._begin_successor(later)
+                later = ()
             for key, _ in events:
                 key.data()
-    waiting.end()
-
-
-class _Jobs:
-    """The forks by the connections of their jobs; ``ready`` has what to call when one of them has something to say."""
-
-    def __init__(self, listener: socket.socket, ready: selectors.BaseSelector):
-        self._listener, self._ready = listener, ready
-        self._forks: dict[socket.socket, BaseProcess] = {}
-        ready.register(listener, selectors.EVENT_READ, self._accept)
-        ready.register(sys.stdin, selectors.EVENT_READ, self._take_no_more)
-
-    def sockets(self) -> list[socket.socket]:
-        """Return those that a fork closes."""
-        return [self._listener, *self._forks]
+        if self._successor:
+            self._successor.join()
 
     def _accept(self) -> None:
-        connection, _ = self._listener.accept()
+        try:
+            connection, _ = self._listener.accept()
+        except BlockingIOError:
+            return  # the successor was first
         request = _request(connection)
         if request is None:
             connection.close()
             return
-        fork = self._forks[connection] = _fork(_run, request, self.sockets())
+        fork = _fork(_run, request, [self._listener, *self._forks])
+        self._forks[connection] = fork
         self._ready.register(connection, selectors.EVENT_READ, partial(self._lose, connection))
         self._ready.register(fork.sentinel, selectors.EVENT_READ, partial(self._tell, connection))
         for each in request["terminal"]:
             os.close(each)
-
-    def _take_no_more(self) -> None:
-        self._ready.unregister(sys.stdin)
-        self._ready.unregister(self._listener)
 
     def _tell(self, connection: socket.socket) -> None:
         """Tell a job that its fork has ended, and how."""
@@ -141,6 +147,40 @@ class _Jobs:
             self._ready.unregister(connection)
             self._forks[connection].kill()
 
+    def _begin_successor(self, later: Sequence[str]) -> None:
+        """Have a fork do what is for later, which may take long once, and then serve in the place of this one.
+
+        Loops are compiled, bytecode and a cache of fonts are written. If that fails it is left to the jobs.
+        """
+        begins, begun = os.pipe()
+        self._successor = _fork(self._succeed, later, begun)
+        os.close(begun)
+        self._ready.register(begins, selectors.EVENT_READ, partial(self._give_way, begins))
+
+    def _succeed(self, later: Sequence[str], begun: int) -> None:
+        _do(later, self._forks)
+        os.write(begun, b".")
+        os.close(begun)
+        _Server(self._listener, self._parent).serve()
+
+    def _give_way(self, begins: int) -> None:
+        self._serves = not os.read(begins, 1)  # nothing, if the successor failed
+        self._ready.unregister(begins)
+        os.close(begins)
+        if not self._serves:
+            self._take_no_more()
+
+    def _end(self) -> None:
+        """Begin nothing any more; a successor that does not serve yet has nobody to serve."""
+        self._take_no_more()
+        if self._successor and self._serves:
+            self._successor.kill()
+
+    def _take_no_more(self) -> None:
+        for each in (self._parent, self._listener):
+            with suppress(KeyError):
+                self._ready.unregister(each)
+
 
 @contextmanager
 def _folder_of(address: str) -> Iterator[None]:
@@ -157,38 +197,7 @@ def _fork(does: Callable[..., object], *given: Any) -> BaseProcess:
     return fork
 
 
-class _Later:
-    """What is imported and called while nobody asks.
-
-    A fork does all of it first, and leaves behind what takes long once: compiled loops, bytecode, a cache of fonts.
-    """
-
-    def __init__(self, names: Sequence[str]):
-        self._names = list(names)
-        self._fork: BaseProcess | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self._names)
-
-    def go_on(self, others: Sequence[socket.socket]) -> None:
-        """Do the next thing, or nothing while the fork has not ended, which closes ``others``.
-
-        What the fork could not do is left to the jobs.
-        """
-        if self._fork is None:
-            self._fork = _fork(_do, self._names, others)
-        elif self._fork.exitcode == 0:
-            _do([self._names.pop(0)])
-        elif self._fork.exitcode is not None:
-            self._names.clear()
-
-    def end(self) -> None:
-        """End its fork: nobody waits for it."""
-        if self._fork:
-            self._fork.kill()
-
-
-def _do(names: Iterable[str], others: Sequence[socket.socket] = ()) -> None:
+def _do(names: Iterable[str], others: Iterable[socket.socket] = ()) -> None:
     """Import modules, or call functions in them, for all forks that are to come."""
     for each in others:
         each.close()

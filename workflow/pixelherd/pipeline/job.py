@@ -44,6 +44,8 @@ LATER = (
     "pixelherd.selection.coverage.pairs:load_loops",
     "pixelherd.heads.dense:load_loops",
     "pandas",
+    "scipy.stats",
+    "tabulate",
     "jinja2",
     "matplotlib.figure",
     "matplotlib.backends.backend_agg",
