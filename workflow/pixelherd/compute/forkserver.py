@@ -29,7 +29,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from pixelherd.compute import forked
+from pixelherd.compute import forked, memory
 
 FORKED = "PIXELHERD_FORKED"
 """Environment variable of a server that its forks keep; it tells a script what it is forked of."""
@@ -87,7 +87,7 @@ def serve(address: str, modules: Sequence[str], later: Sequence[str]) -> None:
         listener.setblocking(False)
         _do(modules)
         os.unlink(address + forked.IMPORTING)
-        _Server(listener, os.dup(0)).serve(later)
+        _Server(listener, os.dup(0)).serve(address, later)
 
 
 class _Server:
@@ -101,19 +101,22 @@ class _Server:
         self._successor: BaseProcess | None = None
         self._serves = True  # and no successor does
 
-    def serve(self, later: Sequence[str] = ()) -> None:
-        """Fork until ``parent`` ends or a successor takes over, and then wait for the forks that are left."""
+    def serve(self, address: str, later: Sequence[str] = ()) -> None:
+        """Fork until ``parent`` ends or a successor takes over, and then wait for the forks that are left.
+
+        Where a successor has taken over, this process ends here.
+        """
         self._ready.register(self._listener, selectors.EVENT_READ, self._accept)
         self._ready.register(self._parent, selectors.EVENT_READ, self._end)
         while self._ready.get_map():
             events = self._ready.select(QUIET_SECONDS if later else None)
             if not events:
-                self._begin_successor(later)
+                self._begin_successor(address, later)
                 later = ()
             for key, _ in events:
                 key.data()
-        if self._successor:
-            self._successor.join()
+        if not self._serves:
+            os._exit(0)  # what is left at its end is the successor's
 
     def _accept(self) -> None:
         try:
@@ -147,21 +150,22 @@ class _Server:
             self._ready.unregister(connection)
             self._forks[connection].kill()
 
-    def _begin_successor(self, later: Sequence[str]) -> None:
+    def _begin_successor(self, address: str, later: Sequence[str]) -> None:
         """Have a fork do what is for later, which may take long once, and then serve in the place of this one.
 
         Loops are compiled, bytecode and a cache of fonts are written. If that fails it is left to the jobs.
         """
         begins, begun = os.pipe()
-        self._successor = _fork(self._succeed, later, begun)
+        self._successor = _fork(self._succeed, address, later, begun)
         os.close(begun)
         self._ready.register(begins, selectors.EVENT_READ, partial(self._give_way, begins))
 
-    def _succeed(self, later: Sequence[str], begun: int) -> None:
+    def _succeed(self, address: str, later: Sequence[str], begun: int) -> None:
         _do(later, self._forks)
-        os.write(begun, b".")
-        os.close(begun)
-        _Server(self._listener, self._parent).serve()
+        with _folder_of(address):
+            os.write(begun, b".")
+            os.close(begun)
+            _Server(self._listener, self._parent).serve(address)
 
     def _give_way(self, begins: int) -> None:
         self._serves = not os.read(begins, 1)  # nothing, if the successor failed
@@ -209,6 +213,7 @@ def _do(names: Iterable[str], others: Iterable[socket.socket] = ()) -> None:
             getattr(imported, function)()
     gc.enable()
     gc.freeze()  # they stay as they are: no fork has to look through them for garbage, and to copy what it looks at
+    memory.use_huge_pages()
 
 
 def _request(connection: socket.socket) -> dict[str, Any] | None:
