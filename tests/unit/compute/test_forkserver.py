@@ -122,7 +122,9 @@ def test_a_job_runs_in_a_fork_as_it_would_by_itself(job: Job, address: str, tmp_
     assert process.communicate()[1] == "bad news\n" and process.returncode == 3
 
 
-@pytest.mark.parametrize("variables", [{"PYTHONSAFEPATH": "1"}, {"TOLD_TO_JOB": "{two} words"}])
+@pytest.mark.parametrize(
+    "variables", [{"PYTHONSAFEPATH": "1"}, {"TOLD_TO_JOB": "{two} words = 'ü'\n"}, {"TOLD_TO_JOB": ""}]
+)
 def test_a_jobs_own_variables_count(job: Job, address: str, variables: dict[str, str]) -> None:
     found, alone = (told(job(each, **variables)) for each in (address, "none"))
     assert found["forked"] and {name: found[name] for name in ALIKE} == {name: alone[name] for name in ALIKE}
@@ -284,7 +286,8 @@ def test_a_job_that_is_killed_while_it_waits_is_not_done(job: Job, importing: st
 
 
 def test_what_is_no_request_is_not_answered(job: Job, address: str) -> None:
-    for content in (b"", b"\0\0\0\5hello", b"\0\0\0\2{}", b"\0\0\0\x14" + b'{"command":["x"]}    '):
+    requests = (b"hello", b"ab", b"a\0001\0x", b"a\0002\0x\0y", b"a\0-\0x")
+    for content in (b"", b"\0\0\0\x09short", *(len(request).to_bytes(4) + request for request in requests)):
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(address)
             connection.sendall(content)

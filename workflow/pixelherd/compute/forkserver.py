@@ -8,7 +8,6 @@ No library has begun a thread or taken a GPU when it forks.
 """
 
 import gc
-import json
 import multiprocessing
 import os
 import runpy
@@ -221,16 +220,19 @@ def _request(connection: socket.socket) -> dict[str, Any] | None:
     connection.settimeout(10)
     descriptors: list[int] = []
     try:
-        length, descriptors, _, _ = socket.recv_fds(connection, 4, 3)
-        content = b""
-        while len(content) < min(int.from_bytes(length), LARGEST_REQUEST) and (part := connection.recv(2**16)):
+        told, descriptors, _, _ = socket.recv_fds(connection, 4, 3)
+        length, content = int.from_bytes(told), b""
+        while len(content) < min(length, LARGEST_REQUEST) and (part := connection.recv(2**16)):
             content += part
-        request = json.loads(content)
-        python, script, *_ = request["command"]
+        folder, count, *words = os.fsdecode(content).split("\0")
+        command, variables = words[: int(count)], words[int(count) :]
+        python, script, *_ = command
         gone, _, _ = select.select([connection], [], [], 0)  # it sends no more, so it has ended while it waited
-        if len(descriptors) == 3 and python == sys.executable and not script.startswith("-") and not gone:
-            return request | {"terminal": descriptors}
-    except (OSError, ValueError, TypeError, KeyError):
+        ours = python == sys.executable and not script.startswith("-")
+        if ours and len(descriptors) == 3 and len(content) == length and not gone:
+            environment = dict(variable.split("=", 1) for variable in variables)
+            return {"folder": folder, "command": command, "environment": environment, "terminal": descriptors}
+    except (OSError, ValueError):
         pass
     for each in descriptors:
         os.close(each)

@@ -244,15 +244,14 @@ def _judge(logits: np.ndarray, likeliest: np.ndarray, total: np.ndarray) -> None
     best, odds = np.empty(width, np.float32), np.empty(width, np.float32)
     for head in range(heads):
         first = head * classes
-        best[:] = logits[first]
-        likeliest[head] = 0
+        for column in range(width):  # numba takes seconds to compile assignments of whole rows
+            best[column], likeliest[head, column], total[head, column] = logits[first, column], 0, 0
         for label in range(1, classes):
             for column in range(width):
                 value = logits[first + label, column]
                 better = value > best[column]
                 best[column] = value if better else best[column]
                 likeliest[head, column] = np.int32(label) if better else likeliest[head, column]
-        total[head] = 0
         for label in range(classes):
             _odds(logits[first + label], best, odds)
             for column in range(width):

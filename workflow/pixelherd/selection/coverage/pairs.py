@@ -119,8 +119,9 @@ def _among(
                 term = new[terms[pair]]
                 if term >= 0 and values[pair] > floor[term]:
                     counts[new[j] + 1] += 1
-    found = np.cumsum(counts)
-    new_terms, new_values, at = np.empty(found[-1], np.int32), np.empty(found[-1], np.float32), 0
+    for j in range(len(floor)):
+        counts[j + 1] += counts[j]
+    new_terms, new_values, at = np.empty(counts[-1], np.int32), np.empty(counts[-1], np.float32), 0
     for j in range(len(new)):
         if new[j] >= 0:
             for pair in range(starts[j], starts[j + 1]):
@@ -128,7 +129,7 @@ def _among(
                 if term >= 0 and values[pair] > floor[term]:
                     new_terms[at], new_values[at] = term, values[pair]
                     at += 1
-    return found, new_terms, new_values
+    return counts, new_terms, new_values
 
 
 Columns = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -188,7 +189,9 @@ def _first_tie(
 
 @compiled
 def _refresh(tops: np.ndarray, bounds: np.ndarray, block: int) -> None:
-    tops[block] = bounds[block * BLOCK : (block + 1) * BLOCK].max()
+    tops[block] = bounds[block * BLOCK]
+    for j in range(block * BLOCK + 1, min((block + 1) * BLOCK, len(bounds))):
+        tops[block] = max(tops[block], bounds[j])
 
 
 @compiled
