@@ -12,6 +12,7 @@ CALLS = {
     "batchnorm_context": ("study.yaml --epochs 1 --out {out}", "difference"),
     "checking": ("study.yaml --repeats 1", "results that have changed"),
     "dense": ("--study study.yaml", "largest difference of logits"),
+    "forks": ("--forks 2", "ms of a fork and its end"),
     "heads": ("study.yaml --labels 12 --seeds 2", "LayerNorm"),
     "herding": (
         "--study study.yaml --sizes 20 --dimensions 8 --picks 5 --sides pixelherd rescan --out {out}/herding.png",

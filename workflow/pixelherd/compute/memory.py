@@ -33,8 +33,7 @@ def return_freed_memory() -> None:
 def use_huge_pages() -> None:
     """Move what is allocated into huge pages, where the system can (Linux 6.1); nothing happens elsewhere.
 
-    A fork copies the table of its parent's pages and gives it up at its end, which for 400 MB takes 40 ms of processor
-    time; with huge pages the table is short, and it takes 12.
+    A fork copies the table of its parent's pages and gives it up at its end; with huge pages that is short.
     """
     if sys.platform != "linux":
         return
