@@ -207,9 +207,11 @@ class StandIn:
 def served(monkeypatch):
     """Threads and modules of the servers that were to be started."""
     found = []
-    monkeypatch.setattr(
-        forkserver, "start", lambda modules, given, later: found.append((given["OMP_NUM_THREADS"], "zarr" in modules))
-    )
+
+    def start(common, modules, given, later):
+        found.append((given["OMP_NUM_THREADS"], "zarr" in modules))
+
+    monkeypatch.setattr(forkserver, "start", start)
     return found
 
 

@@ -68,7 +68,7 @@ HEADS_OF_0_1 = {
     "config": {
         "head": {"epochs": 5, "context": "kept"},
         "features": {"ddpm": {"backbone": "backbones/demo", "timesteps": [50, 150, 250], "blocks": [1, 3, 5, 7]}},
-        "candidates": {"pixels": 1500},
+        "candidates": {"pixels": 1500, "reserve": 50},
         "seeds": [0, 1],
     },
     "camvid": {"methods": {"full": {"epochs": 15}}, "seeds": [0, 1, 2]},
