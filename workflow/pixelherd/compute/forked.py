@@ -36,7 +36,7 @@ def exit_status(address: str, command: Sequence[str]) -> int | None:
         try:
             with open(command[1], "rb") as script:
                 text = script.read()
-            if FRAME not in text or not _gains(address, text.decode()):
+            if FRAME not in text or not _gains(address, text.decode(errors="replace")):
                 return None
             connection.connect(address)
             words = [os.getcwd(), str(len(command)), *command, *map("=".join, os.environ.items())]

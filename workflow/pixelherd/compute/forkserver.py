@@ -109,7 +109,7 @@ class _Server:
         self._ready.register(self._parent, selectors.EVENT_READ, self._end)
         while self._ready.get_map():
             events = self._ready.select(QUIET_SECONDS if later else None)
-            if not events:
+            if later and not events:
                 self._begin_successor(address, later)
                 later = ()
             for key, _ in events:

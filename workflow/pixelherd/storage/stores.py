@@ -208,10 +208,10 @@ def open_zarr(folder: Path | str, name: str) -> "zarr.Group":
 def create_chunks(
     group: "zarr.Group", name: str, shape: tuple[int, ...], dtype: str, compressed: bool = True
 ) -> "zarr.Array":
-    """Create an array in a Zarr group with a file for every entry of its first axis, for all of which are written.
+    """Create an array in a Zarr group, each entry of whose first axis is a file once it is written, also if it is zero.
 
-    The files lie side by side: by Zarr's default each has a folder of its own for every further axis, and all of these
-    are to be made, kept and counted.
+    The files lie side by side. By Zarr's default each lies in folders of its own, one for every axis, which take longer
+    to be made and kept on the disk than a small file.
 
     Args:
         group: where it belongs.
