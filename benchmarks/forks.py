@@ -36,12 +36,9 @@ def show(pages: str, forks: int) -> None:
             os._exit(0)
         os.waitpid(fork, 0)
     took = 1000 * (time.perf_counter() - began) / forks
-    held = {line.split()[0]: int(line.split()[1]) // 1024 for line in rolled_up() if line.endswith(" kB")}
+    lines = [line.split() for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]]
+    held = {name: int(kilobytes) // 1024 for name, kilobytes, _ in lines}
     print(f"| {pages} | {held['Anonymous:']} | {held['AnonHugePages:']} | {took:.1f} |", flush=True)
-
-
-def rolled_up() -> list[str]:
-    return Path("/proc/self/smaps_rollup").read_text().splitlines()
 
 
 if __name__ == "__main__":

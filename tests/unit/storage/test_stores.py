@@ -188,15 +188,14 @@ def test_a_byte_of_any_file_that_is_another_is_told(pair, contents, data, where,
 def test_files_that_are_cut_emptied_zeroed_or_gone_are_told(pair, contents):
     for path in files_below(pair[0]):
         whole = path.read_bytes()
-        for left in ways(whole):
+        for left in (each for each in ways(whole) if each != whole):  # a file of zeros stays what it is
             if left is None:
                 path.unlink()
             else:
                 path.write_bytes(left)
             line = check_told_or_the_same(pair[0], contents[0])
             path.write_bytes(whole)
-            # white space, or of a group that nobody opens
-            assert line or left == whole or path.suffix == ".json", (path, left)
+            assert line or path.suffix == ".json", (path, left)  # white space, or of a group that nobody opens
     assert content_of(pair[0]) == contents[0]
 
 
@@ -240,7 +239,7 @@ def test_a_chunk_that_goes_while_its_array_is_open_is_told(pair):
         harm()
         try:
             images[0]
-            with pytest.raises(UserError, match=r"c.1.0.0 is damaged; delete"):
+            with pytest.raises(UserError, match=r"c\.1\.0\.0 is damaged; delete"):
                 images[1]
         finally:
             chunk.write_bytes(whole)
