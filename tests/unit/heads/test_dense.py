@@ -172,6 +172,23 @@ def test_predictions_equal_the_naive_way(shapes, size, dtype, tile, monkeypatch)
         torch.testing.assert_close(logits.double(), naively, atol=1e-4, rtol=1e-4)
 
 
+@given(
+    axes=st.lists(st.tuples(st.integers(1, 40), st.floats(0.4, 1)), min_size=1, max_size=4),
+    length=st.integers(1, 60),
+    seed=st.integers(0, 9),
+)
+def test_maps_are_linear_between_knots(axes, length, seed):
+    axes = [(count, max(count * share, 0.5)) for count, share in axes]
+    places, cpu, generator = interpolation.knots(axes, length), torch.device("cpu"), torch.Generator().manual_seed(seed)
+    assert len(places) <= length and places.diff().gt(0).all()
+    between = interpolation.Taps.between(places, length)
+    for count, covered in axes:
+        values = torch.rand(1, count, 1, generator=generator)
+        at_knots = interpolation.Taps.of(count, length, cpu, covered, places).blend(values)
+        directly = interpolation.Taps.of(count, length, cpu, covered).blend(values)
+        torch.testing.assert_close(between.blend(at_knots), directly, atol=2e-5, rtol=0)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 @pytest.mark.parametrize("shapes, size", GEOMETRIES)
 def test_counts_of_linear_heads_equal_the_naive_way(shapes, size, dtype, monkeypatch):

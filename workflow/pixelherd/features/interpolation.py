@@ -10,7 +10,7 @@ Nothing here builds H×W×D numbers. A linear layer commutes with interpolation,
 native maps; and the square of an interpolated vector is a combination of inner products of neighbouring native vectors.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -110,10 +110,9 @@ def norms(maps: Maps, size: tuple[int, int]) -> torch.Tensor:
             continue
         down, across = taps_of(stack, size, covered)
         squares, below, beside, diagonal = _inner_products(stack)
-        total += across.squares(down.squares(squares, 0), 1)
-        total += across.squares(down.products(below, 0), 1)
-        total += across.products(down.squares(beside, 0), 1)
-        total += across.products(down.products(diagonal, 0), 1) / 2
+        # down last: whole rows are read there, and numbers one by one across
+        total += down.squares(across.squares(squares, 1) + across.products(beside, 1), 0)
+        total += down.products(across.squares(below, 1) + across.products(diagonal, 1) / 2, 0)
     return total.clamp(min=0).sqrt().clamp(min=EPS)
 
 
@@ -212,6 +211,21 @@ def taps_of(stack: torch.Tensor, size: tuple[int, int], covered: Covered) -> "tu
     return down, across
 
 
+def knots(maps: Sequence[tuple[int, float]], length: int) -> torch.Tensor:
+    """Return places ``[k]`` float32 along an axis of an image between which interpolated maps are linear, all of them.
+
+    They are those of native values, and both ends; or each position of the image, where these are fewer.
+
+    Args:
+        maps: native positions along the axis, and how many of them the image covers, of each map.
+        length: of the image.
+    """
+    native = [(torch.arange(count, dtype=torch.float64) + 0.5) * (length / covered) - 0.5 for count, covered in maps]
+    ends = torch.tensor([0, length - 1], dtype=torch.float64)
+    found = torch.cat([ends, *native]).clamp(0, length - 1).float().unique()
+    return found if len(found) < length else torch.arange(length, dtype=torch.float32)
+
+
 def _chunks(stack: torch.Tensor) -> Iterator[torch.Tensor]:
     """Some channels of ``[channels, h, w]`` at a time, in float32."""
     channels = max(at_once(CHUNK, stack.device) // (4 * stack[0].numel()), 1)
@@ -227,16 +241,33 @@ class Taps:
     fraction: torch.Tensor
 
     @classmethod
-    def of(cls, native: int, length: int, device: torch.device, covered: float | None = None) -> "Taps":
+    def of(
+        cls,
+        native: int,
+        length: int,
+        device: torch.device,
+        covered: float | None = None,
+        places: torch.Tensor | None = None,
+    ) -> "Taps":
         """Taps of ``length`` positions in the first ``covered`` of ``native`` ones, in float32 as torch computes them.
 
-        All are covered by default.
+        All are covered by default. Others than whole positions may be asked for as ``places``, between the first and
+        the last of them.
         """
         scale = torch.tensor(native if covered is None else covered, dtype=torch.float32) / length
-        source = ((torch.arange(length) + 0.5) * scale - 0.5).clamp(min=0)
+        source = (((torch.arange(length) if places is None else places) + 0.5) * scale - 0.5).clamp(min=0)
         near = source.long().clamp(max=native - 1)
         far = (near + 1).clamp(max=native - 1)
         return cls(near.to(device), far.to(device), (source - near).clamp(max=1).to(device))
+
+    @classmethod
+    def between(cls, places: torch.Tensor, length: int) -> "Taps":
+        """Taps of ``length`` positions in values at ascending ``places [k]`` from the first position to the last."""
+        positions = torch.arange(length).to(places)
+        near = (torch.searchsorted(places, positions) - 1).clamp(min=0)
+        far = (near + 1).clamp(max=len(places) - 1)
+        apart = torch.where(far > near, places[far] - places[near], 1)
+        return cls(near, far, (positions - places[near]) / apart)
 
     def __getitem__(self, at: torch.Tensor | slice) -> "Taps":
         return Taps(self.near[at], self.far[at], self.fraction[at])

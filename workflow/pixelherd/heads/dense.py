@@ -13,11 +13,12 @@ from pixelherd.features.interpolation import (
     Maps,
     NativeMaps,
     Projection,
+    Taps,
     at_once,
     check_normalisation,
+    knots,
     norms,
     stacks_of,
-    taps_of,
 )
 from pixelherd.heads.metrics import BINS, STEPS, Tally, check_targets, confusion, reliability
 
@@ -136,20 +137,23 @@ def _tally_linear(maps: NativeMaps, heads: Sequence["Head"], target: np.ndarray,
     lengths = [len(stack) for stack, _ in stacks]
     if weight.shape[1] != sum(lengths):
         raise ValueError(f"the layer takes vectors of length {weight.shape[1]}, the maps have {sum(lengths)}")
+    down, across = (
+        knots([(stack.shape[1 + axis], covered[axis]) for stack, covered in stacks], size[axis]) for axis in (0, 1)
+    )
     native, rows, columns, start, first = [], [], [], 0, 0
     for (stack, covered), part in zip(stacks, weight.split(lengths, dim=1), strict=True):
-        down, across = taps_of(stack, size, covered)
         height, width = stack.shape[1:]
+        above = Taps.of(height, size[0], stack.device, covered[0], down)
+        beside = Taps.of(width, size[1], stack.device, covered[1], across)
         native.append(linear(part, stack.flatten(1).float().T).T)
-        rows.append((start + width * down.near, start + width * down.far, down.fraction))
-        columns.append((first + across.near, first + across.far, across.fraction))
+        rows.append((start + width * above.near, start + width * above.far, above.fraction))
+        columns.append((first + beside.near, first + beside.far, beside.fraction))
         start, first = start + height * width, first + width
     counted = Tally.nothing(len(heads), classes)
     _count_pixels(
         torch.cat(native).numpy(),
-        np.array([stack.shape[2] for stack, _ in stacks]),
-        tuple(torch.stack(each).numpy() for each in zip(*rows, strict=True)),
-        tuple(torch.stack(each).numpy() for each in zip(*columns, strict=True)),
+        (np.array([stack.shape[2] for stack, _ in stacks]), _stacked(rows), _stacked(columns)),
+        (_numbers(Taps.between(down, size[0])), _numbers(Taps.between(across, size[1]))),
         torch.cat([head.first.bias for head in heads]).numpy(),
         (np.ascontiguousarray(target), norms(maps, size).numpy()),
         (counted.matrix, counted.bins),
@@ -157,37 +161,57 @@ def _tally_linear(maps: NativeMaps, heads: Sequence["Head"], target: np.ndarray,
     return counted
 
 
-Taps = tuple[np.ndarray, ...]
+Axis = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Where interpolation along an axis reads: from, to, and how far from the first."""
+
+
+def _stacked(taps: Sequence[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]) -> Axis:
+    near, far, fraction = (torch.stack(each).numpy() for each in zip(*taps, strict=True))
+    return near, far, fraction
+
+
+def _numbers(taps: Taps) -> Axis:
+    return taps.near.numpy(), taps.far.numpy(), taps.fraction.numpy()
 
 
 @compiled
 def _count_pixels(
     native: np.ndarray,
-    widths: np.ndarray,
-    rows: Taps,
-    columns: Taps,
+    blocks: tuple[np.ndarray, Axis, Axis],
+    between: tuple[Axis, Axis],
     bias: np.ndarray,
     image: tuple[np.ndarray, np.ndarray],
     counted: tuple[np.ndarray, np.ndarray],
 ) -> None:
     """Count pixels by their label and by what heads predict; O outputs are C classes of each head.
 
+    Blocks are added up at *knots*, K along the height and L along the width, between which all of them are linear, and
+    which are fewer than the rows and columns of the image.
+
     Args:
         native: ``[positions, O]`` float32 outputs at native positions, block after block, row after row.
-        widths: ``[B]`` native columns of each block.
-        rows: ``[B, H]`` each, where the two native rows begin that a row lies between, and how far from the first.
-        columns: ``[B, W]`` each, likewise native columns, counted through all blocks.
+        blocks: ``[B]`` native columns of each block; ``[B, K]`` each, where the two native rows begin that a knot lies
+            between, and how far from the first; ``[B, L]`` each, likewise native columns, counted through all blocks.
+        between: ``[H]`` each, the two knots that a row of the image lies between, one after the other, and how far
+            from the first; ``[W]`` each, likewise for its columns.
         bias: ``[O]`` float32; -inf for classes that are not known.
         image: ``[H, W]`` each, labels, and float32 lengths of the vectors.
         counted: matrix and bins of a :class:`~pixelherd.heads.metrics.Tally`, to which is added.
     """
-    (target, lengths), (matrix, bins) = image, counted
-    heads, outputs, width = len(matrix), len(bias), target.shape[1]
-    lines, logits = np.empty((widths.sum(), outputs), np.float32), np.empty((outputs, width), np.float32)
+    (widths, rows, columns), (target, lengths), (matrix, bins) = blocks, image, counted
+    (above, below, share), across, heads, outputs, width = *between, len(matrix), len(bias), target.shape[1]
+    lines, sums = np.empty((widths.sum(), outputs), np.float32), np.empty((columns[0].shape[1], outputs), np.float32)
+    held, knots = np.full(2, -1), np.empty((2, outputs, width), np.float32)  # the latest even and odd knot
+    logits = np.empty((outputs, width), np.float32)
     likeliest, total = np.empty((heads, width), np.int32), np.empty((heads, width), np.float32)
     for row in range(len(target)):
-        _blend_rows(native, widths, rows, row, lines)
-        _blend_columns(lines, columns, lengths[row], bias, logits)
+        for knot in (above[row], below[row]):
+            if held[knot % 2] != knot:
+                _blend_rows(native, widths, rows, knot, lines)
+                _blend_columns(lines, columns, sums)
+                _spread(sums, across, knots[knot % 2])
+                held[knot % 2] = knot
+        _blend_knots(knots[above[row] % 2], knots[below[row] % 2], share[row], lengths[row], bias, logits)
         _judge(logits, likeliest, total)
         for column in range(width):
             true = target[row, column]
@@ -204,8 +228,8 @@ def _count_pixels(
 
 
 @compiled
-def _blend_rows(native: np.ndarray, widths: np.ndarray, rows: Taps, row: int, lines: np.ndarray) -> None:
-    """Interpolate a row of the image at native columns: ``lines [columns of all blocks, O]``."""
+def _blend_rows(native: np.ndarray, widths: np.ndarray, rows: Axis, row: int, lines: np.ndarray) -> None:
+    """Interpolate a row at native columns: ``lines [columns of all blocks, O]``."""
     above, below, share = rows
     line = 0
     for block in range(len(widths)):
@@ -218,19 +242,39 @@ def _blend_rows(native: np.ndarray, widths: np.ndarray, rows: Taps, row: int, li
 
 
 @compiled
-def _blend_columns(lines: np.ndarray, columns: Taps, lengths: np.ndarray, bias: np.ndarray, logits: np.ndarray) -> None:
-    """Interpolate a row of the image at its pixels, and add up its blocks: ``logits [O, W]``, pixels side by side."""
+def _blend_columns(lines: np.ndarray, columns: Axis, sums: np.ndarray) -> None:
+    """Interpolate a row at its knots, and add up its blocks: ``sums [L, O]``."""
     left, right, share = columns
-    outputs = np.empty(len(bias), np.float32)
-    for column in range(logits.shape[1]):
-        outputs[:] = 0
+    for knot in range(len(sums)):
+        total = sums[knot]
+        for k in range(len(total)):
+            total[k] = 0
         for block in range(len(left)):
-            near, far, fraction = lines[left[block, column]], lines[right[block, column]], share[block, column]
-            for k in range(len(outputs)):
-                outputs[k] += near[k] + fraction * (far[k] - near[k])
-        scale = np.float32(1) / lengths[column]
+            near, far, fraction = lines[left[block, knot]], lines[right[block, knot]], share[block, knot]
+            for k in range(len(total)):
+                total[k] += near[k] + fraction * (far[k] - near[k])
+
+
+@compiled
+def _spread(sums: np.ndarray, across: Axis, outputs: np.ndarray) -> None:
+    """Interpolate a row ``[L, O]`` at the pixels of the image: ``outputs [O, W]``, pixels side by side."""
+    left, right, share = across
+    for column in range(outputs.shape[1]):
+        near, far, fraction = sums[left[column]], sums[right[column]], share[column]
         for k in range(len(outputs)):
-            logits[k, column] = outputs[k] * scale + bias[k]
+            outputs[k, column] = near[k] + fraction * (far[k] - near[k])
+
+
+@compiled
+def _blend_knots(
+    near: np.ndarray, far: np.ndarray, fraction: float, lengths: np.ndarray, bias: np.ndarray, logits: np.ndarray
+) -> None:
+    """Write logits ``[O, W]`` of a row of the image between two knots, ``[O, W]`` each."""
+    scales = np.float32(1) / lengths
+    for k in range(len(logits)):
+        for column in range(logits.shape[1]):
+            blended = near[k, column] + fraction * (far[k, column] - near[k, column])
+            logits[k, column] = blended * scales[column] + bias[k]
 
 
 @compiled
@@ -241,7 +285,7 @@ def _judge(logits: np.ndarray, likeliest: np.ndarray, total: np.ndarray) -> None
     """
     heads, width = likeliest.shape
     classes = len(logits) // heads
-    best, odds = np.empty(width, np.float32), np.empty(width, np.float32)
+    best, odds, powers = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.int32)
     for head in range(heads):
         first = head * classes
         for column in range(width):  # numba takes seconds to compile assignments of whole rows
@@ -253,18 +297,16 @@ def _judge(logits: np.ndarray, likeliest: np.ndarray, total: np.ndarray) -> None
                 best[column] = value if better else best[column]
                 likeliest[head, column] = np.int32(label) if better else likeliest[head, column]
         for label in range(classes):
-            _odds(logits[first + label], best, odds)
-            for column in range(width):
-                total[head, column] += odds[column]
+            _add_odds(logits[first + label], best, total[head], odds, powers)
 
 
 @compiled
-def _odds(logits: np.ndarray, best: np.ndarray, odds: np.ndarray) -> None:
-    """Write ``exp(logits - best)``, each ``[O]`` float32, to within 1e-7 of itself: 0 counts as exp(-87).
+def _add_odds(logits: np.ndarray, best: np.ndarray, total: np.ndarray, odds: np.ndarray, powers: np.ndarray) -> None:
+    """Add ``exp(logits - best)`` to the total, each ``[W]`` float32, to within 1e-7 of itself: 0 counts as exp(-87).
 
-    By powers of two and a polynomial (Cephes, expf), so that a loop takes the processor's vectors.
+    By powers of two and a polynomial (Cephes, expf), so that a loop takes the processor's vectors. Both are written to
+    the last two arrays, ``[W]`` float32 and int32.
     """
-    powers = np.empty(len(odds), np.int32)
     for k in range(len(odds)):
         x = max(logits[k] - best[k], np.float32(-87))
         whole = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
@@ -278,12 +320,12 @@ def _odds(logits: np.ndarray, best: np.ndarray, odds: np.ndarray) -> None:
         powers[k] = (np.int32(whole) + np.int32(127)) << np.int32(23)
     scales = powers.view(np.float32)
     for k in range(len(odds)):
-        odds[k] *= scales[k]
+        total[k] += odds[k] * scales[k]
 
 
 def classes(maps: Maps, head: "Head", size: tuple[int, int]) -> np.ndarray:
     """Return the class that a head predicts at every pixel, ``[H, W]`` uint8."""
-    return predict(maps, [head], size)[0].argmax(0).to(torch.uint8).cpu().numpy()
+    return predict(maps, [head], size)[0].max(0).indices.to(torch.uint8).cpu().numpy()
 
 
 def by_name(
@@ -327,8 +369,9 @@ def _groups(maps: Maps, heads: Sequence["Head"], size: tuple[int, int]) -> list[
 
 def load_loops() -> None:
     """Compile or load what is compiled here, by counting a pixel: a process that forks does so for its forks."""
-    one, first = np.ones((1, 1), np.float32), np.zeros((1, 1), np.int64)
-    counted = Tally.nothing(1, 1)
-    image = np.zeros((1, 1), np.uint8), one
-    taps = first, first, one
-    _count_pixels(one, np.ones(1, np.int64), taps, taps, one[0], image, (counted.matrix, counted.bins))
+    one, first = np.ones((2, 2), np.float32), np.zeros((2, 2), np.int64)
+    counted, axis = Tally.nothing(1, 1), (first, first, one)
+    image = np.zeros((2, 2), np.uint8), one
+    blocks = np.ones(2, np.int64), axis, axis
+    between = first[0], first[0], one[0]
+    _count_pixels(one[:, :1].copy(), blocks, (between, between), one[0, :1], image, (counted.matrix, counted.bins))

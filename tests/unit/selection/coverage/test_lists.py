@@ -130,7 +130,7 @@ def test_a_union_holds_the_listed_pixels_in_order(three, tmp_path):
 
 def test_rounds_share_what_gather_computed(cache):
     union = read_union(cache.union)
-    plain = dataclasses.replace(union, shared=None)
+    plain = dataclasses.replace(union, open_shared=None)
     nothing = np.array([], dtype=np.int64)
     opening, herding = union.herd(nothing, 4, "rbf", 6)
     expected, plain_herding = plain.herd(nothing, 4, "rbf", 6)

@@ -199,4 +199,4 @@ class Predictor:
 
     def __call__(self, image: "Path | str | Image.Image | np.ndarray") -> np.ndarray:
         """Return the class of every pixel, ``[H, W]`` uint8, at the image's own size."""
-        return self.probabilities(image).argmax(0).to(torch.uint8).cpu().numpy()
+        return self.probabilities(image).max(0).indices.to(torch.uint8).cpu().numpy()

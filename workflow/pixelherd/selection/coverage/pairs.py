@@ -78,23 +78,35 @@ class Neighbours:
     Once a vector's coverage has reached its threshold, nothing else can matter to it.
 
     Attributes:
-        thresholds: ``[n]`` float32, infinite for a vector of which nothing is known.
+        thresholds: ``[m]`` float32, infinite for a vector of which nothing is known.
         pairs: the pairs among n vectors.
+        places: ``[n]`` the place of each of these among the m vectors, ascending, or -1 for one that is not among them;
+            None where they are the same.
     """
 
     thresholds: np.ndarray
     pairs: Pairs
+    places: np.ndarray | None = None
 
     def at(self, places: np.ndarray) -> "Neighbours":
         """The same among other vectors.
 
         Args:
             places: ``[m]`` the place here of each, or -1 for one that is not here; those that are here in order.
+
+        Raises:
+            ValueError: they are not the vectors that neighbours were looked for among.
         """
+        if self.places is not None:
+            raise ValueError("these are neighbours among other vectors already")
         thresholds = np.append(self.thresholds, np.float32(np.inf))[places]
         new = np.full(len(self.thresholds), -1, dtype=np.int32)
         new[places[places >= 0]] = np.flatnonzero(places >= 0)
-        return Neighbours(thresholds, self.pairs.among(new, np.full(len(places), -np.inf, np.float32)))
+        return Neighbours(thresholds, self.pairs, new)
+
+    def above(self, floor: np.ndarray) -> Pairs:
+        """Return the pairs whose value exceeds a floor ``[m]`` float32 of the covered vector."""
+        return self.pairs.among(np.arange(len(floor)) if self.places is None else self.places, floor)
 
 
 @compiled
@@ -112,16 +124,13 @@ def _gains(starts: np.ndarray, terms: np.ndarray, values: np.ndarray, c: np.ndar
 def _among(
     starts: np.ndarray, terms: np.ndarray, values: np.ndarray, new: np.ndarray, floor: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    counts = np.zeros(len(floor) + 1, np.int64)
+    most = 0
     for j in range(len(new)):
         if new[j] >= 0:
-            for pair in range(starts[j], starts[j + 1]):
-                term = new[terms[pair]]
-                if term >= 0 and values[pair] > floor[term]:
-                    counts[new[j] + 1] += 1
-    for j in range(len(floor)):
-        counts[j + 1] += counts[j]
-    new_terms, new_values, at = np.empty(counts[-1], np.int32), np.empty(counts[-1], np.float32), 0
+            most += starts[j + 1] - starts[j]
+    # of what is not written to, no memory is taken
+    ends, at = np.zeros(len(floor) + 1, np.int64), 0
+    new_terms, new_values = np.empty(most, np.int32), np.empty(most, np.float32)
     for j in range(len(new)):
         if new[j] >= 0:
             for pair in range(starts[j], starts[j + 1]):
@@ -129,7 +138,10 @@ def _among(
                 if term >= 0 and values[pair] > floor[term]:
                     new_terms[at], new_values[at] = term, values[pair]
                     at += 1
-    return counts, new_terms, new_values
+            ends[new[j] + 1] = at
+    for j in range(len(floor)):
+        ends[j + 1] = max(ends[j], ends[j + 1])
+    return ends, new_terms[:at], new_values[:at]
 
 
 Columns = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]

@@ -185,10 +185,12 @@ def as_float32(vectors: torch.Tensor | np.ndarray, name: str) -> torch.Tensor:
     device = vectors.device if torch.is_tensor(vectors) else "cpu"
     copy = torch.empty(tuple(vectors.shape), dtype=torch.float32, device=device)
     for rows in slices(0, len(copy), 4096):
-        block = vectors[rows]
-        copy[rows] = block if torch.is_tensor(block) else torch.from_numpy(np.array(block, dtype=np.float32))
-        bad = ~copy[rows].isfinite().all(dim=1)
-        if bad.any():
+        if torch.is_tensor(vectors):
+            copy[rows] = vectors[rows]
+        else:
+            copy.numpy()[rows] = vectors[rows]
+        # a sum takes a tenth of the time of looking at each, and is never finite if one of them is not
+        if not copy[rows].sum().isfinite() and (bad := ~copy[rows].isfinite().all(dim=1)).any():
             where = rows.start + int(bad.nonzero()[0])
             raise UserError(
                 f"{name} are not finite at vector {where}: extract them again in float32, or check the input"

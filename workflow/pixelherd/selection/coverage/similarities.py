@@ -202,7 +202,7 @@ class Similarities:
         if 4 * np.count_nonzero(incomplete) > self.n:
             return None
         floor = np.where(incomplete, np.float32(np.inf), levels)
-        pairs = known.pairs.among(np.arange(self.n), floor)
+        pairs = known.above(floor)
         if not incomplete.any():
             return pairs
         parts = [(pairs.candidates(), pairs.terms, pairs.values)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ class Union:
         pixels: ``[n]`` flat pixel.
         ranks: ``[n]`` place in the image's list, from 0.
         bandwidth: σ of the kernel over the union.
-        shared: what herding the first K places of all lists has in common with every round.
+        open_shared: opens what is :attr:`shared`.
     """
 
     vectors: np.ndarray
@@ -62,7 +63,15 @@ class Union:
     pixels: np.ndarray
     ranks: np.ndarray
     bandwidth: float
-    shared: "Shared | None" = None
+    open_shared: Callable[[], Shared] | None = None
+
+    @cached_property
+    def shared(self) -> Shared | None:
+        """What herding the first K places of all lists has in common with every round; None where nothing is known.
+
+        It is opened, and with it compared with its checksums, by those alone who herd.
+        """
+        return self.open_shared() if self.open_shared else None
 
     def rows_of(self, images: np.ndarray, pixels: np.ndarray) -> np.ndarray:
         """Rows of given pixels ``[m]``.
@@ -70,15 +79,16 @@ class Union:
         Raises:
             UserError: a pixel is in no list.
         """
-        place = {pair: row for row, pair in enumerate(zip(self.images.tolist(), self.pixels.tolist(), strict=True))}
-        wanted = list(zip(images.tolist(), pixels.tolist(), strict=True))
-        for image, pixel in wanted:
-            if (image, pixel) not in place:
-                raise UserError(
-                    f"labels: pixel {pixel} of training image {image} is in no list",
-                    remedy="delete the run's folder, run again",
-                )
-        return np.array([place[pair] for pair in wanted], dtype=np.int64)
+        wide = 1 + max(int(each.max(initial=0)) for each in (self.pixels, pixels))
+        places, wanted = self.images.astype(np.int64) * wide + self.pixels, images.astype(np.int64) * wide + pixels
+        order = np.argsort(places)
+        rows = order[np.searchsorted(places, wanted, sorter=order).clip(max=len(order) - 1)]
+        for image, pixel in zip(images[places[rows] != wanted], pixels[places[rows] != wanted], strict=True):
+            raise UserError(
+                f"labels: pixel {pixel} of training image {image} is in no list",
+                remedy="delete the run's folder, run again",
+            )
+        return rows
 
     def offered(self, labelled: np.ndarray, listed: int) -> np.ndarray:
         """Rows that the images offer: of each list the first ``listed`` that are not among the ``labelled`` rows."""
@@ -198,19 +208,22 @@ def share(vectors: np.ndarray, rows: np.ndarray, listed: int, kernel: str, bandw
 def read_union(folder: Path) -> Union:
     """Open what :func:`write_union` wrote."""
     manifest = read_manifest(folder)
-    arrays = {name: open_array(folder, name, inside="") for name in UNION}
-    neighbours = [arrays[f"neighbour_{name}"] for name in ("thresholds", "starts", "terms", "values")]
-    opening, coverage = (torch.from_numpy(np.array(arrays[name])) for name in ("opening", "opening_coverage"))
-    shared = Shared(
-        rows=np.flatnonzero(arrays["ranks"] < manifest["listed"]),
-        kernel=manifest["kernel"],
-        listed=manifest["listed"],
-        opening=Herding(opening, coverage),
-        neighbours=Neighbours(neighbours[0], Pairs(*neighbours[1:])),
-        centre=arrays["centre"],
-    )
-    pixels = {name: arrays[name] for name in ("vectors", "images", "pixels", "ranks")}
-    return Union(**pixels, bandwidth=manifest["bandwidth"], shared=shared)
+    pixels = {name: open_array(folder, name, inside="") for name in ("vectors", "images", "pixels", "ranks")}
+
+    def shared() -> Shared:
+        arrays = {name: open_array(folder, name, inside="") for name in UNION if name not in pixels}
+        neighbours = [arrays[f"neighbour_{name}"] for name in ("thresholds", "starts", "terms", "values")]
+        opening, coverage = (torch.from_numpy(np.array(arrays[name])) for name in ("opening", "opening_coverage"))
+        return Shared(
+            rows=np.flatnonzero(pixels["ranks"] < manifest["listed"]),
+            kernel=manifest["kernel"],
+            listed=manifest["listed"],
+            opening=Herding(opening, coverage),
+            neighbours=Neighbours(neighbours[0], Pairs(*neighbours[1:])),
+            centre=arrays["centre"],
+        )
+
+    return Union(**pixels, bandwidth=manifest["bandwidth"], open_shared=shared)
 
 
 def _write(folder: Path, name: str, values: np.ndarray) -> None:
