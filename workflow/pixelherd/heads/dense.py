@@ -145,7 +145,7 @@ def _tally_linear(maps: NativeMaps, heads: Sequence["Head"], target: np.ndarray,
         height, width = stack.shape[1:]
         above = Taps.of(height, size[0], stack.device, covered[0], down)
         beside = Taps.of(width, size[1], stack.device, covered[1], across)
-        native.append(linear(part, stack.flatten(1).float().T).T)
+        native.append(linear(stack.flatten(1).float().T, part))
         rows.append((start + width * above.near, start + width * above.far, above.fraction))
         columns.append((first + beside.near, first + beside.far, beside.fraction))
         start, first = start + height * width, first + width
