@@ -108,6 +108,7 @@ def class_rounds(counts: "pd.DataFrame", folder: Path | str) -> None:
                         va="center",
                         fontsize=6,
                         color=ink,
+                        in_layout=False,  # it lies within its panel, and to measure hundreds takes seconds
                     )
             axes.set_title(method, loc="left", fontsize=9)
             axes.set_xticks(range(len(rounds)), rounds, fontsize=7)

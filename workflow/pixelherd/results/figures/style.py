@@ -84,6 +84,10 @@ def save(figure: "Figure", path: Path, formats: Sequence[str] = ("png", "svg")) 
     """Write ``figure`` as ``path`` with each suffix, without date and version, which would change the bytes."""
     without = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
     path.parent.mkdir(parents=True, exist_ok=True)
+    if engine := figure.get_layout_engine():  # once for all formats; saving draws everything to this end, each time
+        figure.set_dpi(DPI)
+        engine.execute(figure)
+        figure.set_layout_engine(None)
     for suffix in formats:
         # not with_suffix: a method's name may hold a dot
         figure.savefig(path.with_name(f"{path.name}.{suffix}"), dpi=DPI, metadata=without[suffix])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pixelherd.datasets.pixels import EXPECTED_COLUMNS
 from pixelherd.results.setups import METHOD, RUN, SETUP
 from pixelherd.results.tables.evaluated import area_by_run
-from pixelherd.results.tables.runs import FinishedRun, labelled_runs, read_csv
+from pixelherd.results.tables.runs import FinishedRun, labelled_runs, read_numbers
 from pixelherd.results.tables.seeds import over_seeds
 from pixelherd.study.paths import EXPECTED
 from pixelherd.study.settings import EffortSettings
@@ -80,8 +80,13 @@ def expected_of(run: FinishedRun) -> "pd.DataFrame | None":
     Raises:
         UserError: the file is malformed.
     """
+    import pandas as pd
+
     path = run.folder / EXPECTED
-    return read_csv(path, EXPECTED_COLUMNS) if path.is_file() else None
+    if not path.is_file():
+        return None
+    rows = read_numbers(path, EXPECTED_COLUMNS, {"image"})
+    return pd.DataFrame(rows, columns=EXPECTED_COLUMNS).astype({"round": int, "row": int, "column": int})
 
 
 def effort(

@@ -7,9 +7,11 @@ order, the reference last), seed, round.
 """
 
 import csv
+import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+import operator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -154,8 +156,21 @@ def read_cells(path: Path, columns: Sequence[str]) -> list[list[str]]:
     A study has tens of thousands of files of a few rows, of which pandas would take a millisecond each.
 
     Raises:
-        UserError: as :func:`read_csv`.
+        UserError: the file is missing, cannot be parsed, or has other columns.
     """
+    return [row[: len(columns)] for row in _read_table(path, columns)[1:]]
+
+
+def header_of(path: Path, columns: Sequence[str]) -> list[str]:
+    """Read the names of all columns of a CSV file that must start with ``columns``.
+
+    Raises:
+        UserError: as :func:`read_cells`.
+    """
+    return _read_table(path, columns)[0]
+
+
+def _read_table(path: Path, columns: Sequence[str]) -> list[list[str]]:
     try:
         with open(path, newline="", encoding="utf-8") as file:
             found = [[original(cell) for cell in row] for row in csv.reader(file, strict=True) if row]
@@ -164,42 +179,28 @@ def read_cells(path: Path, columns: Sequence[str]) -> list[list[str]]:
     except (csv.Error, UnicodeDecodeError):
         found = []
     if not found or any(len(row) != len(found[0]) for row in found):
-        raise _no_table(path)
-    _check_columns(path, found[0], columns)
-    return [row[: len(columns)] for row in found[1:]]
-
-
-def _no_table(path: Path) -> UserError:
-    return UserError(f"{path} is not a table of comma-separated values", remedy="delete it and run the study again")
-
-
-def _check_columns(path: Path, found: Sequence[str], columns: Sequence[str]) -> None:
-    if list(found[: len(columns)]) != list(columns):
+        raise UserError(f"{path} is not a table of comma-separated values", remedy="delete it and run the study again")
+    if found[0][: len(columns)] != list(columns):
         raise UserError(
-            f"{path} has the columns {', '.join(found)}, but must start with {', '.join(columns)}",
+            f"{path} has the columns {', '.join(found[0])}, but must start with {', '.join(columns)}",
             remedy="delete it and run the study again",
         )
+    return found
 
 
-def read_csv(path: Path, columns: Sequence[str]) -> "pd.DataFrame":
-    """Read a CSV file of a run that must start with ``columns``; image ids stay text, an empty field is NaN.
+def read_numbers(path: Path, columns: Sequence[str], texts: Collection[str] = ()) -> list[list]:
+    """Read a CSV file as :func:`read_cells`, with numbers in all columns but ``texts``; an empty one is NaN.
 
     Raises:
-        UserError: the file is missing, cannot be parsed, or has other columns.
+        UserError: as :func:`read_cells`; or there is text where numbers belong.
     """
-    import pandas as pd
-
     try:
-        # pandas' default words for NaN include "NA" and "null", which are fine names for an image
-        table = pd.read_csv(path, dtype={"image": str}, keep_default_na=False, na_values=[""])
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing", remedy="run the study again to make it") from None
+        return [
+            [cell if column in texts else float(cell or "nan") for column, cell in zip(columns, cells, strict=True)]
+            for cells in read_cells(path, columns)
+        ]
     except ValueError:
-        raise _no_table(path) from None
-    if "image" in table:
-        table["image"] = table["image"].map(original, na_action="ignore")
-    _check_columns(path, list(table.columns), columns)
-    return table
+        raise UserError(f"{path} holds text where numbers belong", remedy="delete it and run the study again") from None
 
 
 def read_metrics(
@@ -224,61 +225,55 @@ def read_metrics(
     """
     import pandas as pd
 
-    parts = []
+    found = []
     for run in in_order(folders, methods):
-        table = _rounds_before(1 if run.is_reference else rounds, _metrics_of(run), run.folder / METRICS)
-        parts.append(with_key(run, table))
-    if not parts:
+        columns, rows = _metrics_of(run, 1 if run.is_reference else rounds)
+        found.append((columns, [[*run.key, *row] for row in rows]))
+    if not found:
         raise UserError("there are no finished runs to make tables of", remedy="run the study first")
+    # one table of all runs of a dataset: pandas takes milliseconds for each
+    parts = [
+        pd.DataFrame([row for _, rows in group for row in rows], columns=[*RUN, *columns])
+        for columns, group in itertools.groupby(found, key=operator.itemgetter(0))
+    ]
     return pd.concat(parts, ignore_index=True)
 
 
-def _metrics_of(run: FinishedRun) -> "pd.DataFrame":
-    """The metrics of all rounds of a run, checked, in columns called by class names instead of slugs."""
-    path = run.folder / METRICS
-    table = read_csv(path, ["round", "labelled_pixels", *MEASURES])
-    if CALIBRATION not in table:
-        table.insert(2 + len(MEASURES), CALIBRATION, math.nan)
-    iou = list(table.columns[3 + len(MEASURES) :])
+def _metrics_of(run: FinishedRun, wanted: int) -> tuple[list[str], list[list]]:
+    """The metrics of a run's first rounds, checked, with the names of their columns: of classes instead of slugs."""
+    path, remedy = run.folder / METRICS, "delete it and run the study again"
+    columns = ["round", "labelled_pixels", *MEASURES]
+    given = header_of(path, columns)
+    has_calibration = CALIBRATION in given
+    iou = given[len(columns) + has_calibration :]
     if len(iou) != len(run.classes) or not all(column.startswith("iou_") for column in iou):
         raise UserError(
             f"{path} must have one iou_ column for each of the {len(run.classes)} classes after {MEASURES[-1]}, but "
             f"has {', '.join(iou) or 'none'}",
-            remedy="delete it and run the study again",
+            remedy=remedy,
         )
-    try:
-        table = table.astype(dict.fromkeys([*MEASURES, CALIBRATION, *iou], float))
-        table = table.astype({"round": int, "labelled_pixels": int})
-    except ValueError:
-        raise UserError(f"{path} holds text where numbers belong", remedy="delete it and run the study again") from None
-    values, tests = table[[*MEASURES, CALIBRATION, *iou]], run.test_images
-    if tests and values.isna().all(axis=None):
+    table = read_numbers(path, given)
+    if not has_calibration:
+        table = [[*row[: len(columns)], math.nan, *row[len(columns) :]] for row in table]
+    if any(math.isnan(value) for row in table for value in row[:2]):
+        raise UserError(f"{path} holds text where numbers belong", remedy=remedy)
+    values = [value for row in table for value in row[2:]]
+    if run.test_images and all(map(math.isnan, values)):
         raise UserError(
-            f"no pixel of the {tests} test masks of {run.run.dataset} has a class, so {path} holds no values",
+            f"no pixel of the {run.test_images} test masks of {run.run.dataset} has a class, so {path} holds no values",
             remedy=(f"correct the test masks, delete {run.folder} and run the study again"),
         )
-    if (tests and table[MEASURES].isna().any(axis=None)) or ((values < 0) | (values > 1)).any(axis=None):
-        raise UserError(f"{path} holds values outside [0, 1]", remedy="delete it and run the study again")
-    # the file writes the classes in the order of the seal
-    return table.rename(columns={slug: f"iou_{each.name}" for slug, each in zip(iou, run.classes, strict=True)})
-
-
-def _rounds_before(wanted: int, table: "pd.DataFrame", path: Path) -> "pd.DataFrame":
-    """Rows of rounds 0 to ``wanted`` - 1 of a table with one row a round."""
-    table = table[table["round"] < wanted].sort_values("round", kind="stable")
-    if table["round"].tolist() != list(range(wanted)):
+    measured = [value for row in table for value in row[2 : len(columns)]]
+    if (run.test_images and any(map(math.isnan, measured))) or any(value < 0 or value > 1 for value in values):
+        raise UserError(f"{path} holds values outside [0, 1]", remedy=remedy)
+    rows = sorted(([int(row[0]), int(row[1]), *row[2:]] for row in table if row[0] < wanted), key=lambda row: row[0])
+    if [row[0] for row in rows] != list(range(wanted)):
         raise UserError(
-            f"{path} has the rounds {table['round'].tolist()}, but the study asks for the first {wanted}",
+            f"{path} has the rounds {[row[0] for row in rows]}, but the study asks for the first {wanted}",
             remedy=("run the study again"),
         )
-    return table
-
-
-def with_key(run: FinishedRun, table: "pd.DataFrame") -> "pd.DataFrame":
-    """Put the columns ``RUN`` before those of a run's table, in place."""
-    for position, (column, value) in enumerate(zip(RUN, run.key, strict=True)):
-        table.insert(position, column, value)
-    return table
+    # the file writes the classes in the order of the seal
+    return [*columns, CALIBRATION, *(f"iou_{each.name}" for each in run.classes)], rows
 
 
 def of_round(folder: Path, number: int, name: str) -> Path:
@@ -352,16 +347,5 @@ def read_rounds(
     for run in in_order(folders, methods):
         for path in (of_round(run.folder, number, name) for number in range(rounds)):
             if path.is_file():  # seals list their files: where this one is lacking, the run is older than it
-                for cells in read_cells(path, columns):
-                    try:
-                        values = [
-                            cell if column in texts else float(cell or "nan")
-                            for column, cell in zip(columns, cells, strict=True)
-                        ]
-                        rows.append([*run.key, int(values[0]), *values[1:]])
-                    except ValueError:
-                        raise UserError(
-                            f"{path} holds text where numbers belong",
-                            remedy=f"delete {run.folder} and run the study again",
-                        ) from None
+                rows += [[*run.key, int(row[0]), *row[1:]] for row in read_numbers(path, columns, texts)]
     return pd.DataFrame(rows, columns=[*RUN, *columns])
