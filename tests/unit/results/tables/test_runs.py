@@ -57,6 +57,16 @@ def test_values_may_be_missing_only_without_test_images(study):
         runs.read_metrics(study, 3, METHODS)
 
 
+@pytest.mark.parametrize("cell", ["nothing", "", "inf", "-inf", "nan"])
+@pytest.mark.parametrize("column", ["round", "labelled_pixels", "miou"])
+def test_what_is_no_number_is_named_with_its_file(study, column, cell):
+    rows = pd.read_csv(study[0] / "metrics.csv", dtype=str)
+    rows.loc[1, column] = cell
+    rows.to_csv(study[0] / "metrics.csv", index=False)
+    with pytest.raises(UserError, match=r"metrics\.csv holds (text where numbers belong|values outside)"):
+        runs.read_metrics(study, 3, METHODS)
+
+
 def seal_again(folder, **changes):
     seal = json.loads((folder / "run.json").read_text()) | changes
     (folder / "run.json").write_text(json.dumps(seal))

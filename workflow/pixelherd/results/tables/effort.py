@@ -85,8 +85,8 @@ def expected_of(run: FinishedRun) -> "pd.DataFrame | None":
     path = run.folder / EXPECTED
     if not path.is_file():
         return None
-    rows = read_numbers(path, EXPECTED_COLUMNS, {"image"})
-    return pd.DataFrame(rows, columns=EXPECTED_COLUMNS).astype({"round": int, "row": int, "column": int})
+    rows = read_numbers(path, EXPECTED_COLUMNS, whole=("round", "row", "column"), texts=("image",))
+    return pd.DataFrame(rows, columns=EXPECTED_COLUMNS)
 
 
 def effort(

@@ -188,19 +188,33 @@ def _read_table(path: Path, columns: Sequence[str]) -> list[list[str]]:
     return found
 
 
-def read_numbers(path: Path, columns: Sequence[str], texts: Collection[str] = ()) -> list[list]:
-    """Read a CSV file as :func:`read_cells`, with numbers in all columns but ``texts``; an empty one is NaN.
+def read_numbers(
+    path: Path, columns: Sequence[str], whole: Collection[str] = ("round",), texts: Collection[str] = ()
+) -> list[list]:
+    """Read a CSV file as :func:`read_cells`, with numbers in all columns but ``texts``; an empty cell is NaN.
+
+    Args:
+        path: the file.
+        columns: its first columns.
+        whole: columns of whole numbers, where no cell is empty.
+        texts: columns that stay text.
 
     Raises:
-        UserError: as :func:`read_cells`; or there is text where numbers belong.
+        UserError: as :func:`read_cells`; or there is something else where numbers belong.
     """
+    turn = [str if column in texts else _whole if column in whole else _number for column in columns]
     try:
-        return [
-            [cell if column in texts else float(cell or "nan") for column, cell in zip(columns, cells, strict=True)]
-            for cells in read_cells(path, columns)
-        ]
-    except ValueError:
+        return [[of(cell) for of, cell in zip(turn, row, strict=True)] for row in read_cells(path, columns)]
+    except (ValueError, OverflowError):
         raise UserError(f"{path} holds text where numbers belong", remedy="delete it and run the study again") from None
+
+
+def _number(cell: str) -> float:
+    return float(cell or "nan")
+
+
+def _whole(cell: str) -> int:
+    return int(float(cell))
 
 
 def read_metrics(
@@ -252,11 +266,9 @@ def _metrics_of(run: FinishedRun, wanted: int) -> tuple[list[str], list[list]]:
             f"has {', '.join(iou) or 'none'}",
             remedy=remedy,
         )
-    table = read_numbers(path, given)
+    table = read_numbers(path, given, whole=columns[:2])
     if not has_calibration:
         table = [[*row[: len(columns)], math.nan, *row[len(columns) :]] for row in table]
-    if any(math.isnan(value) for row in table for value in row[:2]):
-        raise UserError(f"{path} holds text where numbers belong", remedy=remedy)
     values = [value for row in table for value in row[2:]]
     if run.test_images and all(map(math.isnan, values)):
         raise UserError(
@@ -266,7 +278,7 @@ def _metrics_of(run: FinishedRun, wanted: int) -> tuple[list[str], list[list]]:
     measured = [value for row in table for value in row[2 : len(columns)]]
     if (run.test_images and any(map(math.isnan, measured))) or any(value < 0 or value > 1 for value in values):
         raise UserError(f"{path} holds values outside [0, 1]", remedy=remedy)
-    rows = sorted(([int(row[0]), int(row[1]), *row[2:]] for row in table if row[0] < wanted), key=lambda row: row[0])
+    rows = sorted((row for row in table if row[0] < wanted), key=operator.itemgetter(0))
     if [row[0] for row in rows] != list(range(wanted)):
         raise UserError(
             f"{path} has the rounds {[row[0] for row in rows]}, but the study asks for the first {wanted}",
@@ -347,5 +359,5 @@ def read_rounds(
     for run in in_order(folders, methods):
         for path in (of_round(run.folder, number, name) for number in range(rounds)):
             if path.is_file():  # seals list their files: where this one is lacking, the run is older than it
-                rows += [[*run.key, int(row[0]), *row[1:]] for row in read_numbers(path, columns, texts)]
+                rows += [[*run.key, *row] for row in read_numbers(path, columns, texts=texts)]
     return pd.DataFrame(rows, columns=[*RUN, *columns])
