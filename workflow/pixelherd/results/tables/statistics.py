@@ -7,6 +7,7 @@ here speaks about other images of the same kind.
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -74,9 +75,15 @@ def sign_flip(differences: ArrayLike) -> float:
 
     The share of all 2^n choices of signs whose mean is at least as far from 0 as the one found.
     """
+    return _share_of_flips(tuple(np.asarray(differences, dtype=float).tolist()))
+
+
+@cache
+def _share_of_flips(differences: tuple[float, ...]) -> float:
+    """:func:`sign_flip`, once for all tables that compare the same methods."""
     from scipy import stats
 
-    sample = np.asarray(differences, dtype=float)
+    sample = np.array(differences)
     exact, largest = len(sample) <= EXACT_UNTIL, np.abs(sample).max(initial=0) or 1.0
     test = stats.permutation_test(
         (sample / largest,),
