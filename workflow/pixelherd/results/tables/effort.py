@@ -63,8 +63,9 @@ def seconds_by_round(
         asked = confidence >= effort.sure
         rounds[place[0]].append((place[1], asked, asked and named == label))
     counts = [
-        (number, len(found), len({image for image, *_ in found}), sum(x for _, x, _ in found), sum(y for *_, y in found))
+        (number, len(found), len(set(images)), sum(asked), sum(right))
         for number, found in rounds.items()
+        for images, asked, right in [zip(*found, strict=True)]
     ]
     table = pd.DataFrame(counts, columns=["round", "pixels", "images", "asked_to_confirm", "confirmed"])
     choice, confirmation = choice_seconds(effort, classes), confirmation_seconds(effort)
