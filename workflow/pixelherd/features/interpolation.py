@@ -202,11 +202,29 @@ def stacks_of(maps: Maps) -> list[tuple[torch.Tensor, Covered]]:
     return [(stack, native.covered.get(block, whole[block])) for block, stack in stacks.items()]
 
 
-def taps_of(stack: torch.Tensor, size: tuple[int, int], covered: Covered) -> "tuple[Taps, Taps]":
-    """Return where all rows and all columns of an image of ``size`` read a map ``[channels, h, w]``."""
+def taps_of(
+    stack: torch.Tensor,
+    size: tuple[int, int],
+    covered: Covered,
+    places: tuple[torch.Tensor | None, torch.Tensor | None] = (None, None),
+) -> "tuple[Taps, Taps]":
+    """Return where all rows and all columns of an image of ``size`` read a map ``[channels, h, w]``.
+
+    Others may be asked for as ``places`` along either axis, see :meth:`Taps.of`.
+    """
     down, across = (
-        Taps.of(native, length, stack.device, part)
-        for native, length, part in zip(stack.shape[1:], size, covered, strict=True)
+        Taps.of(native, length, stack.device, part, at)
+        for native, length, part, at in zip(stack.shape[1:], size, covered, places, strict=True)
+    )
+    return down, across
+
+
+def knots_of(
+    stacks: Sequence[tuple[torch.Tensor, Covered]], size: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the :func:`knots` of maps ``[channels, h, w]`` along the height and the width of an image of ``size``."""
+    down, across = (
+        knots([(stack.shape[1 + axis], covered[axis]) for stack, covered in stacks], size[axis]) for axis in (0, 1)
     )
     return down, across
 

@@ -16,9 +16,10 @@ from pixelherd.features.interpolation import (
     Taps,
     at_once,
     check_normalisation,
-    knots,
+    knots_of,
     norms,
     stacks_of,
+    taps_of,
 )
 from pixelherd.heads.metrics import BINS, STEPS, Tally, check_targets, confusion, reliability
 
@@ -137,23 +138,20 @@ def _tally_linear(maps: NativeMaps, heads: Sequence["Head"], target: np.ndarray,
     lengths = [len(stack) for stack, _ in stacks]
     if weight.shape[1] != sum(lengths):
         raise ValueError(f"the layer takes vectors of length {weight.shape[1]}, the maps have {sum(lengths)}")
-    down, across = (
-        knots([(stack.shape[1 + axis], covered[axis]) for stack, covered in stacks], size[axis]) for axis in (0, 1)
-    )
+    places = knots_of(stacks, size)
     native, rows, columns, start, first = [], [], [], 0, 0
     for (stack, covered), part in zip(stacks, weight.split(lengths, dim=1), strict=True):
         height, width = stack.shape[1:]
-        above = Taps.of(height, size[0], stack.device, covered[0], down)
-        beside = Taps.of(width, size[1], stack.device, covered[1], across)
+        down, across = taps_of(stack, size, covered, places)
         native.append(linear(stack.flatten(1).float().T, part))
-        rows.append((start + width * above.near, start + width * above.far, above.fraction))
-        columns.append((first + beside.near, first + beside.far, beside.fraction))
+        rows.append(_numbers(Taps(start + width * down.near, start + width * down.far, down.fraction)))
+        columns.append(_numbers(Taps(first + across.near, first + across.far, across.fraction)))
         start, first = start + height * width, first + width
     counted = Tally.nothing(len(heads), classes)
     _count_pixels(
         torch.cat(native).numpy(),
         (np.array([stack.shape[2] for stack, _ in stacks]), _stacked(rows), _stacked(columns)),
-        (_numbers(Taps.between(down, size[0])), _numbers(Taps.between(across, size[1]))),
+        (_numbers(Taps.between(places[0], size[0])), _numbers(Taps.between(places[1], size[1]))),
         torch.cat([head.first.bias for head in heads]).numpy(),
         (np.ascontiguousarray(target), norms(maps, size).numpy()),
         (counted.matrix, counted.bins),
@@ -165,13 +163,13 @@ Axis = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Where interpolation along an axis reads: from, to, and how far from the first."""
 
 
-def _stacked(taps: Sequence[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]) -> Axis:
-    near, far, fraction = (torch.stack(each).numpy() for each in zip(*taps, strict=True))
-    return near, far, fraction
-
-
 def _numbers(taps: Taps) -> Axis:
     return taps.near.numpy(), taps.far.numpy(), taps.fraction.numpy()
+
+
+def _stacked(taps: Sequence[Axis]) -> Axis:
+    near, far, fraction = (np.stack(each) for each in zip(*taps, strict=True))
+    return near, far, fraction
 
 
 @compiled
@@ -325,6 +323,7 @@ def _add_odds(logits: np.ndarray, best: np.ndarray, total: np.ndarray, odds: np.
 
 def classes(maps: Maps, head: "Head", size: tuple[int, int]) -> np.ndarray:
     """Return the class that a head predicts at every pixel, ``[H, W]`` uint8."""
+    # argmax takes five times as long over the outer axis
     return predict(maps, [head], size)[0].max(0).indices.to(torch.uint8).cpu().numpy()
 
 

@@ -209,6 +209,15 @@ def test_a_malformed_file_is_named(ranked, name, old, new):
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_a_file_of_a_round_that_holds_text_asks_for_the_whole_run_anew(ranked):
+    # without the file alone the run would pass for one of an older version
+    path = ranked[0] / "round-1" / "correlations.csv"
+    path.write_text(path.read_text().replace("-1.0", "minus one"))
+    with pytest.raises(UserError, match="holds text where numbers belong") as caught:
+        asked.correlations(ranked, 2)
+    assert caught.value.remedy == f"delete {ranked[0]} and run the study again"
+
+
 def test_the_same_scores_write_the_same_bytes(ranked, tmp_path):
     lines = (ranked[0] / "round-1" / "scores.csv").read_text().splitlines()
     assert lines[0] == ",".join(rankings.SCORE_COLUMNS)

@@ -199,4 +199,5 @@ class Predictor:
 
     def __call__(self, image: "Path | str | Image.Image | np.ndarray") -> np.ndarray:
         """Return the class of every pixel, ``[H, W]`` uint8, at the image's own size."""
+        # as in dense.classes: argmax takes five times as long
         return self.probabilities(image).max(0).indices.to(torch.uint8).cpu().numpy()

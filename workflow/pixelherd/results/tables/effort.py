@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pixelherd.datasets.pixels import EXPECTED_COLUMNS
 from pixelherd.results.setups import METHOD, RUN, SETUP
 from pixelherd.results.tables.evaluated import area_by_run
-from pixelherd.results.tables.runs import FinishedRun, labelled_runs, read_numbers
+from pixelherd.results.tables.runs import FinishedRun, as_numbers, labelled_runs, read_cells
 from pixelherd.results.tables.seeds import over_seeds
 from pixelherd.study.paths import EXPECTED
 from pixelherd.study.settings import EffortSettings
@@ -93,7 +93,8 @@ def expected_of(run: FinishedRun) -> "pd.DataFrame | None":
     path = run.folder / EXPECTED
     if not path.is_file():
         return None
-    rows = read_numbers(path, EXPECTED_COLUMNS, whole=("round", "row", "column"), texts=("image",))
+    cells = read_cells(path, EXPECTED_COLUMNS)
+    rows = as_numbers(path, EXPECTED_COLUMNS, cells, whole=("round", "row", "column"), texts=("image",))
     return pd.DataFrame(rows, columns=EXPECTED_COLUMNS)
 
 

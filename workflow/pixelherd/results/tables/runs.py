@@ -161,15 +161,6 @@ def read_cells(path: Path, columns: Sequence[str]) -> list[list[str]]:
     return [row[: len(columns)] for row in _read_table(path, columns)[1:]]
 
 
-def header_of(path: Path, columns: Sequence[str]) -> list[str]:
-    """Read the names of all columns of a CSV file that must start with ``columns``.
-
-    Raises:
-        UserError: as :func:`read_cells`.
-    """
-    return _read_table(path, columns)[0]
-
-
 def _read_table(path: Path, columns: Sequence[str]) -> list[list[str]]:
     try:
         with open(path, newline="", encoding="utf-8") as file:
@@ -188,25 +179,34 @@ def _read_table(path: Path, columns: Sequence[str]) -> list[list[str]]:
     return found
 
 
-def read_numbers(
-    path: Path, columns: Sequence[str], whole: Collection[str] = ("round",), texts: Collection[str] = ()
+def as_numbers(
+    path: Path,
+    columns: Sequence[str],
+    cells: list[list[str]],
+    whole: Collection[str] = ("round",),
+    texts: Collection[str] = (),
+    damaged: str | Path = "it",
 ) -> list[list]:
-    """Read a CSV file as :func:`read_cells`, with numbers in all columns but ``texts``; an empty cell is NaN.
+    """Turn the cells of a CSV file into numbers in all columns but ``texts``; an empty cell is NaN.
 
     Args:
         path: the file.
-        columns: its first columns.
+        columns: of the cells.
+        cells: its rows, from :func:`read_cells`.
         whole: columns of whole numbers, where no cell is empty.
         texts: columns that stay text.
+        damaged: what is to be deleted where there is something else; the file by default.
 
     Raises:
-        UserError: as :func:`read_cells`; or there is something else where numbers belong.
+        UserError: there is something else where numbers belong.
     """
     turn = [str if column in texts else _whole if column in whole else _number for column in columns]
     try:
-        return [[of(cell) for of, cell in zip(turn, row, strict=True)] for row in read_cells(path, columns)]
+        return [[of(cell) for of, cell in zip(turn, row, strict=True)] for row in cells]
     except (ValueError, OverflowError):
-        raise UserError(f"{path} holds text where numbers belong", remedy="delete it and run the study again") from None
+        raise UserError(
+            f"{path} holds text where numbers belong", remedy=f"delete {damaged} and run the study again"
+        ) from None
 
 
 def _number(cell: str) -> float:
@@ -257,7 +257,7 @@ def _metrics_of(run: FinishedRun, wanted: int) -> tuple[list[str], list[list]]:
     """The metrics of a run's first rounds, checked, with the names of their columns: of classes instead of slugs."""
     path, remedy = run.folder / METRICS, "delete it and run the study again"
     columns = ["round", "labelled_pixels", *MEASURES]
-    given = header_of(path, columns)
+    given, *cells = _read_table(path, columns)
     has_calibration = CALIBRATION in given
     iou = given[len(columns) + has_calibration :]
     if len(iou) != len(run.classes) or not all(column.startswith("iou_") for column in iou):
@@ -266,7 +266,7 @@ def _metrics_of(run: FinishedRun, wanted: int) -> tuple[list[str], list[list]]:
             f"has {', '.join(iou) or 'none'}",
             remedy=remedy,
         )
-    table = read_numbers(path, given, whole=columns[:2])
+    table = as_numbers(path, given, cells, whole=columns[:2])
     if not has_calibration:
         table = [[*row[: len(columns)], math.nan, *row[len(columns) :]] for row in table]
     values = [value for row in table for value in row[2:]]
@@ -359,5 +359,7 @@ def read_rounds(
     for run in in_order(folders, methods):
         for path in (of_round(run.folder, number, name) for number in range(rounds)):
             if path.is_file():  # seals list their files: where this one is lacking, the run is older than it
-                rows += [[*run.key, *row] for row in read_numbers(path, columns, texts=texts)]
+                # without this file alone the run would pass for an older one
+                found = as_numbers(path, columns, read_cells(path, columns), texts=texts, damaged=run.folder)
+                rows += [[*run.key, *row] for row in found]
     return pd.DataFrame(rows, columns=[*RUN, *columns])

@@ -83,9 +83,9 @@ class Union:
         places, wanted = self.images.astype(np.int64) * wide + self.pixels, images.astype(np.int64) * wide + pixels
         order = np.argsort(places)
         rows = order[np.searchsorted(places, wanted, sorter=order).clip(max=len(order) - 1)]
-        for image, pixel in zip(images[places[rows] != wanted], pixels[places[rows] != wanted], strict=True):
+        if len(absent := np.flatnonzero(places[rows] != wanted)):
             raise UserError(
-                f"labels: pixel {pixel} of training image {image} is in no list",
+                f"labels: pixel {pixels[absent[0]]} of training image {images[absent[0]]} is in no list",
                 remedy="delete the run's folder, run again",
             )
         return rows
