@@ -74,6 +74,6 @@ def test_only_what_is_asked_for_gets_a_gradient():
 
 def test_the_layer_has_the_parameters_of_torchs():
     ours, theirs = Linear(5, 3), torch.nn.Linear(5, 3)
-    theirs.load_state_dict(ours.state_dict())
+    ours.load_state_dict(theirs.state_dict())
     x = torch.randn(7, 5)
     torch.testing.assert_close(ours(x), theirs(x))

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from queue import Queue
 from types import SimpleNamespace
@@ -77,6 +78,25 @@ def test_a_killed_process_is_started_anew_and_hears_what_counts_again(begin):
     assert heard.next("heard") == (ANSWERS, Standing(said=3))
     worker.end()
     assert worker.process.exitcode == 0 and heard.empty()
+
+
+def test_how_a_process_ended_is_known_although_two_threads_wait_for_it(begin, monkeypatch):
+    waitpid, main = os.waitpid, threading.current_thread()
+
+    def hesitant(process: int, options: int):
+        """The main thread comes after the other has learned of the end and before it has noted that."""
+        if threading.current_thread() is main:
+            time.sleep(0.1)
+        found = waitpid(process, options)
+        if found[0] and threading.current_thread() is not main:
+            time.sleep(0.5)
+        return found
+
+    worker, heard = begin(processes.say_what_is_heard)
+    heard.next("started")
+    monkeypatch.setattr(os, "waitpid", hesitant)
+    worker.end()
+    assert worker.process.exitcode == 0
 
 
 def test_masks_that_were_being_written_are_asked_for_again(begin):

@@ -14,7 +14,7 @@ from itertools import count
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from threading import Condition, Thread
+from threading import Condition, Lock, Thread
 from typing import Any
 
 from pixelherd.labelling.learning.loop import ANSWERS, MASKS, Told, work
@@ -44,7 +44,7 @@ class Worker:
         self._project, self._tell = project, tell
         self._tickets, self._waiting = count(1), dict[int, tuple[Told, Future]]()
         self._outbox, self._lasting, self._news = deque[Told](), dict[str, Told](), Condition()
-        self._over, self._version = False, 0
+        self._over, self._version, self._waits = False, 0, Lock()
         self._begin()
         Thread(target=self._care, daemon=True).start()
         Thread(target=self._post, daemon=True).start()
@@ -107,10 +107,10 @@ class Worker:
 
     def _is_started_anew(self, restarts: int) -> bool:
         """Start the process anew after it ended, unless it was to end or has done so too often."""
-        self.process.join(5)
+        code = self._await_end()
         if self._over:
             return False
-        how = ended(self.process.exitcode)
+        how = ended(code)
         if restarts > RESTARTS:
             words = f"the model's process {how}, {restarts} times in a row; answers are kept, but no new questions come"
             self._tell(Told("failed", f"{words}: end `pixelherd label` and start it again"))
@@ -172,10 +172,16 @@ class Worker:
         with self._news:
             self._over = True
             self._put(Told("end"))
-        self.process.join(5)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
+        self._await_end()
+
+    def _await_end(self) -> int | None:
+        """Wait until the process is gone, by force if need be, and return its exit code."""
+        with self._waits:  # of two threads that wait at once, one is not told how the process ended
+            self.process.join(5)
+            if self.process.is_alive():
+                self.process.kill()
+                self.process.join()
+            return self.process.exitcode
 
 
 def ended(code: int | None) -> str:
