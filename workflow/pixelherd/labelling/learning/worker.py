@@ -175,13 +175,14 @@ class Worker:
         self._await_end()
 
     def _await_end(self) -> int | None:
-        """Wait until the process is gone, by force if need be, and return its exit code."""
-        with self._waits:  # of two threads that wait at once, one is not told how the process ended
+        """Wait until the process is gone, and return the exit code, None where it had to be killed."""
+        with self._waits:  # of two threads that wait at once, one is not told how the process ended, nor that it did
             self.process.join(5)
-            if self.process.is_alive():
+            code = self.process.exitcode
+            if code is None:
                 self.process.kill()
                 self.process.join()
-            return self.process.exitcode
+            return code
 
 
 def ended(code: int | None) -> str:
