@@ -15,10 +15,11 @@ from unit.places import REPOSITORY
 
 
 @pytest.mark.slow
-def test_the_page_shows_the_tables_of_the_archived_runs(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("name", "shown"), [("table1", {"final", "stages"}), ("table2", {"final", "comparison"})])
+def test_the_page_shows_the_tables_of_the_archived_runs(tmp_path, monkeypatch, name, shown):
     monkeypatch.chdir(tmp_path)
-    command.run("unpack", [str(REPOSITORY / "archive" / "table1"), "results/table1"])
-    study = Study.read(yaml.safe_load((REPOSITORY / "studies" / "table1.yaml").read_text()))
+    command.run("unpack", [str(REPOSITORY / "archive" / name), f"results/{name}"])
+    study = Study.read(yaml.safe_load((REPOSITORY / "studies" / f"{name}.yaml").read_text()))
     assert seals.pending_runs(study, "any source", lambda run: "any address") == {}, (
         "made with the settings that the study still has"
     )
@@ -27,6 +28,6 @@ def test_the_page_shows_the_tables_of_the_archived_runs(tmp_path, monkeypatch):
     made = make_pages(folders, study.rounds, list(study.methods), settings)
     told = set((REPOSITORY / "docs" / "camvid.md").read_text().splitlines())
     for page in made:
-        if page.name in ("final", "stages"):
+        if page.name in shown:
             rows = [line for line in page.markdown().splitlines() if line.startswith("|")]
             assert len(rows) > 3 and set(rows) <= told, "\n".join(rows)

@@ -98,6 +98,6 @@ def test_the_published_numbers_are_the_papers():
         "edald_single_stage": "edald_single",
         "edald_two_stage": "edald",
     }
-    assert two["camvid"] == {names[name]: values["camvid"] for name, values in table.items()} | {
-        "entropy_single": expected["entropy_single"]
-    }
+    published = {names[name]: values["camvid"] for name, values in table.items()}
+    assert published.pop("edald_single") == one["camvid"]["edald_single"]
+    assert two["camvid"] == published | {"entropy_single": expected["entropy_single"]}
