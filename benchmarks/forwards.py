@@ -13,7 +13,7 @@ schedule that ``benchmarks/loop.py`` runs. There a run takes, each time at all t
 Draws of single-stage methods, which cost the same on both sides, are left out of both. Epochs: the bound of the
 method's training, and with ``--runs`` the mean number that finished runs logged under the authors' stop rule.
 
-    python benchmarks/forwards.py studies/paper.yaml studies/table2.yaml --runs results/runs
+    python benchmarks/forwards.py studies/paper.yaml studies/table2.yaml --runs results/table2/runs
 """
 
 import argparse
