@@ -106,8 +106,13 @@ def read_csv(path: Path | str, columns: Sequence[str]) -> list[tuple[int, dict[s
 
 
 def write_json(path: Path | str, content: dict | list) -> None:
-    """Write ``content`` as indented JSON in key order given, atomically."""
-    write_text(path, json.dumps(content, indent=1) + "\n")
+    """Write ``content`` as :func:`json_text`, as :func:`write_bytes` does."""
+    write_text(path, json_text(content))
+
+
+def json_text(content: dict | list) -> str:
+    """Return ``content`` as indented JSON in key order given, as it stands in a file."""
+    return json.dumps(content, indent=1) + "\n"
 
 
 def hash_of(settings: dict[str, Any], written: Mapping[str, str] = MappingProxyType({})) -> str:

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from pixelherd.errors import UserError
-from pixelherd.storage.files import digest_of_text, write_json
+from pixelherd.storage.files import digest_of_text, json_text
 from pixelherd.storage.records import found_in, is_own_digest
 from pixelherd.study.paths import SEAL
 from pixelherd.study.run import Run
 
 NEEDED = {"run", "rounds", "settings_sha256", "source_sha256", "files"}
 """Keys of a seal."""
+
+UNSEALED = f".{SEAL}"
+"""The name of a seal while files of runs are still being written."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def merge(sources: Iterable[tuple[Path, Runs]]) -> Runs:
 def write_results(runs: Runs, results: Path) -> int:
     """Write runs into a folder of results, which may hold others; returns how many were not there yet.
 
-    The seal of a run is written when all tables of all runs are on the disk, and nothing is written where anything
+    A seal gets its name when the tables and seals of all runs are on the disk, and nothing is written where anything
     differs.
 
     Raises:
@@ -146,11 +149,12 @@ def write_results(runs: Runs, results: Path) -> int:
         )
     fresh = {path: carried for path, carried in runs.items() if path not in held}
     for path, carried in fresh.items():
-        for name, text in carried.tables.items():
-            file = folders[path] / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(text.encode())
+        for inside in {(folders[path] / name).parent for name in [UNSEALED, *carried.tables]}:
+            inside.mkdir(parents=True, exist_ok=True)
+        for name, text in (carried.tables | {UNSEALED: json_text(carried.seal)}).items():
+            (folders[path] / name).write_bytes(text.encode())
     os.sync()  # at once, where a wait for each of ten thousands of files would take minutes
-    for path, carried in fresh.items():
-        write_json(folders[path] / SEAL, carried.seal)
+    for path in fresh:
+        os.replace(folders[path] / UNSEALED, folders[path] / SEAL)
+    os.sync()
     return len(fresh)
