@@ -76,10 +76,11 @@ def test_kept_maps_are_recomputed_ones(cache, backbone, tmp_path):
         assert (kept.forwards, made.forwards) == (0, 4)
 
 
-def test_norms_of_training_images_lie_beside_their_maps(cache, backbone, tmp_path):
-    maps_of = StoredMaps(cache.train)
-    for image in range(len(cache.dataset.train)):
-        assert torch.equal(maps_of.norms(image), interpolation.norms(maps_of(image), (32, 32)))
+def test_norms_of_images_lie_beside_their_maps(cache, backbone):
+    for index, split in ((cache.train, cache.dataset.train), (cache.test, cache.dataset.test)):
+        maps_of = StoredMaps(index)
+        for image in range(len(split)):
+            assert torch.equal(maps_of.norms(image), interpolation.norms(maps_of(image), (32, 32)))
     assert ComputedMaps([backbone], cache.dataset.train.images, cache.features).norms(0) is None
 
 

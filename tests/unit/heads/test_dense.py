@@ -242,6 +242,14 @@ def test_known_norms_take_the_place_of_computed_ones():
     assert not torch.equal(dense.predict(maps, heads, size, lengths=2 * norms)[0], dense.predict(maps, heads, size)[0])
     with pytest.raises(ValueError, match=r"lengths of shape \(12, 8\) are not those of an image of size \(8, 12\)"):
         dense.predict(maps, heads, size, lengths=norms.T)
+    target = (torch.arange(96).reshape(size) % 4).to(torch.uint8).numpy()
+    for kind in (heads, [linear_head(14, 4, torch.Generator().manual_seed(6))]):
+        counted, known = dense.tally(maps, kind, target, 4), dense.tally(maps, kind, target, 4, lengths=norms)
+        assert np.array_equal(known.matrix, counted.matrix) and np.array_equal(known.bins, counted.bins)
+        others = dense.tally(maps, kind, target, 4, lengths=2 * norms)
+        assert not np.array_equal(others.bins, counted.bins)
+        with pytest.raises(ValueError, match="lengths of shape"):
+            dense.tally(maps, kind, target, 4, lengths=norms.T)
 
 
 def test_predictions_with_dropout_on_are_samples_of_the_head():

@@ -64,14 +64,26 @@ SINCE_0_1 = {
 }
 """Methods that these studies did not have."""
 
-TABLE2_OF_0_1 = {
-    "random": {"seeds": list(range(10))},
-    "margin_single": {"seeds": list(range(10))},
-    "entropy_single": {},
-    "edald_single": {"score": "edald", "stages": 1},
-    "edald": {"seeds": list(range(10))},
+TEN = list(range(10))
+
+TABLES_OF_0_1 = {
+    "table1": {
+        "entropy_single": {},
+        "entropy": {},
+        "ebald_single": {},
+        "ebald": {},
+        "edald_single": {},
+        "edald": {"seeds": TEN},
+    },
+    "table2": {
+        "random": {"seeds": TEN},
+        "margin_single": {"seeds": TEN},
+        "entropy_single": {},
+        "edald_single": {"score": "edald", "stages": 1},
+        "edald": {"seeds": TEN},
+    },
 }
-"""What table2 began with and has fewer seeds of by now, or none; all others had five."""
+"""Methods that these studies began with, up to the last that has fewer seeds by now, or none; all others had five."""
 
 HEADS_OF_0_1 = {
     "config": {
@@ -102,10 +114,11 @@ def results_of(study: Study, without: frozenset[str] | set[str] = frozenset()) -
 @pytest.mark.parametrize("name", sorted(AS_IN_0_1.keys() - HEADS_OF_0_1.keys()))
 def test_runs_that_0_1_finished_stay_finished(name):
     content, since = shipped(name), SINCE_0_1.get(name, set())
-    if name == "table2":
+    if of_0_1 := TABLES_OF_0_1.get(name, {}):
         methods = {method: entry or {} for method, entry in content["methods"].items()}
-        both = {method: methods.get(method, {}) | TABLE2_OF_0_1.get(method, {}) for method in TABLE2_OF_0_1 | methods}
-        content |= {"seeds": list(range(5)), "methods": both | {"full": {"epochs": 15}}}
+        both = {method: methods.get(method, {}) | of_0_1.get(method, {}) for method in of_0_1 | methods}
+        both |= {method: {"epochs": 15} for method in methods if method == "full"}
+        content |= {"seeds": list(range(5)), "methods": both}
     study = Study.read(content)
     assert since <= set(study.methods)
     found = hash_of(results_of(study, since))[:16]

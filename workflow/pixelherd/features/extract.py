@@ -24,20 +24,19 @@ def context_pixels(image_id: str, settings: "MapSettings", size: tuple[int, int]
     return np.sort(generator.choice(pixels, min(settings.context, pixels), replace=False)).astype(np.int32)
 
 
-def store(folder: Path, images: int, maps_of: Callable[[int], ImageMaps], size: tuple[int, int] | None = None) -> None:
+def store(folder: Path, images: int, maps_of: Callable[[int], ImageMaps], size: tuple[int, int]) -> None:
     """Store maps of ``images`` images, or of as many draws of images, a Zarr chunk per entry and block.
 
-    Float16 activations hardly compress, so the chunks are written as they are. With the ``size`` (H, W) of the images'
-    labels also ``norms.npy`` ``[images, H, W]`` float32.
+    Float16 activations hardly compress, so the chunks are written as they are. Beside them lie the lengths of vectors
+    at the ``size`` (H, W) of the prepared images, ``norms.npy`` ``[images, H, W]`` float32.
     """
     import zarr
 
     arrays: dict[int, zarr.Array] = {}
-    norms = create_array(folder, "norms", (images, *size), "float32") if size else None
+    norms = create_array(folder, "norms", (images, *size), "float32")
     for image in range(images):
         maps = maps_of(image)
-        if size is not None and norms is not None:
-            norms[image] = interpolation.norms(maps, size).numpy()
+        norms[image] = interpolation.norms(maps, size).numpy()
         if not arrays:
             group = zarr.create_group(folder / "maps.zarr")
             for block, values in maps.items():
@@ -47,8 +46,7 @@ def store(folder: Path, images: int, maps_of: Callable[[int], ImageMaps], size: 
                 arrays[block].attrs[COVERED] = list(covered)
         for block, values in maps.items():
             arrays[block][image] = values.numpy()
-    if norms is not None:
-        norms.flush()
+    norms.flush()
 
 
 def write_features(
@@ -61,7 +59,7 @@ def write_features(
     training: bool,
     progress: Callable[[], object] = lambda: None,
 ) -> None:
-    """Fill a shard: native maps (unless they are recomputed) and, for training images, norms and context vectors.
+    """Fill a shard: native maps and norms (unless maps are recomputed) and, for training images, context vectors.
 
     Writes ``maps.zarr``, ``norms.npy`` ``[n, H, W]`` float32, ``context_pixels.npy`` ``[n, P]`` int32 and
     ``context.npy`` ``[n, P, D]`` float16.
@@ -94,7 +92,7 @@ def write_features(
         return maps
 
     if settings.maps == "keep":
-        store(folder, len(positions), maps_of, size if training else None)
+        store(folder, len(positions), maps_of, size)
     else:
         for offset in range(len(positions)):
             maps_of(offset)

@@ -3,8 +3,8 @@
 Maps of an image are ``{block: [T, C, h, w]}`` in float16, base draw unless said otherwise. Both sources round to
 float16, so ``maps: keep`` and ``maps: recompute`` give the same results.
 
-Beside the maps of training images lie the lengths of their pixels' vectors, a 200th of the maps: single-stage methods
-look at every pixel under every draw in every round, and would spend a fifth of it on the same lengths.
+Beside the maps lie the lengths of their pixels' vectors: single-stage methods look at every pixel under every draw in
+every round, and every run at all test images, and would spend a fifth and a seventh of it on the same lengths.
 """
 
 from collections.abc import Sequence
@@ -149,7 +149,7 @@ class StoredMaps:
         return read_stored(*self._shards.place(image))
 
     def norms(self, image: int) -> torch.Tensor:
-        """``interpolation.norms`` of a training image's maps at the size of its labels, ``[H, W]`` float32."""
+        """``interpolation.norms`` of an image's maps at the size of prepared images, ``[H, W]`` float32."""
         return _stored_norms(*self._shards.place(image))
 
 

@@ -67,10 +67,7 @@ def predict(
         return []
     device = heads[0].first.weight.device
     maps = NativeMaps.of(maps).each(lambda values: values.to(device))
-    lengths = norms(maps, size) if lengths is None else lengths.to(device)
-    if tuple(lengths.shape) != tuple(size):
-        raise ValueError(f"lengths of shape {tuple(lengths.shape)} are not those of an image of size {tuple(size)}")
-    lengths = lengths.flatten()
+    lengths = _lengths(maps, size, lengths).to(device).flatten()
     answers = [torch.empty(head.classes, len(lengths), device=device) for head in heads]
     for group in _groups(maps, list(dict.fromkeys(heads)), size):
         places = [place for place, head in enumerate(heads) if head in group]
@@ -92,6 +89,13 @@ def predict(
     return [answer.unflatten(1, size) for answer in answers]
 
 
+def _lengths(maps: Maps, size: tuple[int, int], known: torch.Tensor | None) -> torch.Tensor:
+    lengths = norms(maps, size) if known is None else known
+    if tuple(lengths.shape) != tuple(size):
+        raise ValueError(f"lengths of shape {tuple(lengths.shape)} are not those of an image of size {tuple(size)}")
+    return lengths
+
+
 def surest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the probability of the likeliest class and that class, ``[H, W]`` float32 and uint8, of ``[C, H, W]``."""
     best, labels = logits.max(0)
@@ -99,7 +103,9 @@ def surest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @torch.inference_mode()
-def tally(maps: Maps, heads: Sequence["Head"], target: np.ndarray, classes: int) -> Tally:
+def tally(
+    maps: Maps, heads: Sequence["Head"], target: np.ndarray, classes: int, *, lengths: torch.Tensor | None = None
+) -> Tally:
     """Count the pixels of an image by how every head predicts them, at the size of the labels.
 
     Of linear heads on a CPU no logits are held: a pixel's are counted as soon as they are there.
@@ -109,38 +115,42 @@ def tally(maps: Maps, heads: Sequence["Head"], target: np.ndarray, classes: int)
         heads: trained heads, in evaluation mode.
         target: ``[H, W]`` labels, 255 ignored.
         classes: C.
+        lengths: as for :func:`predict`.
 
     Raises:
         UserError: a label is outside the classes.
-        ValueError: a head's D is not the maps'.
+        ValueError: a head's D is not the maps', or lengths are not ``[H, W]``.
     """
     check_targets(target, classes)
-    found = []
+    found, size = [], (target.shape[0], target.shape[1])
     maps = NativeMaps.of(maps)
+    lengths = _lengths(maps, size, lengths)
     positions = sum(values.shape[2] * values.shape[3] for values in maps.values())
     at_a_time = min(max(MEMORY // (4 * positions * classes), 1), HEADS_AT_ONCE)
     for start in range(0, len(heads), at_a_time):
         group = heads[start : start + at_a_time]
         if all(head.kind == "linear" and head.first.weight.device.type == "cpu" for head in group):
-            found.append(_tally_linear(maps, group, target, classes))
+            found.append(_tally_linear(maps, group, target, classes, lengths))
             continue
-        for logits in predict(maps, group, (target.shape[0], target.shape[1])):
+        for logits in predict(maps, group, size, lengths=lengths):
             confidence, predicted = (each.cpu().numpy() for each in surest(logits))
             one = Tally(confusion(target, predicted, classes), reliability(target, predicted, confidence))
             found.append(Tally.stack([one]))
     return Tally.join(found)
 
 
-def _tally_linear(maps: NativeMaps, heads: Sequence["Head"], target: np.ndarray, classes: int) -> Tally:
+def _tally_linear(
+    maps: NativeMaps, heads: Sequence["Head"], target: np.ndarray, classes: int, lengths: torch.Tensor
+) -> Tally:
     size = target.shape[0], target.shape[1]
     weight = torch.cat([head.first.weight for head in heads])
     stacks = stacks_of(maps)
-    lengths = [len(stack) for stack, _ in stacks]
-    if weight.shape[1] != sum(lengths):
-        raise ValueError(f"the layer takes vectors of length {weight.shape[1]}, the maps have {sum(lengths)}")
+    channels = [len(stack) for stack, _ in stacks]
+    if weight.shape[1] != sum(channels):
+        raise ValueError(f"the layer takes vectors of length {weight.shape[1]}, the maps have {sum(channels)}")
     places = knots_of(stacks, size)
     native, rows, columns, start, first = [], [], [], 0, 0
-    for (stack, covered), part in zip(stacks, weight.split(lengths, dim=1), strict=True):
+    for (stack, covered), part in zip(stacks, weight.split(channels, dim=1), strict=True):
         height, width = stack.shape[1:]
         down, across = taps_of(stack, size, covered, places)
         native.append(linear(stack.flatten(1).float().T, part))
@@ -153,7 +163,7 @@ def _tally_linear(maps: NativeMaps, heads: Sequence["Head"], target: np.ndarray,
         (np.array([stack.shape[2] for stack, _ in stacks]), _stacked(rows), _stacked(columns)),
         (_numbers(Taps.between(places[0], size[0])), _numbers(Taps.between(places[1], size[1]))),
         torch.cat([head.first.bias for head in heads]).numpy(),
-        (np.ascontiguousarray(target), norms(maps, size).numpy()),
+        (np.ascontiguousarray(target), lengths.numpy()),
         (counted.matrix, counted.bins),
     )
     return counted

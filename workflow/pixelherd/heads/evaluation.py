@@ -158,7 +158,9 @@ def tally(
     """
 
     def of_image(image: int) -> Tally:
-        return dense.tally(maps_of(image), heads, truth[image], classes)
+        target, known = truth[image], maps_of.norms(image)
+        fits = known is not None and known.shape == target.shape  # labels may have sizes of their own
+        return dense.tally(maps_of(image), heads, target, classes, lengths=known if fits else None)
 
     total = Tally.nothing(len(heads), classes)
     with ThreadPool(workers) as pool:

@@ -167,7 +167,7 @@ def _shared(study: Study, dataset: str, features: str, images: dict[str, int], r
     found = []
     if keeps:
         jobs = sum(shards.values())
-        size = native * (train + test) + train * norms + context
+        size = (native + norms) * (train + test) + context
         found.append(Item("extract", jobs, steps * (train + test), size, methods))
         found.append(Item("index_features", 2 if test else 1, 0, 0, methods))
     elif gathering:

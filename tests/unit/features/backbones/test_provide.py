@@ -270,7 +270,7 @@ def test_a_study_with_a_checkpoint_is_planned_before_the_file_is_there(content):
     assert found["backbone"].bytes == 4 * Architecture.read(SMALL).parameters
     native = 2 * 2 * (64 * 16 * 16 + 32 * 32 * 32)  # float16, two timesteps
     context = 4 * 20 * (2 * 2 * (64 + 32) + 4)
-    norms = 4 * 32 * 32 * 4
+    norms = 6 * 32 * 32 * 4
     assert found["extract"].bytes == 6 * native + norms + context
     content["features"]["ddpm"]["blocks"] = [4]
     with pytest.raises(UserError, match=r"of features.ddpm has no block 4; choose from 0 to 3"):

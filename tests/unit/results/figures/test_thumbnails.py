@@ -58,6 +58,7 @@ def perturbed(cache, backbone_folder, tmp_path_factory):
             folder,
             4,
             lambda entry: maps.compute(backbone, images[[1, 4][entry // 2]], cache.features, 1 + entry % 2),
+            cache.dataset.size,
         )
     return store
 
