@@ -4,7 +4,7 @@ Maps of an image are ``{block: [T, C, h, w]}`` in float16, base draw unless said
 float16, so ``maps: keep`` and ``maps: recompute`` give the same results.
 
 Beside the maps lie the lengths of their pixels' vectors: single-stage methods look at every pixel under every draw in
-every round, and every run at all test images, and would spend a fifth and a seventh of it on the same lengths.
+every round, and every run at all test images; they would spend a fifth of that, or a sixth, on the same lengths.
 """
 
 from collections.abc import Sequence

@@ -124,7 +124,6 @@ def tally(
     check_targets(target, classes)
     found, size = [], (target.shape[0], target.shape[1])
     maps = NativeMaps.of(maps)
-    lengths = _lengths(maps, size, lengths)
     positions = sum(values.shape[2] * values.shape[3] for values in maps.values())
     at_a_time = min(max(MEMORY // (4 * positions * classes), 1), HEADS_AT_ONCE)
     for start in range(0, len(heads), at_a_time):
@@ -140,7 +139,7 @@ def tally(
 
 
 def _tally_linear(
-    maps: NativeMaps, heads: Sequence["Head"], target: np.ndarray, classes: int, lengths: torch.Tensor
+    maps: NativeMaps, heads: Sequence["Head"], target: np.ndarray, classes: int, lengths: torch.Tensor | None
 ) -> Tally:
     size = target.shape[0], target.shape[1]
     weight = torch.cat([head.first.weight for head in heads])
@@ -163,7 +162,7 @@ def _tally_linear(
         (np.array([stack.shape[2] for stack, _ in stacks]), _stacked(rows), _stacked(columns)),
         (_numbers(Taps.between(places[0], size[0])), _numbers(Taps.between(places[1], size[1]))),
         torch.cat([head.first.bias for head in heads]).numpy(),
-        (np.ascontiguousarray(target), lengths.numpy()),
+        (np.ascontiguousarray(target), _lengths(maps, size, lengths).numpy()),
         (counted.matrix, counted.bins),
     )
     return counted
