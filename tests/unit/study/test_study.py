@@ -64,16 +64,17 @@ SINCE_0_1 = {
 }
 """Methods that these studies did not have."""
 
-TEN = list(range(10))
+FIVE, TEN = list(range(5)), list(range(10))
 
 TABLES_OF_0_1 = {
     "table1": {
         "entropy_single": {},
         "entropy": {},
-        "ebald_single": {},
+        "ebald_single": {"seeds": FIVE},
         "ebald": {},
         "edald_single": {},
         "edald": {"seeds": TEN},
+        "bald_single": {"seeds": FIVE},
     },
     "table2": {
         "random": {"seeds": TEN},
@@ -118,7 +119,7 @@ def test_runs_that_0_1_finished_stay_finished(name):
         methods = {method: entry or {} for method, entry in content["methods"].items()}
         both = {method: methods.get(method, {}) | of_0_1.get(method, {}) for method in of_0_1 | methods}
         both |= {method: {"epochs": 15} for method in methods if method == "full"}
-        content |= {"seeds": list(range(5)), "methods": both}
+        content |= {"seeds": FIVE, "methods": both}
     study = Study.read(content)
     assert since <= set(study.methods)
     found = hash_of(results_of(study, since))[:16]
