@@ -1,6 +1,7 @@
 """Draw how masks grow with labels: test photographs as the heads of one finished run see them.
 
-    python benchmarks/growth.py results/runs/camvid/photo/margin/budget-37/seed-0 data/camvid/test docs/growth.png
+    R=results/runs/camvid/photo/rare_herding/budget-0.1/seed-106
+    python benchmarks/growth.py $R data/camvid/test docs/growth.png
 
 makes rows of a photograph, its mask by the heads of some rounds, and the mask of the data set, with the number of
 labels above. With `--animation docs/growth.webp` the masks of all rounds, laid over the photographs, follow each other
