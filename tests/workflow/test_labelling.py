@@ -91,7 +91,7 @@ def test_a_page_learns_paints_and_ends_with_masks(live):
         answered = live.answer(question, truth(question, 4))
         question = answered["question"] or live.ask()
     state = live.wait(lambda: (found := live.state())["said"] == 12 and found["head"] and found["read"] == 6 and found)
-    assert state["answers"] == 12 and state["photographs"] == 6 and state["accuracy"] is None
+    assert state["answers"] == 12 and state["read"] == state["photographs"] == 6 and state["accuracy"] is None
     painted = live.get(f"paint/{question['image']}")
     (live.project / "paint.png").write_bytes(painted)
     values = np.asarray(Image.open(live.project / "paint.png"))

@@ -78,9 +78,12 @@ def write_csv(path: Path | str, columns: Iterable[object], rows: Iterable[Sequen
 
 
 def _field(cell: object) -> str:
-    """A cell in quotation marks where it needs them; older csv modules leave a carriage return without."""
-    text = "" if cell is None else str(harmless(cell))
-    return '"' + text.replace('"', '""') + '"' if re.search('[",\r\n]', text) else text
+    return quoted("" if cell is None else str(harmless(cell)))
+
+
+def quoted(cell: str) -> str:
+    """Put a cell of CSV in quotation marks where it needs them; older csv modules leave a carriage return without."""
+    return '"' + cell.replace('"', '""') + '"' if re.search('[",\r\n]', cell) else cell
 
 
 def read_csv(path: Path | str, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:

@@ -19,7 +19,7 @@ from typing import Any
 from pixelherd.errors import UserError
 from pixelherd.results.archive.carried import Carried, Runs, as_sealed, in_order, raise_first
 from pixelherd.results.setups import RUN
-from pixelherd.storage.files import digest_of, digest_of_text, write_bytes
+from pixelherd.storage.files import digest_of, digest_of_text, quoted, write_bytes
 from pixelherd.storage.records import read_record, write_record
 
 INDEX, SEALS, CARD, ENDING = "index.json", "seals.jsonl.xz", "README.md", ".csv.xz"
@@ -73,8 +73,7 @@ def line(cells: Sequence[str]) -> str:
     joined = ",".join(cells)
     if joined.count(",") < len(cells) and not re.search('["\r\n]', joined):  # as nearly all of a million lines
         return joined + "\n"
-    quoted = ('"' + cell.replace('"', '""') + '"' if re.search('[",\r\n]', cell) else cell for cell in cells)
-    return ",".join(quoted) + "\n"
+    return ",".join(map(quoted, cells)) + "\n"
 
 
 def _round_of(name: str) -> str:
